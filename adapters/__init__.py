@@ -1,0 +1,1 @@
+"""Translators, one file per kind of provider; none of them does I/O."""

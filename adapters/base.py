@@ -1,0 +1,237 @@
+"""What an adapter is: pure translation between a provider's wire and our words.
+
+An adapter builds requests and reads answers. It never opens a socket, reads a clock, logs or keeps state; the engine
+owns all of that, and passes `now` where an answer speaks of time. Bodies decide before HTTP status: two of the first
+four providers report errors inside HTTP 200.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from receiver import json_text
+from receiver.domain import (
+    Call,
+    Callback,
+    Failure,
+    FailureKind,
+    Kind,
+    Ms,
+    Output,
+    Provider,
+    Reply,
+    Role,
+    Update,
+)
+from receiver.errors import Fault, Malformed
+
+Input = Mapping[str, Any]
+
+_RETRY_AFTER_CAP_S = 24 * 3600
+_SUFFIXES = {
+    Kind.VIDEO: (".mp4", ".mov", ".webm", ".mkv", ".m4v"),
+    Kind.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"),
+    Kind.AUDIO: (".mp3", ".wav", ".m4a", ".flac", ".ogg", ".aac"),
+    Kind.TEXT: (".txt", ".json", ".srt", ".vtt"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """From this age of the task on (seconds since it was handed over), ask this often (seconds)."""
+
+    from_s: float
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a provider is like, as data.
+
+    `pace` is its own advice on polling, youngest first. `deadline_s` is how long a task may take before we stop
+    waiting. `grace_s` is how long "not found" may follow a submit before it is believed. `ack` is the body it wants
+    after a callback.
+    """
+
+    base_url: str
+    pace: tuple[Pace, ...]
+    deadline_s: int
+    takes_callback: bool = False
+    grace_s: int = 120
+    ack: bytes = b'{"ok":true}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The provider took the task, or already finished it (then `update.status` is final)."""
+
+    update: Update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The provider said no, in its own envelope: nothing was created, and asking again would not help."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotCreated:
+    """The provider said that it created nothing, and asking again later may help."""
+
+    failure: Failure
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambiguous:
+    """An answer from which nobody can tell whether a task was created: never sent again by itself."""
+
+    failure: Failure
+
+
+SubmitAnswer = Accepted | Refused | NotCreated | Ambiguous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollFailed:
+    """A poll that says nothing about the task. A failure of kind `not_found` counts only after `Profile.grace_s`."""
+
+    failure: Failure
+    retry_after_s: float | None = None
+
+
+PollAnswer = Update | PollFailed
+
+
+class Adapter(ABC):
+    """One kind of provider. Subclass it, set `profile`, fill in the five abstract methods; see adapters/README.md."""
+
+    profile: Profile
+
+    @abstractmethod
+    def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
+        """Faults that no version of the provider could accept; `path` starts with `model` or `input`."""
+
+    def check(self, model: str, input: Input) -> Iterable[Fault]:
+        """What the provider's documents say it refuses, with its own code and message; only for models they name."""
+        return ()
+
+    @abstractmethod
+    def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
+        """The request that creates the task; `callback_url` is None where the provider takes none."""
+
+    @abstractmethod
+    def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
+        """What the answer to `submit` means."""
+
+    @abstractmethod
+    def poll(self, provider: Provider, provider_task_id: str) -> Call:
+        """The request that asks how a task stands; safe to repeat."""
+
+    @abstractmethod
+    def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
+        """What the answer to `poll` means."""
+
+    def read_callback(self, callback: Callback, *, media: Kind, now: Ms) -> Sequence[Update]:
+        """The updates in a callback, none to many; raises `Malformed`, and nothing else, on anything odd."""
+        raise Malformed("this provider sends no callbacks")
+
+    def media(self, model: str, input: Input) -> Kind:
+        """What kind of result the request asks for, where its URL does not tell."""
+        return Kind.VIDEO
+
+    def deadline_seconds(self, model: str, input: Input) -> int:
+        """How long such a task may take before we stop waiting for it."""
+        return self.profile.deadline_s
+
+
+def object_in(raw: bytes) -> dict[str, Any] | None:
+    """The JSON object in a provider's body, or None where it is anything else."""
+    try:
+        value = json_text.read_tolerant(raw)
+    except Malformed:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def object_at(value: Any) -> dict[str, Any]:
+    """A field that may be an object, a JSON string of one, null or garbage: the object, else an empty one."""
+    if isinstance(value, str):
+        return object_in(value.encode("utf-8", "replace")) or {}
+    return value if isinstance(value, dict) else {}
+
+
+def text_at(value: Any) -> str | None:
+    """A field that may be text, a number or missing: its text, or None where there is nothing in it."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return str(value) or None
+
+
+def urls_at(value: Any) -> list[str]:
+    """A field that may be a URL, a list with URLs in it, or garbage: the http(s) URLs, in order."""
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, str) and item.startswith(("http://", "https://"))]
+
+
+def number_at(value: Any) -> float | None:
+    """A field that may be a number or missing."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def kind_of(url: str, default: Kind) -> Kind:
+    """What a result is: by the suffix of its URL's path, else what the request asked for."""
+    try:
+        path = urlsplit(url).path.lower()
+    except ValueError:
+        return default
+    return next((kind for kind, suffixes in _SUFFIXES.items() if path.endswith(suffixes)), default)
+
+
+def outputs_of(urls: Iterable[str], media: Kind, *, expires_at: Ms | None = None) -> tuple[Output, ...]:
+    """Main outputs in the order given, numbered from 0, each URL once."""
+    return tuple(
+        Output(kind=kind_of(url, media), url=url, role=Role.MAIN, index=index, expires_at=expires_at)
+        for index, url in enumerate(dict.fromkeys(urls))
+    )
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: Ms) -> float | None:
+    """`Retry-After` in either form (RFC 9110, 10.2.3) as seconds from now, 0 to 24 h; None where absent or odd."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:10]), _RETRY_AFTER_CAP_S))
+    try:
+        at = parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(at - now / 1000, 0.0), float(_RETRY_AFTER_CAP_S))
+
+
+def failure_of_status(status: int, message: str) -> Failure:
+    """What an HTTP status alone says, where no body of the provider's own explains it."""
+    kind, retryable = _STATUS_KINDS.get(
+        status, (FailureKind.UNAVAILABLE, True) if status >= 500 else (FailureKind.UNKNOWN, False)
+    )
+    return Failure(kind=kind, code=str(status), message=message, retryable=retryable)
+
+
+_STATUS_KINDS = {
+    400: (FailureKind.INVALID_REQUEST, False),
+    401: (FailureKind.AUTH, False),
+    402: (FailureKind.QUOTA, False),
+    403: (FailureKind.AUTH, False),
+    404: (FailureKind.NOT_FOUND, False),
+    422: (FailureKind.INVALID_REQUEST, False),
+    429: (FailureKind.RATE_LIMITED, True),
+}
+
+
+def enum_fault(path: str, value: Any, allowed: Sequence[str], *, code: str | int | None = None) -> Iterable[Fault]:
+    """A fault where an optional field holds anything but one of the allowed words."""
+    if value is not None and value not in allowed:
+        yield Fault(path=path, code=code, message=f"must be one of {', '.join(allowed)}, got {value!r}")

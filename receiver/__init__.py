@@ -1,0 +1,1 @@
+"""Taskweir: one event stream for every async generation API."""

@@ -1,0 +1,82 @@
+"""The error tree, each named for whose fault it is.
+
+TaskweirError
+├── ConfigurationError   the operator's: a setting is missing, wrong or contradicts another
+├── Malformed            the sender's: bytes that are not what they claim to be
+├── NotVerified          the sender's: a signature or token that we did not make or cannot confirm
+├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
+├── Unknown              the caller's: an id that does not exist, or is another tenant's (404)
+├── Conflict             the caller's: right request, wrong state (409)
+├── TooLarge             the caller's: a body over its limit (413)
+├── AddressRefused       the caller's: a webhook target that may not be dialled
+└── Unavailable          ours: the store cannot take a write now (503)
+
+What a provider or a consumer answers is never an exception: it is a value (`receiver.domain`, `adapters.base`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TaskweirError(Exception):
+    """Base of everything that Taskweir raises on purpose."""
+
+
+class ConfigurationError(TaskweirError):
+    """A setting is missing, wrong or contradicts another; `hint` is the line or action that mends it."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Malformed(TaskweirError):
+    """Bytes that are not what they claim to be."""
+
+
+class NotVerified(TaskweirError):
+    """A signature or token that we did not make, or cannot confirm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with a request.
+
+    `path` is where, as `input.image_with_roles[0].role`; `code` the provider's own code where it documents one.
+    """
+
+    path: str
+    message: str
+    code: str | int | None = None
+
+
+class Invalid(TaskweirError):
+    """A well-formed request that asks for something impossible; `faults` names each field."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
+        self.faults = tuple(faults)
+
+
+class Unknown(TaskweirError):
+    """An id that does not exist, or belongs to another tenant: the caller cannot tell which."""
+
+
+class Conflict(TaskweirError):
+    """Right request, wrong state."""
+
+
+class TooLarge(TaskweirError):
+    """A body over its limit."""
+
+
+class AddressRefused(TaskweirError):
+    """A webhook target that may not be dialled; `remedy` is the setting that would allow it."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class Unavailable(TaskweirError):
+    """The store cannot take a write now: disk full, locked, or shutting down."""

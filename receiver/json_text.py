@@ -1,0 +1,113 @@
+"""JSON in and out: one parser for every door, one writer for everything stored or sent.
+
+Parsers disagree about duplicate keys, NaN, lone surrogates and long integers; what enters here is read once, by the
+same rules, and written again by us, so that no second parser ever sees the sender's own text.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from receiver.errors import Malformed
+
+MAX_DEPTH = 64
+_ESCAPED_SURROGATE_OR_NUL = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+_LONE = re.compile("[\ud800-\udfff\x00]")
+
+Json = Any
+
+
+def read_strict(raw: bytes) -> Json:
+    """Parse what a caller of our API sent; raises `Malformed` on anything two parsers could read differently.
+
+    That is: not UTF-8, not JSON, NaN or infinite numbers, a duplicate key, a lone surrogate, a NUL, or nesting
+    deeper than `MAX_DEPTH`.
+    """
+    value = _parse(raw, pairs=_unique_pairs)
+    if _has_unsafe_text(raw, value):
+        raise Malformed("a string holds a lone surrogate or a NUL")
+    return value
+
+
+def read_tolerant(raw: bytes) -> Json:
+    """Parse what a provider sent; raises `Malformed` and nothing else.
+
+    The last of duplicate keys wins; lone surrogates and NULs become U+FFFD, because a prompt that we passed on may
+    come back with them and must not cost the task its result.
+    """
+    value = _parse(raw, pairs=None)
+    return _clean(value) if _has_unsafe_text(raw, value) else value
+
+
+def write(value: Json) -> str:
+    """The one text we store, sign and send: minified, UTF-8, keys in the order given; NaN raises `ValueError`."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _parse(raw: bytes, *, pairs: Callable[[list[tuple[str, Json]]], dict[str, Json]] | None) -> Json:
+    try:
+        value = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"not JSON: {_reason(error)}") from None
+    if _deeper_than(value, MAX_DEPTH):
+        raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno} column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "the text is not UTF-8"
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def _unique_pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _refuse_constant(word: str) -> Json:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return number
+
+
+def _deeper_than(value: Json, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _has_unsafe_text(raw: bytes, value: Json) -> bool:
+    return _ESCAPED_SURROGATE_OR_NUL.search(raw) is not None and _clean(value) != value
+
+
+def _clean(value: Json) -> Json:
+    if isinstance(value, str):
+        return _LONE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    return value
