@@ -21,6 +21,7 @@ from receiver.domain import (
     Kind,
     Ms,
     Output,
+    Pace,
     Provider,
     Reply,
     Role,
@@ -37,14 +38,6 @@ _SUFFIXES = {
     Kind.AUDIO: (".mp3", ".wav", ".m4a", ".flac", ".ogg", ".aac"),
     Kind.TEXT: (".txt", ".json", ".srt", ".vtt"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """From this age of the task on (seconds since it was handed over), ask this often (seconds)."""
-
-    from_s: float
-    every_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,6 +247,14 @@ class Timer:
     answered_at: Ms | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """From this age of a task on (seconds since it was handed over), ask this often (seconds)."""
+
+    from_s: float
+    every_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """Where a user wants events.

@@ -1,0 +1,115 @@
+"""The wire that Reelbyte and Reve2img share: parameters beside `model`, answers as `{"code", "message", "data"}`."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.base import (
+    Ambiguous,
+    Input,
+    NotCreated,
+    SubmitAnswer,
+    failure_of_status,
+    object_at,
+    object_in,
+    retry_after_seconds,
+    text_at,
+)
+from receiver import json_text
+from receiver.domain import Call, Failure, FailureKind, Ms, Provider, Reply
+from receiver.errors import Fault
+
+MESSAGE_LIMIT = 500
+MODEL_LIMIT = 200
+# In the provider's own envelope these say no to the request itself, whatever the text beside them.
+REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One answer; `status` is the HTTP status, or the one that the code spells; `data` is empty where it is null."""
+
+    code: str
+    message: str
+    detail: str | None
+    data: Mapping[str, Any]
+    status: int
+
+    @property
+    def text(self) -> str:
+        """What to show a person, at most `MESSAGE_LIMIT` characters."""
+        return (self.detail or self.message or f"code {self.code} without a message")[:MESSAGE_LIMIT]
+
+
+def envelope_in(reply: Reply) -> Envelope | None:
+    """The provider's own envelope, or None where somebody else answered (a gateway's page)."""
+    body = object_in(reply.body) or {}
+    code = text_at(body.get("code")) or ""
+    message, data = body.get("message"), body.get("data")
+    if not re.fullmatch(r"-?[0-9]{1,9}", code) or not (isinstance(message, str) or isinstance(data, dict)):
+        return None
+    return Envelope(
+        code=code,
+        message=(text_at(message) or "").strip(),
+        detail=text_at(body.get("detail")),
+        data=object_at(data),
+        status=int(code) if re.fullmatch(r"[45][0-9]{2}", code) else reply.status,
+    )
+
+
+def shape_faults(model: object, input: object, *, code: str, message: str) -> Iterator[Fault]:
+    """A model of 1 to 200 characters, an object beside it, and no second `model` in that object.
+
+    `code` and `message` are the provider's own for a model that is missing.
+    """
+    if not isinstance(model, str) or not model.strip():
+        yield Fault(path="model", code=code, message=message)
+    elif len(model) > MODEL_LIMIT:
+        yield Fault(path="model", code=code, message=f"must have at most {MODEL_LIMIT} characters")
+    if not isinstance(input, Mapping):
+        yield Fault(path="input", message="must be an object: what the provider takes beside `model`")
+    elif "model" in input:
+        yield Fault(path="input.model", message="`model` stands beside `input`: remove it from `input`")
+
+
+def submit_call(provider: Provider, path: str, model: str, input: Input) -> Call:
+    """A POST of the input with `model` beside it."""
+    return post_call(provider, path, {"model": model, **input})
+
+
+def post_call(provider: Provider, path: str, body: Mapping[str, Any]) -> Call:
+    """A POST of JSON under the provider's key."""
+    return Call(
+        method="POST",
+        url=provider.base_url.rstrip("/") + path,
+        headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
+        body=json_text.write(body).encode(),
+    )
+
+
+def unexplained_submit(reply: Reply, now: Ms) -> SubmitAnswer:
+    """An answer without an envelope: only 429 says that nothing was created."""
+    failure = failure_of_status(reply.status, _bare(reply))
+    if reply.status == 429:
+        return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+    return Ambiguous(failure=replace(failure, retryable=False))
+
+
+def unexplained_poll(reply: Reply) -> Failure:
+    """A poll without an envelope; a gateway's own 404 does not speak of the task."""
+    failure = failure_of_status(reply.status, _bare(reply))
+    if failure.kind in (FailureKind.AUTH, FailureKind.RATE_LIMITED):
+        return failure
+    return replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
+
+
+def contradicted(failure: Failure, task_id: str) -> Ambiguous:
+    """An error that names a task all the same: neither is believed, and the id is kept for whoever resolves it."""
+    named = f" (yet the answer names task {task_id})"[:MESSAGE_LIMIT]
+    message = failure.message[: MESSAGE_LIMIT - len(named)] + named
+    return Ambiguous(failure=replace(failure, message=message, retryable=False))
+
+
+def _bare(reply: Reply) -> str:
+    return f"HTTP {reply.status} without the provider's own envelope"

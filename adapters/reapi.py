@@ -1,0 +1,250 @@
+"""reAPI: videos and images by submit and poll; it sends no callbacks.
+
+Sources: seed 001 (submit, envelope, schedule, validation) and the reAPI docs, pages api, tasks and errors. It uses real
+HTTP statuses: an error is `{"error": {code, message, request_id?}}`, a task's failure is HTTP 200 with status failed.
+No cost is in the envelope. Audio is not covered: no page names the model ids.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from adapters import reapi_rules
+from adapters.base import (
+    Accepted,
+    Adapter,
+    Ambiguous,
+    Input,
+    NotCreated,
+    PollAnswer,
+    PollFailed,
+    Profile,
+    Refused,
+    SubmitAnswer,
+    failure_of_status,
+    kind_of,
+    object_at,
+    object_in,
+    retry_after_seconds,
+    text_at,
+    urls_at,
+)
+from receiver import json_text
+from receiver.domain import (
+    Call,
+    Failure,
+    FailureKind,
+    Kind,
+    Ms,
+    Output,
+    Pace,
+    Provider,
+    Reply,
+    Role,
+    Status,
+    Update,
+)
+from receiver.errors import Fault
+
+_MODEL_LIMIT = 200
+_ID_LIMIT = 200
+_WORD_LIMIT = 100
+_MESSAGE_LIMIT = 500
+_URL_LIFETIME_MS = 7 * 24 * 3600 * 1000  # seed 001; its own completion time is not told, so from our first sight
+_ONE_ATTEMPT_S = 49 * 3600  # seed 001: one attempt may take 48 h; an hour for our own polls
+_TWO_ATTEMPTS_S = 97 * 3600  # seed 001: with fallback the window covers two attempts
+
+_WORDS = {"processing": Status.RUNNING, "completed": Status.SUCCEEDED, "failed": Status.FAILED}
+_IMAGE_MODELS = frozenset(  # seed 001, the pages under Image
+    {
+        "midjourney-v8",
+        "flux-2",
+        "z-image",
+        "qwen-image-2",
+        "midjourney-v7",
+        "wan-2-7-image",
+        "gpt-image-2",
+        "gpt-image-2-official",
+        "gemini-2.5-flash-image-preview",
+        "gemini-3-pro-image-preview",
+        "gemini-3.1-flash-image-preview",
+        "doubao-seedream-5-0-lite",
+        "imagen-4-0",
+    }
+)
+_URL_LISTS = {"video_urls": Kind.VIDEO, "image_urls": Kind.IMAGE, "audio_urls": Kind.AUDIO}
+_KINDS = {
+    "30002": (FailureKind.INVALID_REQUEST, True),  # seed 001: the source video could not be probed, no charge
+    "PRICING_UNAVAILABLE": (FailureKind.INVALID_REQUEST, True),  # seed 001: the same, in words
+    "80006": (FailureKind.CONTENT_POLICY, False),  # reAPI agent skill
+}
+_KINDS_BY_DIGIT = {  # reAPI docs, errors; 8 from third parties; 4 to 7 are not known
+    "1": (FailureKind.AUTH, False),
+    "2": (FailureKind.INVALID_REQUEST, False),
+    "3": (FailureKind.INVALID_REQUEST, False),
+    "8": (FailureKind.UPSTREAM, True),
+}
+
+
+class ReApi(Adapter):
+    """POST /api/v1/videos/generations (or images), GET /api/v1/tasks/{id}."""
+
+    profile = Profile(
+        base_url="https://reapi.ai",
+        # seed 001: every 5 s for 5 min, gradually toward 1 min until 1 h, then at most every 3 min
+        pace=(Pace(0, 5), Pace(300, 10), Pace(900, 20), Pace(1800, 40), Pace(2700, 60), Pace(3600, 180)),
+        deadline_s=_TWO_ATTEMPTS_S,
+        grace_s=120,
+    )
+
+    def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
+        """A model's name and an object, without a `model` of its own: one of the two would silently win."""
+        name: object = model
+        if not isinstance(name, str) or not name.strip() or len(name) > _MODEL_LIMIT:
+            yield Fault(path="model", message=f"must be a model's name, 1 to {_MODEL_LIMIT} characters")
+        parameters: object = input
+        if not isinstance(parameters, Mapping):
+            yield Fault(path="input", message="must be an object: what reAPI takes beside `model`")
+        elif "model" in parameters:
+            yield Fault(path="input.model", message="name the model in `model` beside `input`, not inside it")
+
+    def check(self, model: str, input: Input) -> Iterable[Fault]:
+        """The validation table of doubao-seedance-2.0 (seed 001); other models are not judged."""
+        return reapi_rules.faults_of(model, input) if model in reapi_rules.MODELS else ()
+
+    def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
+        """The parameters stand beside `model` (seed 001). No idempotency key: reAPI does not honour one."""
+        room = "images" if self.media(model, input) is Kind.IMAGE else "videos"
+        return Call(
+            method="POST",
+            url=f"{provider.base_url.rstrip('/')}/api/v1/{room}/generations",
+            headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
+            body=json_text.write({"model": model, **input}).encode(),
+        )
+
+    def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
+        """A refusal is reAPI's own error with a 4xx; a 5xx may have created a task (reAPI docs, api)."""
+        body = object_in(reply.body) or {}
+        task_id = _task_id(body)
+        if task_id is not None and _is_2xx(reply):
+            update = _update(body, media, now)
+            return Accepted(update=update if update.provider_status else replace(update, status=Status.SUBMITTED))
+        failure = _failure_of_reply(body, reply.status)
+        if task_id is None and reply.status == 429:
+            return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        if task_id is None and _is_error(body) and 400 <= reply.status < 500 and reply.status != 408:
+            return Refused(failure=failure)
+        return Ambiguous(failure=replace(failure, retryable=False))
+
+    def poll(self, provider: Provider, provider_task_id: str) -> Call:
+        """A GET, free of charge (seed 001)."""
+        return Call(
+            method="GET",
+            url=f"{provider.base_url.rstrip('/')}/api/v1/tasks/{_segment(provider_task_id)}",
+            headers={"authorization": f"Bearer {provider.api_key}"},
+        )
+
+    def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
+        """A 404 is believed only with an error of reAPI's in it: a gateway's own says nothing about the task."""
+        body = object_in(reply.body) or {}
+        if _is_2xx(reply) and (_task_id(body) is not None or _word(body) is not None):
+            return _update(body, media, now)
+        failure = _failure_of_reply(body, reply.status)
+        if reply.status in (401, 403):
+            failure = replace(failure, kind=FailureKind.AUTH, retryable=False)
+        elif reply.status == 404 and body.get("error"):
+            failure = replace(failure, kind=FailureKind.NOT_FOUND, retryable=False)
+        elif reply.status != 429:
+            failure = replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
+        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+
+    def media(self, model: str, input: Input) -> Kind:
+        """Image for the models whose pages stand under Image (seed 001)."""
+        return Kind.IMAGE if model in _IMAGE_MODELS else Kind.VIDEO
+
+    def deadline_seconds(self, model: str, input: Input) -> int:
+        """97 h, or 49 h where no fallback is attached: switched off, or `nsfw_checker` is false (seed 001)."""
+        fallback = input.get("fallback")
+        switched_off = isinstance(fallback, Mapping) and fallback.get("enabled") is False
+        return _ONE_ATTEMPT_S if switched_off or input.get("nsfw_checker") is False else _TWO_ATTEMPTS_S
+
+
+def _is_2xx(reply: Reply) -> bool:
+    return 200 <= reply.status < 300
+
+
+def _is_error(body: Mapping[str, Any]) -> bool:
+    error = body.get("error")
+    return isinstance(error, dict) and text_at(error.get("code")) is not None
+
+
+def _task_id(body: Mapping[str, Any]) -> str | None:
+    text = (text_at(body.get("id")) or "").strip()
+    return text if 0 < len(text) <= _ID_LIMIT else None
+
+
+def _word(body: Mapping[str, Any]) -> str | None:
+    return (text_at(body.get("status")) or "").strip()[:_WORD_LIMIT] or None
+
+
+def _segment(task_id: str) -> str:
+    """One path segment; an id of dots only would otherwise be taken for a step up the path."""
+    quoted = quote(task_id, safe="")
+    return quoted.replace(".", "%252E") if not quoted.strip(".") else quoted
+
+
+def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:
+    """The envelope that submit and poll share (seed 001)."""
+    word = _word(body)
+    status = _WORDS.get((word or "").casefold())
+    return Update(
+        status=status,
+        provider_status=word,
+        provider_task_id=_task_id(body),
+        outputs=_outputs(object_at(body.get("output")), now) if status is Status.SUCCEEDED else (),
+        error=_failure(body, 200, "reAPI gave no reason") if status is Status.FAILED else None,
+    )
+
+
+def _outputs(output: Mapping[str, Any], now: Ms) -> tuple[Output, ...]:
+    """Main ones in the order videos, images, audios, tracks (third parties), then the last frame."""
+    expires_at = now + _URL_LIFETIME_MS
+    listed = output.get("tracks")
+    tracks = [track.get("url") for track in listed if isinstance(track, dict)] if isinstance(listed, list) else []
+    found = [(url, kind_of(url, kind)) for name, kind in _URL_LISTS.items() for url in urls_at(output.get(name))]
+    found += [(url, kind_of(url, Kind.AUDIO)) for url in urls_at(tracks)]
+    main = tuple(
+        Output(kind=kind, url=url, index=index, expires_at=expires_at)
+        for index, (url, kind) in enumerate(dict(found).items())
+    )
+    frames = urls_at(output.get("last_frame_url"))[:1]
+    return main + tuple(Output(kind=Kind.IMAGE, url=url, role=Role.LAST_FRAME, expires_at=expires_at) for url in frames)
+
+
+def _failure_of_reply(body: Mapping[str, Any], status: int) -> Failure:
+    if 200 <= status < 300 and not body.get("error"):
+        return Failure(kind=FailureKind.UNKNOWN, code=str(status), message="reAPI said success and named no task")
+    return _failure(body, status, f"HTTP {status} with no answer of reAPI's own in it")
+
+
+def _failure(body: Mapping[str, Any], status: int, otherwise: str) -> Failure:
+    """By the exact code, else by its leading digit, else by the HTTP status (reAPI docs, errors)."""
+    error = body.get("error")
+    named = error if isinstance(error, dict) else {"message": error}
+    code = (text_at(named.get("code")) or "")[:_WORD_LIMIT]
+    bare = failure_of_status(status, (text_at(named.get("message")) or otherwise)[:_MESSAGE_LIMIT])
+    by_code = None if status == 429 else _kind_of_code(code)
+    kind, retryable = by_code or (bare.kind, bare.retryable)
+    return Failure(
+        kind=kind,
+        code=code or (None if status == 200 else bare.code),
+        message=bare.message,
+        request_id=(text_at(named.get("request_id")) or "")[:_ID_LIMIT] or None,
+        retryable=retryable,
+    )
+
+
+def _kind_of_code(code: str) -> tuple[FailureKind, bool] | None:
+    numbered = len(code) == 5 and code.isascii() and code.isdigit()
+    return _KINDS.get(code.upper()) or (_KINDS_BY_DIGIT.get(code[0]) if numbered else None)

@@ -1,0 +1,174 @@
+"""Reve2img's wire: `POST /api/v1/generate` creates a task, `GET /api/v1/status` asks how it stands.
+
+Source: seed 003, Reve2img's API reference; what comes from elsewhere says so. Code 200 is success; an error repeats
+its HTTP status as `code`, `message` is a word for machines and `detail` the text.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from adapters.base import (
+    Accepted,
+    Adapter,
+    Ambiguous,
+    Input,
+    NotCreated,
+    PollAnswer,
+    PollFailed,
+    Profile,
+    Refused,
+    SubmitAnswer,
+    number_at,
+    object_at,
+    outputs_of,
+    retry_after_seconds,
+    text_at,
+    urls_at,
+)
+from adapters.flat_wire import (
+    REFUSING_STATUSES,
+    Envelope,
+    contradicted,
+    envelope_in,
+    shape_faults,
+    submit_call,
+    unexplained_poll,
+    unexplained_submit,
+)
+from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
+from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
+from receiver.errors import Fault
+
+_STATUSES = {"in_progress": Status.RUNNING, "success": Status.SUCCEEDED, "failed": Status.FAILED}
+_VIDEO_FIELDS = frozenset({"duration", "generate_audio"})
+_IMAGE_DEADLINE_S = 1800
+
+
+class Reve2img(Adapter):
+    """Reve2img takes no callback; `input` is everything beside `model`; some models finish within the submit."""
+
+    profile = Profile(
+        base_url="https://reve2img.com",
+        # every 2-5 s (seed 003); the deadlines are our choice
+        pace=(Pace(0, 3), Pace(120, 5)),
+        deadline_s=3600,
+        grace_s=60,
+    )
+
+    def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
+        """A model, and an object beside it; a missing model is INVALID_MODEL."""
+        return shape_faults(model, input, code="INVALID_MODEL", message=ERRORS["INVALID_MODEL"].meaning)
+
+    def check(self, model: str, input: Input) -> Iterator[Fault]:
+        """INVALID_MODEL and INVALID_PROMPT, the rules common to all models.
+
+        A prompt is "usually" required: never an empty one, and none missing for the ids that seed 003 makes images.
+        """
+        if not model.strip():
+            yield _refused("model", "INVALID_MODEL")
+        prompt = input.get("prompt")
+        needed = "prompt" in input or model.casefold().startswith("reve-")
+        if needed and not (isinstance(prompt, str) and prompt.strip()):
+            yield _refused("input.prompt", "INVALID_PROMPT")
+
+    def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
+        """`callback_url` is not used: seed 003 knows only polling."""
+        return submit_call(provider, "/api/v1/generate", model, input)
+
+    def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
+        """Accepted only with a task id, possibly finished already (seed 003, "Synchronous models")."""
+        envelope = envelope_in(reply)
+        if envelope is None:
+            return unexplained_submit(reply, now)
+        if envelope.code != "200":
+            return _refusal(envelope, retry_after_seconds(reply.headers, now))
+        update = _update(envelope.data, media)
+        if update.provider_task_id is None:
+            message = "Reve2img said success and named no task"
+            return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
+        if update.status is Status.SUCCEEDED and not update.outputs:
+            # A result that is not there yet: the first poll brings it.
+            update = replace(update, status=Status.RUNNING, usage=None)
+        return Accepted(update=update)
+
+    def poll(self, provider: Provider, provider_task_id: str) -> Call:
+        """A GET; too fast a one is no error (seed 003)."""
+        return Call(
+            method="GET",
+            url=f"{provider.base_url.rstrip('/')}/api/v1/status?task_id={quote(provider_task_id, safe='')}",
+            headers={"authorization": f"Bearer {provider.api_key}"},
+        )
+
+    def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
+        """Of all error answers only the provider's own 504 TIMEOUT, "The task timed out", tells an outcome."""
+        envelope = envelope_in(reply)
+        if envelope is not None and envelope.code == "200" and text_at(envelope.data.get("status")):
+            return _update(envelope.data, media)
+        if envelope is not None and (envelope.code, envelope.message) == ("504", "TIMEOUT"):
+            return Update(status=Status.EXPIRED, provider_status="TIMEOUT", error=answer_failure(envelope))
+        failure = unexplained_poll(reply) if envelope is None else _poll_failure(envelope)
+        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+
+    def media(self, model: str, input: Input) -> Kind:
+        """Inferred from the model (seed 003): a video's id carries its scene, as in kling3-pro-image-to-video
+        (Reve2img docs, video-models), or its body a field that only videos have; anything else is an image."""
+        name = model.casefold()
+        if "video" in name:
+            return Kind.VIDEO
+        return Kind.VIDEO if _VIDEO_FIELDS & input.keys() and not name.startswith("reve-") else Kind.IMAGE
+
+    def deadline_seconds(self, model: str, input: Input) -> int:
+        """30 minutes for an image, 60 for a video: our choice, no limit is documented."""
+        return _IMAGE_DEADLINE_S if self.media(model, input) is Kind.IMAGE else self.profile.deadline_s
+
+
+def _refused(path: str, word: str) -> Fault:
+    return Fault(path=path, code=word, message=ERRORS[word].meaning)
+
+
+def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
+    """A code other than 200: the word decides, and the number where the word is new."""
+    failure = answer_failure(envelope)
+    word = envelope.message if envelope.message in ERRORS else None
+    task_id = text_at(envelope.data.get("task_id"))
+    if task_id is not None:
+        return contradicted(failure, task_id)
+    if word in NOT_CREATED or (word is None and envelope.status == 429):
+        return NotCreated(failure=failure, retry_after_s=retry_after_s)
+    if word != "TIMEOUT" and (word is not None or envelope.status in REFUSING_STATUSES):
+        return Refused(failure=failure)
+    return Ambiguous(failure=replace(failure, retryable=False))
+
+
+def _poll_failure(envelope: Envelope) -> Failure:
+    if envelope.code == "200":
+        message = "Reve2img said success and named no status"
+        return Failure(kind=FailureKind.UPSTREAM, code="200", message=message, retryable=True)
+    return answer_failure(envelope)
+
+
+def _update(data: Mapping[str, Any], media: Kind) -> Update:
+    word = (text_at(data.get("status")) or "").strip()
+    status = _STATUSES.get(word.casefold())
+    error = task_failure(data.get("error")) if status is Status.FAILED else None
+    if error is not None and error.kind is FailureKind.TIMEOUT:
+        status = Status.EXPIRED
+    urls = urls_at(object_at(data.get("response")).get("resultUrls"))
+    return Update(
+        status=status,
+        provider_status=word or None,
+        provider_task_id=text_at(data.get("task_id")),
+        outputs=outputs_of(urls, media) if status is Status.SUCCEEDED else (),
+        error=error,
+        usage=_usage(data, status),
+    )
+
+
+def _usage(data: Mapping[str, Any], status: Status | None) -> Usage | None:
+    """What was taken is told on success, and given back by itself on failure (seed 003, "Credits")."""
+    if status in (Status.FAILED, Status.EXPIRED):
+        return Usage(amount=0, phase="refunded")
+    amount = number_at(data.get("consumed_credits"))
+    return Usage(amount=amount) if status is Status.SUCCEEDED and amount is not None else None

@@ -1,0 +1,1 @@
+"""The providers' side of the wire, for the demo, the tests and users' own CI."""

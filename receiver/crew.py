@@ -1,0 +1,51 @@
+"""Work under way in this process: counted per key, so that one slow party holds up nobody else."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from receiver.telemetry import log
+
+
+class Crew:
+    """Starts pieces of work and remembers them until they end; `on_free` is called whenever one does."""
+
+    def __init__(self, on_free: Callable[[], None]) -> None:
+        self._on_free = on_free
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._counts: Counter[str] = Counter()
+
+    def count(self, key: str) -> int:
+        """How many pieces are under way for a key."""
+        return self._counts[key]
+
+    def start(self, key: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run `work` beside everything else; what it raises is logged and ends with it."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        self._counts[key] += 1
+        task.add_done_callback(lambda done: self._ended(key, done))
+        return task
+
+    def _ended(self, key: str, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        self._counts[key] -= 1
+        if self._counts[key] == 0:
+            del self._counts[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work.failed", error=repr(error), exc_info=error)
+        self._on_free()
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+    async def stop(self, within_s: float) -> None:
+        """Wait for what is under way, then cut off what is left."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=within_s)
+        for task in set(self._under_way):
+            task.cancel()
+        await self.drain()

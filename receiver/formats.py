@@ -1,0 +1,143 @@
+"""Events as bytes: the webhook body, and the row of the SQLite log."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from receiver import json_text
+from receiver.domain import Event, Failure, Ms, Output, Role, Task, Usage
+
+LOG_COLUMNS: dict[str, type] = {
+    "seq": int,
+    "id": str,
+    "type": str,
+    "timestamp": str,
+    "task_id": str,
+    "provider": str,
+    "provider_task_id": str,
+    "model": str,
+    "status": str,
+    "prompt": str,
+    "output_url": str,
+    "outputs": str,
+    "error_kind": str,
+    "error_message": str,
+    "credits": float,
+    "late": int,
+    "expires_at": str,
+    "metadata": str,
+    "data": str,
+}
+
+
+def timestamp(at: Ms) -> str:
+    """RFC 3339 in UTC with milliseconds, as `2026-11-20T19:48:00.123Z`."""
+    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at % 1000:03d}Z"
+
+
+def time_of(text: str) -> Ms:
+    """A time that somebody wrote, RFC 3339 or seconds since 1970; raises `ValueError`."""
+    if text.isascii() and text.isdigit() and len(text) < 12:
+        return int(text) * 1000
+    at = datetime.fromisoformat(text)
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def task_fields(task: Task) -> dict[str, Any]:
+    """The task as everybody outside sees it, without `input` and `waiting_for`."""
+    return {
+        "id": task.id,
+        "tenant": task.tenant,
+        "provider": task.provider,
+        "model": task.model,
+        "status": task.status.value,
+        "provider_task_id": task.provider_task_id,
+        "provider_status": task.provider_status,
+        "metadata": dict(task.metadata),
+        "progress": task.progress,
+        "callback_expected": task.callback_expected,
+        "outputs": [output_fields(output) for output in task.outputs],
+        "error": failure_fields(task.error),
+        "usage": usage_fields(task.usage),
+        "retry_of": task.retry_of,
+        "created_at": timestamp(task.created_at),
+        "submitted_at": _optional_timestamp(task.submitted_at),
+        "finished_at": _optional_timestamp(task.finished_at),
+        "deadline_at": timestamp(task.deadline_at),
+    }
+
+
+def output_fields(output: Output) -> dict[str, Any]:
+    return {
+        "kind": output.kind.value,
+        "role": output.role.value,
+        "index": output.index,
+        "url": output.url,
+        "expires_at": _optional_timestamp(output.expires_at),
+    }
+
+
+def failure_fields(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "kind": failure.kind.value,
+        "code": failure.code,
+        "message": failure.message,
+        "request_id": failure.request_id,
+        "retryable": failure.retryable,
+    }
+
+
+def usage_fields(usage: Usage | None) -> dict[str, Any] | None:
+    if usage is None:
+        return None
+    amount = int(usage.amount) if float(usage.amount).is_integer() else usage.amount
+    return {"amount": amount, "unit": usage.unit, "phase": usage.phase}
+
+
+def envelope(event: Event) -> dict[str, Any]:
+    """An event in the default format: what `data` of a webhook, a list item and a stream item have in common."""
+    return {
+        "id": event.id,
+        "type": event.type.value,
+        "timestamp": timestamp(event.at),
+        "data": {
+            "task": task_fields(event.task),
+            "sequence": event.sequence,
+            "source": event.source.value,
+            "verified_by": event.verified_by.value if event.verified_by else None,
+            "late": event.late,
+        },
+    }
+
+
+def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    """An envelope as one row of the SQLite log, in the columns of `LOG_COLUMNS`."""
+    task = body["data"]["task"]
+    main = next((output for output in task["outputs"] if output["role"] == Role.MAIN), None)
+    error, usage = task["error"] or {}, task["usage"] or {}
+    return {
+        "seq": seq,
+        "id": body["id"],
+        "type": body["type"],
+        "timestamp": body["timestamp"],
+        "task_id": task["id"],
+        "provider": task["provider"],
+        "provider_task_id": task["provider_task_id"],
+        "model": task["model"],
+        "status": task["status"],
+        "prompt": prompt,
+        "output_url": main["url"] if main else None,
+        "outputs": json_text.write(task["outputs"]),
+        "error_kind": error.get("kind"),
+        "error_message": error.get("message"),
+        "credits": usage.get("amount") if usage.get("unit") == "credits" else None,
+        "late": int(body["data"]["late"]),
+        "expires_at": main["expires_at"] if main else None,
+        "metadata": json_text.write(task["metadata"]),
+        "data": json_text.write(body["data"]),
+    }
+
+
+def _optional_timestamp(at: Ms | None) -> str | None:
+    return None if at is None else timestamp(at)

@@ -1,0 +1,120 @@
+"""One throat: an update, whoever spoke, becomes one transaction.
+
+Everything that happens to a task after it is recorded goes through `take`: the task's compare-and-set, its events
+with their sequence, and one delivery per matching destination, all in the transaction that the caller holds open.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from receiver import delivery_policy, formats, json_text, policy
+from receiver.domain import (
+    Delivery,
+    DeliveryState,
+    Destination,
+    Event,
+    EventType,
+    Ms,
+    Source,
+    Task,
+    Update,
+    Verified,
+)
+from receiver.ids import new_id
+from receiver.store.protocol import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of an update: the task after it, and how many deliveries wait because of it."""
+
+    task: Task
+    events: tuple[Event, ...] = ()
+    owed: int = 0
+
+
+def take(
+    store: Store,
+    task: Task,
+    update: Update,
+    *,
+    source: Source,
+    verified_by: Verified | None,
+    now: Ms,
+    ours: bool = False,
+) -> Taken:
+    """Record what an update changes; `task` was read in this same transaction.
+
+    `ours` marks a verdict that is not the provider's, which the provider's may still follow. A provider's id that is
+    bound to another task is refused: the update is not recorded.
+    """
+    if _bound_elsewhere(store, task, update):
+        return Taken(task=task)
+    change = policy.next_task(task, update, source=source, now=now, ours=ours)
+    if change is None:
+        return Taken(task=task)
+    destinations = store.enabled_destinations(task.tenant) if change.events else ()
+    types = [kind for kind in change.events if kind is not EventType.PROGRESS or _asked_for(destinations, change.task)]
+    after = replace(change.task, sequence=task.sequence + len(types))
+    if not store.save_task(after, expected_version=task.version):
+        raise RuntimeError(f"{task.id} changed inside its own transaction")
+    events = tuple(
+        _event(store, after, kind, number, source=source, verified_by=verified_by, late=change.late, now=now)
+        for number, kind in enumerate(types, start=task.sequence + 1)
+    )
+    owed = sum(_fan_out(store, event, destinations) for event in events)
+    return Taken(task=after, events=events, owed=owed)
+
+
+def _bound_elsewhere(store: Store, task: Task, update: Update) -> bool:
+    if update.provider_task_id is None or task.provider_task_id is not None:
+        return False
+    other = store.task_of_provider(task.provider, update.provider_task_id)
+    return other is not None and other.id != task.id
+
+
+def _asked_for(destinations: Iterable[Destination], task: Task) -> bool:
+    return any(delivery_policy.wants(destination, EventType.PROGRESS, task) for destination in destinations)
+
+
+def _event(
+    store: Store,
+    task: Task,
+    kind: EventType,
+    number: int,
+    *,
+    source: Source,
+    verified_by: Verified | None,
+    late: bool,
+    now: Ms,
+) -> Event:
+    event = Event(
+        id=new_id("evt", now),
+        seq=store.next_seq(),
+        type=kind,
+        at=now,
+        task=task,
+        sequence=number,
+        source=source,
+        verified_by=verified_by,
+        late=late,
+    )
+    store.record_event(event, json_text.write(formats.envelope(event)))
+    return event
+
+
+def _fan_out(store: Store, event: Event, destinations: Iterable[Destination]) -> int:
+    wanting = [each for each in destinations if delivery_policy.wants(each, event.type, event.task)]
+    for destination in wanting:
+        delivery = Delivery(
+            id=new_id("dlv", event.at),
+            tenant=event.task.tenant,
+            event_id=event.id,
+            task_id=event.task.id,
+            destination_id=destination.id,
+            state=DeliveryState.PENDING,
+            created_at=event.at,
+            due_at=event.at,
+        )
+        store.record_delivery(delivery, event.seq)
+    return len(wanting)

@@ -1,0 +1,95 @@
+"""The command `taskweir`: the only module that knows everyone."""
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from adapters.base import Adapter
+from receiver.clock import SystemClock
+from receiver.errors import ConfigurationError
+from receiver.settings import Settings, describe, read_settings
+from receiver.telemetry import configure_logs, log
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, keys among them
+    help="One event stream for every async generation API.",
+)
+console = Console()
+
+
+def load_adapters() -> dict[str, Adapter]:
+    """Every installed adapter by name, from the entry points `taskweir.adapters`."""
+    return {entry.name: entry.load()() for entry in entry_points(group="taskweir.adapters")}
+
+
+def settings_of(environment: Mapping[str, str], adapters: Mapping[str, Adapter]) -> Settings:
+    """The settings, with each provider's own base URL as the default."""
+    return read_settings(environment, {name: adapter.profile.base_url for name, adapter in adapters.items()})
+
+
+@app.command()
+def serve() -> None:
+    """Run the server: API, callbacks, polling and delivery in one process."""
+    import uvicorn  # only the server needs it, and it takes a while to import
+
+    from receiver.service import Service, listening_url
+
+    adapters = load_adapters()
+    settings = settings_of(os.environ, adapters)
+    configure_logs(fmt=settings.log_format, level=settings.log_level)
+    service = Service(settings, adapters)
+    for path in settings.generated:
+        log.info("key.generated", path=str(path))
+    log.info("server.starting", url=listening_url(settings), providers=sorted(settings.providers))
+    config = uvicorn.Config(
+        service.app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        loop="uvloop",
+        log_config=None,
+        access_log=False,  # callback tokens are in the path
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=6,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    raise typer.Exit(0 if server.started else 1)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date; safe to repeat."""
+    from receiver.store.sqlite import migrate_file, take_lock
+
+    settings = settings_of(os.environ, load_adapters())
+    path = settings.sqlite_path
+    assert path is not None  # noqa: S101 - read_settings takes nothing but SQLite
+    with take_lock(path):
+        applied = migrate_file(path, now=SystemClock().now())
+    console.print(f"{path}: migrations {applied} applied" if applied else f"{path}: up to date")
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting with its value; secrets only as "set"."""
+    table = Table("setting", "value", "for")
+    for row in describe(os.environ, load_adapters()):
+        table.add_row(*row)
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 refused or failed, 2 wrong usage or settings."""
+    try:
+        app()
+    except ConfigurationError as error:
+        Console(stderr=True).print(f"[bold red]taskweir:[/] {error}\n{error.hint}", highlight=False)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""The last step of a delivery, one file per kind of destination."""

@@ -1,0 +1,25 @@
+"""What a sender is: it gets parcels to one destination, and tells of each what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from receiver.domain import Attempt, Destination
+from receiver.store.protocol import Parcel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One attempt and, where the consumer asked for it, how long to leave it alone."""
+
+    attempt: Attempt
+    retry_after_s: float | None = None
+
+
+class Sender(Protocol):
+    """One kind of destination. `batch` is how many parcels it takes at once."""
+
+    batch: int
+
+    async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
+        """Try each parcel once; an outcome is a value, for every parcel, in order. Raises nothing of the network."""

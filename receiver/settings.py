@@ -1,0 +1,314 @@
+"""Everything the operator sets, read once from the environment into one frozen value."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from receiver.domain import Provider, Trust
+from receiver.errors import ConfigurationError
+
+RESERVED_NAMES = frozenset(
+    {"v1", "docs", "internal", "callbacks", "health", "healthz", "readyz", "metrics", "static", "dashboard"}
+)
+API_KEY_FILE = "taskweir.api-key"
+SECRET_KEY_FILE = "taskweir.secret-key"  # noqa: S105 - a file's name
+MIN_API_KEY = 16
+MIN_SECRET_KEY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable: its name, its default as shown to people, what it is for, whether it is secret."""
+
+    name: str
+    default: str
+    help: str
+    secret: bool = False
+
+
+SETTINGS = (
+    Setting("TASKWEIR_DATABASE_URL", "sqlite:///taskweir.db", "Where everything is kept; `sqlite:////…` is absolute."),
+    Setting("TASKWEIR_DATA_DIR", ".", "SQLite logs and generated keys."),
+    Setting("TASKWEIR_PUBLIC_URL", "", "How providers reach this server; unset: no callbacks, everything is polled."),
+    Setting("TASKWEIR_HOST", "127.0.0.1", "Address to listen on."),
+    Setting("TASKWEIR_PORT", "8080", "Port to listen on; `PORT` is understood too."),
+    Setting("TASKWEIR_API_KEY", "", "The root key, 16 or more characters; unset: generated, kept 0600.", True),
+    Setting(
+        "TASKWEIR_SECRET_KEY",
+        "",
+        "Comma-separated, 32 or more characters each: the first signs and seals, all verify; unset: generated.",
+        True,
+    ),
+    Setting("TASKWEIR_ALLOW_NETWORKS", "", "Webhook targets to allow: CIDRs, host names, `loopback`, `private`."),
+    Setting("TASKWEIR_MAX_BODY", "1048576", "Largest API request body, in bytes."),
+    Setting("TASKWEIR_LOG_FORMAT", "console", "`console` or `json`."),
+    Setting("TASKWEIR_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`."),
+    Setting("TASKWEIR_MIGRATE", "1", "`0`: `serve` leaves migrations to `taskweir migrate`."),
+    Setting("TASKWEIR_PROVIDERS", "", "Further accounts: JSON, or `@file` with it; see Providers.", True),
+)
+PROVIDER_SETTINGS = (
+    Setting("TASKWEIR_<NAME>_API_KEY", "", "The provider's key; a provider is configured when this is set.", True),
+    Setting("TASKWEIR_<NAME>_BASE_URL", "the provider's own", "Another host that speaks the same wire."),
+    Setting("TASKWEIR_<NAME>_TRUST", "poll", "What a callback is worth: `poll`, `token` or `signature`."),
+    Setting("TASKWEIR_<NAME>_RATE", "", "Most requests per second to this provider; unset: no cap."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the process runs by. `secret_keys` are oldest last: the first signs, all verify."""
+
+    database_url: str
+    data_dir: Path
+    public_url: str | None
+    host: str
+    port: int
+    api_key: str = field(repr=False)
+    secret_keys: tuple[str, ...] = field(repr=False)
+    allow_networks: str
+    max_body: int
+    log_format: str
+    log_level: str
+    migrate: bool
+    providers: Mapping[str, Provider]
+    generated: tuple[Path, ...] = ()
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database's file, or None where it is not SQLite."""
+        prefix = "sqlite:///"
+        return Path(self.database_url[len(prefix) :]) if self.database_url.startswith(prefix) else None
+
+
+def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -> Settings:
+    """Read and check everything; raises `ConfigurationError` with the line that mends it.
+
+    `adapters` maps each installed adapter's name to its provider's base URL. Missing keys are generated and kept in
+    the data directory, readable by their owner only.
+    """
+    env = _Environment(environment)
+    data_dir = Path(env.text("TASKWEIR_DATA_DIR"))
+    api_key, api_key_file = _key(env, "TASKWEIR_API_KEY", data_dir / API_KEY_FILE)
+    secret_key, secret_key_file = _key(env, "TASKWEIR_SECRET_KEY", data_dir / SECRET_KEY_FILE)
+    _require_length("TASKWEIR_API_KEY", api_key, MIN_API_KEY)
+    secret_keys = tuple(key.strip() for key in secret_key.split(",") if key.strip())
+    for key in secret_keys or ("",):
+        _require_length("TASKWEIR_SECRET_KEY", key, MIN_SECRET_KEY)
+    return Settings(
+        database_url=_database_url(env),
+        data_dir=data_dir,
+        public_url=_public_url(env),
+        host=env.text("TASKWEIR_HOST"),
+        port=env.integer("TASKWEIR_PORT", fallback="PORT"),
+        api_key=api_key,
+        secret_keys=secret_keys,
+        allow_networks=env.text("TASKWEIR_ALLOW_NETWORKS"),
+        max_body=env.integer("TASKWEIR_MAX_BODY"),
+        log_format=env.word("TASKWEIR_LOG_FORMAT", ("console", "json")),
+        log_level=env.word("TASKWEIR_LOG_LEVEL", ("debug", "info", "warning", "error")),
+        migrate=env.word("TASKWEIR_MIGRATE", ("0", "1")) == "1",
+        providers=_providers(env, adapters),
+        generated=tuple(path for path in (api_key_file, secret_key_file) if path),
+    )
+
+
+def describe(environment: Mapping[str, str], adapters: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Rows of (name, value now, help) for people: secrets only as "set", what is unset as its default."""
+    env = _Environment(environment)
+    names = [*SETTINGS]
+    for adapter in sorted(adapters):
+        names += [
+            Setting(row.name.replace("<NAME>", adapter.upper()), row.default, row.help, row.secret)
+            for row in PROVIDER_SETTINGS
+        ]
+    return [(row.name, _shown(env, row), row.help) for row in names]
+
+
+def _shown(env: "_Environment", row: Setting) -> str:
+    value = env.given(row.name)
+    if row.secret:
+        return "set" if value else "unset"
+    return value or row.default or "unset"
+
+
+class _Environment:
+    """The environment with its conventions: `<NAME>_FILE` for secrets, defaults from `SETTINGS`."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._defaults = {row.name: row.default for row in SETTINGS}
+
+    def given(self, name: str) -> str:
+        """The value set, from the variable or the file that `<name>_FILE` names; empty where neither is."""
+        value = self._environment.get(name, "").strip()
+        path = self._environment.get(f"{name}_FILE", "").strip()
+        if value or not path:
+            return value
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{name}_FILE names {path}, which cannot be read: {error.strerror}",
+                hint=f"Make the file readable, or set {name} itself.",
+            ) from None
+
+    def text(self, name: str) -> str:
+        return self.given(name) or self._defaults[name]
+
+    def integer(self, name: str, *, fallback: str = "") -> int:
+        text = self.given(name) or (self.given(fallback) if fallback else "") or self._defaults[name]
+        if not text.isascii() or not text.isdigit():
+            raise ConfigurationError(f"{name} is {text!r}", hint=f"Set {name} to a whole number.")
+        return int(text)
+
+    def word(self, name: str, allowed: tuple[str, ...]) -> str:
+        text = self.text(name).lower()
+        if text not in allowed:
+            raise ConfigurationError(f"{name} is {text!r}", hint=f"Set {name} to one of: {', '.join(allowed)}.")
+        return text
+
+
+def _key(env: _Environment, name: str, path: Path) -> tuple[str, Path | None]:
+    given = env.given(name)
+    if given:
+        return given, None
+    try:
+        return _kept_key(path), path
+    except OSError as error:
+        raise ConfigurationError(
+            f"{name} is unset and {path} cannot be kept: {error.strerror}",
+            hint=f"Set {name}, or make TASKWEIR_DATA_DIR a directory that we may write to.",
+        ) from None
+
+
+def _kept_key(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="utf-8").strip()
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        key = secrets.token_urlsafe(32)
+        file.write(key + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def _require_length(name: str, key: str, least: int) -> None:
+    if len(key) < least:
+        raise ConfigurationError(
+            f"{name} has {len(key)} characters",
+            hint=f"Use {least} or more: python3 -c 'import secrets; print(secrets.token_urlsafe({least}))'",
+        )
+
+
+def _database_url(env: _Environment) -> str:
+    url = env.text("TASKWEIR_DATABASE_URL")
+    if not url.startswith("sqlite:///") or url == "sqlite:///":
+        raise ConfigurationError(
+            f"TASKWEIR_DATABASE_URL starts with {url.split(':', 1)[0]!r}",
+            hint="Set TASKWEIR_DATABASE_URL=sqlite:///taskweir.db (or sqlite:////absolute/path.db).",
+        )
+    return url
+
+
+def _public_url(env: _Environment) -> str | None:
+    url = env.text("TASKWEIR_PUBLIC_URL").rstrip("/")
+    if url and not url.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"TASKWEIR_PUBLIC_URL is {url!r}", hint="Set it to the address providers reach: https://tasks.example.com"
+        )
+    return url or None
+
+
+def _providers(env: _Environment, adapters: Mapping[str, str]) -> dict[str, Provider]:
+    providers = {}
+    for adapter, base_url in adapters.items():
+        prefix = f"TASKWEIR_{adapter.upper()}"
+        account = {
+            "adapter": adapter,
+            "api_key": env.given(f"{prefix}_API_KEY"),
+            "base_url": env.given(f"{prefix}_BASE_URL") or base_url,
+            "trust": env.given(f"{prefix}_TRUST"),
+            "rate": env.given(f"{prefix}_RATE"),
+        }
+        if account["api_key"]:
+            providers[adapter] = _provider(adapter, account, adapters, where=prefix)
+    for name, account in _further_accounts(env).items():
+        providers[name] = _provider(name, account, adapters, where=f"TASKWEIR_PROVIDERS: {name}")
+    return providers
+
+
+def _further_accounts(env: _Environment) -> dict[str, Any]:
+    text = env.given("TASKWEIR_PROVIDERS")
+    try:
+        if text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        accounts = json.loads(text) if text else {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"TASKWEIR_PROVIDERS cannot be read: {type(error).__name__}", hint=_PROVIDERS_HINT
+        ) from None
+    if not isinstance(accounts, dict):
+        raise ConfigurationError("TASKWEIR_PROVIDERS is not a JSON object", hint=_PROVIDERS_HINT)
+    return accounts
+
+
+_PROVIDERS_HINT = (
+    'Use {"kie": {"adapter": "apikley", "base_url": "https://api.kie.ai", "api_key": "…"}}, or @file with that in it.'
+)
+_ACCOUNT_FIELDS = frozenset({"adapter", "base_url", "api_key", "trust", "rate"})
+
+
+def _provider(name: str, account: Any, adapters: Mapping[str, str], *, where: str) -> Provider:
+    if not isinstance(account, dict) or not account.keys() <= _ACCOUNT_FIELDS:
+        fields = ", ".join(sorted(_ACCOUNT_FIELDS))
+        raise ConfigurationError(f"{where} is not an object with only {fields}", hint=_PROVIDERS_HINT)
+    adapter = account.get("adapter", name)
+    if adapter not in adapters:
+        installed = ", ".join(sorted(adapters))
+        raise ConfigurationError(f"{where}: no adapter {adapter!r}", hint=f"Installed adapters: {installed}.")
+    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in RESERVED_NAMES:
+        raise ConfigurationError(
+            f"{where}: {name!r} cannot be a provider's name",
+            hint=f"Use letters, digits, - and _, and none of: {' '.join(sorted(RESERVED_NAMES))}.",
+        )
+    api_key, base_url = account.get("api_key"), account.get("base_url") or adapters[adapter]
+    if not isinstance(api_key, str) or not api_key.isascii() or not api_key.isprintable() or not api_key.strip():
+        raise ConfigurationError(
+            f"{where}: api_key is missing or not plain text", hint="Set the key the provider gave."
+        )
+    if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{where}: base_url is not an http(s) URL", hint=f"For example {adapters[adapter]}.")
+    return Provider(
+        name=name,
+        adapter=adapter,
+        base_url=base_url.rstrip("/"),
+        api_key=api_key.strip(),
+        trust=_trust(account.get("trust"), where),
+        rate=_rate(account.get("rate"), where),
+    )
+
+
+def _trust(word: Any, where: str) -> Trust:
+    try:
+        return Trust(word or "poll")
+    except ValueError:
+        raise ConfigurationError(f"{where}: trust is {word!r}", hint="Use poll, token or signature.") from None
+
+
+def _rate(value: Any, where: str) -> float | None:
+    if value in (None, ""):
+        return None
+    try:
+        rate = float(value)
+    except (TypeError, ValueError):
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise ConfigurationError(f"{where}: rate is {value!r}", hint="Use requests per second, for example 5 or 0.5.")
+    return rate

@@ -1,0 +1,50 @@
+"""Verbs about events."""
+
+from collections.abc import Sequence
+
+from receiver import json_text
+from receiver.domain import Event
+from receiver.store.protocol import Page, Recorded
+from receiver.store.statements import Row, Statements, Where
+
+
+class EventVerbs(Statements):
+    def next_seq(self) -> int:
+        [row] = self.run("next_seq")
+        return int(row["value"])
+
+    def record_event(self, event: Event, body: str) -> None:
+        self.count(
+            "insert_event",
+            seq=event.seq,
+            id=event.id,
+            tenant=event.task.tenant,
+            task_id=event.task.id,
+            provider=event.task.provider,
+            type=event.type.value,
+            at=event.at,
+            body=body,
+        )
+
+    def event(self, event_id: str, tenant: str) -> Recorded | None:
+        where = Where()
+        where.add("id = ?", event_id)
+        where.add("tenant = ?", tenant)
+        rows = self.page("SELECT * FROM events", where, order="seq", limit=1)
+        return _recorded(rows[0]) if rows else None
+
+    def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
+        filters = page.where or {}
+        where = Where()
+        where.add("tenant = ?", page.tenant)
+        where.add("seq < ?" if newest_first else "seq > ?", after)
+        where.add("task_id = ?", filters.get("task_id"))
+        where.add("provider = ?", filters.get("provider"))
+        if filters.get("type") is not None:
+            where.add("type IN (SELECT value FROM json_each(?))", json_text.write(list(filters["type"])))
+        order = "seq DESC" if newest_first else "seq"
+        return [_recorded(row) for row in self.page("SELECT * FROM events", where, order=order, limit=page.limit)]
+
+
+def _recorded(row: Row) -> Recorded:
+    return Recorded(seq=row["seq"], id=row["id"], type=row["type"], task_id=row["task_id"], body=row["body"])

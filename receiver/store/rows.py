@@ -1,0 +1,167 @@
+"""Rows as nouns and back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from receiver import json_text
+from receiver.domain import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Destination,
+    Failure,
+    FailureKind,
+    Kind,
+    Output,
+    Role,
+    Status,
+    Task,
+    Timer,
+    Usage,
+    Work,
+)
+
+Row = Mapping[str, Any]
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "tenant": task.tenant,
+        "provider": task.provider,
+        "model": task.model,
+        "status": task.status.value,
+        "provider_task_id": task.provider_task_id,
+        "provider_status": task.provider_status,
+        "metadata": json_text.write(dict(task.metadata)),
+        "media": task.media.value,
+        "callback_expected": int(task.callback_expected),
+        "progress": task.progress,
+        "outputs": json_text.write([asdict(output) for output in task.outputs]),
+        "error": json_text.write(asdict(task.error)) if task.error else None,
+        "usage": json_text.write(asdict(task.usage)) if task.usage else None,
+        "retry_of": task.retry_of,
+        "created_at": task.created_at,
+        "submitted_at": task.submitted_at,
+        "finished_at": task.finished_at,
+        "deadline_at": task.deadline_at,
+        "ours": int(task.ours),
+        "emitted": task.emitted,
+        "sequence": task.sequence,
+        "version": task.version,
+    }
+
+
+def task_of(row: Row) -> Task:
+    return Task(
+        id=row["id"],
+        tenant=row["tenant"],
+        provider=row["provider"],
+        model=row["model"],
+        status=Status(row["status"]),
+        created_at=row["created_at"],
+        deadline_at=row["deadline_at"],
+        input=json.loads(row["input"]),
+        metadata=json.loads(row["metadata"]),
+        media=Kind(row["media"]),
+        callback_expected=bool(row["callback_expected"]),
+        provider_task_id=row["provider_task_id"],
+        provider_status=row["provider_status"],
+        progress=row["progress"],
+        outputs=tuple(_output_of(item) for item in json.loads(row["outputs"])),
+        error=_failure_of(row["error"]),
+        usage=Usage(**json.loads(row["usage"])) if row["usage"] else None,
+        retry_of=row["retry_of"],
+        submitted_at=row["submitted_at"],
+        finished_at=row["finished_at"],
+        ours=bool(row["ours"]),
+        emitted=row["emitted"],
+        sequence=row["sequence"],
+        version=row["version"],
+    )
+
+
+def _output_of(item: dict[str, Any]) -> Output:
+    return Output(**item | {"kind": Kind(item["kind"]), "role": Role(item["role"])})
+
+
+def _failure_of(text: str | None) -> Failure | None:
+    if text is None:
+        return None
+    item = json.loads(text)
+    return Failure(**item | {"kind": FailureKind(item["kind"])})
+
+
+def timer_row(timer: Timer) -> dict[str, Any]:
+    row = asdict(timer)
+    return row | {"work": timer.work.value, "claimed": timer.claimed.value if timer.claimed else None}
+
+
+def timer_of(row: Row) -> Timer:
+    values = dict(row)
+    return Timer(
+        **values | {"work": Work(values["work"]), "claimed": Status(values["claimed"]) if values["claimed"] else None}
+    )
+
+
+def destination_row(destination: Destination) -> dict[str, Any]:
+    row = asdict(destination)
+    for name in ("event_types", "providers", "models", "metadata"):
+        row[name] = None if row[name] is None else json_text.write(row[name])
+    return row | {"enabled": int(destination.enabled)}
+
+
+def destination_of(row: Row) -> Destination:
+    return Destination(
+        id=row["id"],
+        tenant=row["tenant"],
+        type=row["type"],
+        target=row["target"],
+        created_at=row["created_at"],
+        event_types=tuple(json.loads(row["event_types"])),
+        providers=_words_of(row["providers"]),
+        models=_words_of(row["models"]),
+        metadata=json.loads(row["metadata"]) if row["metadata"] else None,
+        format=row["format"],
+        description=row["description"],
+        max_in_flight=row["max_in_flight"],
+        enabled=bool(row["enabled"]),
+        disabled_reason=row["disabled_reason"],
+        sealed_secret=row["sealed_secret"],
+    )
+
+
+def _words_of(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+def delivery_row(delivery: Delivery, event_seq: int) -> dict[str, Any]:
+    return asdict(delivery) | {"state": delivery.state.value, "event_seq": event_seq}
+
+
+def delivery_of(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        tenant=row["tenant"],
+        event_id=row["event_id"],
+        task_id=row["task_id"],
+        destination_id=row["destination_id"],
+        state=DeliveryState(row["state"]),
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        attempts=row["attempts"],
+        owner=row["owner"],
+    )
+
+
+def attempt_of(row: Row) -> Attempt:
+    return Attempt(
+        number=row["number"],
+        at=row["at"],
+        duration_ms=row["duration_ms"],
+        status=row["status"],
+        error=row["error"],
+        response=row["response"],
+    )

@@ -1,0 +1,239 @@
+"""SQLite: connections, durability, migrations, one process at a time."""
+
+import asyncio
+import fcntl
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from receiver.domain import Ms
+from receiver.errors import ConfigurationError, Unavailable
+from receiver.store.deliveries import DeliveryVerbs
+from receiver.store.events import EventVerbs
+from receiver.store.protocol import Store
+from receiver.store.statements import Row
+from receiver.store.tasks import TaskVerbs
+from receiver.store.writer import Writer
+
+Result = TypeVar("Result")
+_READERS = 3
+_OUT_OF_SERVICE = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+
+
+class SqliteStore(TaskVerbs, EventVerbs, DeliveryVerbs):
+    """The verbs on one SQLite connection, inside whatever transaction it has open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
+        return [dict(row) for row in _run(self._connection, sql, values)]
+
+    def changed(self, sql: str, values: Mapping[str, Any]) -> int:
+        return _run(self._connection, sql, values).rowcount
+
+    def lapse_leases(self, now: Ms) -> None:
+        self.count("lapse_timers", now=now)
+        self.count("lapse_deliveries", now=now)
+
+    def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
+        self.count("hasten_safety_polls", now=now, within=within)
+
+    def schema_version(self) -> int:
+        row = self.one("ping")
+        return int(row["version"] or 0) if row else 0
+
+
+class _Connection:
+    """The one connection that writes, and the only one that checkpoints.
+
+    SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two connections reset at the same moment, so readers never do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = _connect(path)
+        self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self.store: Store = SqliteStore(self._connection)
+
+    def begin(self) -> None:
+        # A plain BEGIN that reads before it writes fails at once with "database is locked", whatever the timeout.
+        _run(self._connection, "BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        _run(self._connection, "COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _run(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+    try:
+        return connection.execute(sql, values or {})
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in _OUT_OF_SERVICE:
+            raise Unavailable(f"the database cannot be used now: {error}") from error
+        raise
+
+
+class SqliteStorage:
+    """A database file: one writer with group commit, readers beside it, and a lock against a second process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = Writer(lambda: _Connection(path))
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="taskweir-reader")
+        self._of_thread = threading.local()
+        self._lock: IO[str] | None = None
+
+    async def open(self, *, now: Ms, migrate: bool = True) -> None:
+        """Take the lock, bring the schema up to date, start the writer; raises `ConfigurationError`."""
+        self._lock = take_lock(self._path)
+        if migrate:
+            migrate_file(self._path, now=now)
+        elif schema_version(self._path) != newest_version():
+            raise ConfigurationError(
+                f"{self._path} has schema {schema_version(self._path)}, this program needs {newest_version()}",
+                hint="Run `taskweir migrate`.",
+            )
+        await self._writer.open()
+        await self.write(lambda store: store.lapse_leases(now))
+
+    async def write(self, do: Callable[[Store], Result]) -> Result:
+        return await self._writer.write(do)
+
+    async def read(self, do: Callable[[Store], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, do)
+
+    def _read(self, do: Callable[[Store], Result]) -> Result:
+        connection = getattr(self._of_thread, "connection", None)
+        if connection is None:
+            connection = _connect(self._path)
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA query_only = 1")
+            self._of_thread.connection = connection
+        connection.execute("BEGIN")
+        try:
+            return do(SqliteStore(connection))
+        finally:
+            connection.execute("ROLLBACK")
+
+    async def close(self) -> None:
+        """Commit what waits and let go of the file."""
+        await self._writer.close()
+        self._readers.shutdown()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def take_lock(path: Path) -> IO[str]:
+    """The lock that one process at a time holds on a database; closing the file, or dying, lets go of it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # prompts and sealed secrets: readable by their owner only, the WAL too
+        lock = Path(f"{path}.lock").open("a+", encoding="utf-8")  # noqa: SIM115 - held for the life of the process
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be opened: {error.strerror}", hint="Point TASKWEIR_DATABASE_URL at a writable directory."
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ConfigurationError(
+            f"another process has {path} open",
+            hint="One process at a time may serve a SQLite file; stop the other one, or use another file.",
+        ) from None
+    return lock
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The numbered migrations: (number, SQL), in order."""
+    found = [item for item in files("receiver.store.migrations").iterdir() if item.name.endswith(".sql")]
+    return sorted((int(item.name.split("_")[0]), item.read_text(encoding="utf-8")) for item in found)
+
+
+def newest_version() -> int:
+    return migrations()[-1][0]
+
+
+def schema_version(path: Path) -> int:
+    """The schema that a database file has; 0 where it has none yet."""
+    connection = _connect(path)
+    try:
+        return SqliteStore(connection).schema_version()
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        connection.close()
+
+
+def migrate_file(path: Path, *, now: Ms) -> list[int]:
+    """Run the migrations that a database file lacks, each in a transaction of its own; their numbers."""
+    connection = _connect(path)
+    try:
+        applied = []
+        _in_transaction(
+            connection,
+            ["CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, at BIGINT NOT NULL)"],
+        )
+        have = SqliteStore(connection).schema_version()
+        if have > newest_version():
+            raise ConfigurationError(
+                f"{path} has schema {have}, this program knows {newest_version()}",
+                hint="The file was written by a newer taskweir: upgrade, or use another file.",
+            )
+        for version, sql in migrations():
+            if version > have:
+                record = f"INSERT INTO schema_migrations (version, at) VALUES ({version}, {now})"  # noqa: S608 - ints
+                _in_transaction(connection, [*_split(sql), record])
+                applied.append(version)
+        return applied
+    finally:
+        connection.close()
+
+
+def _split(sql: str) -> list[str]:
+    bare = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
+    return [statement for statement in bare.split(";\n") if statement.strip()]
+
+
+def _in_transaction(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.row_factory = sqlite3.Row
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "mmap_size = 0",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection

@@ -1,0 +1,1 @@
+"""The doors: HTTP in, our words inside, HTTP out."""
