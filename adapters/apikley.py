@@ -135,10 +135,13 @@ class Apikley(Adapter):
 
 
 def _taken(told: Said, media: Kind, now: Ms) -> Update:
-    """createTask documents nothing but the id (seed 002): without a word the task waits there."""
-    if told.worded:
-        return update_of(told, media, now)
-    return Update(status=Status.SUBMITTED, provider_task_id=told.task_id)
+    """createTask documents nothing but the id (seed 002): without a word the task waits there, and none ends it."""
+    if not told.worded:
+        return Update(status=Status.SUBMITTED, provider_task_id=told.task_id)
+    update = update_of(told, media, now)
+    if update.status is not None and update.status.final:
+        return Update(status=None, provider_task_id=told.task_id, provider_status=update.provider_status)
+    return update
 
 
 def _submit_failure(told: Said, status: int) -> Failure:

@@ -207,7 +207,7 @@ def _outputs(data: Mapping[str, Any], media: Kind, expires_at: Ms) -> tuple[Outp
 def _older_outputs(data: Mapping[str, Any], media: Kind, expires_at: Ms | None) -> tuple[Output, ...]:
     """Results where the older families put them: `info`, `video_url`, `resultUrls`, or Suno's list of tracks."""
     info = object_at(data.get("info"))
-    listed = data.get("data")
+    listed = data.get("data") if data.get("callbackType") is not None else None
     tracks = [track for track in listed if isinstance(track, dict)] if isinstance(listed, list) else []
     main = [
         *_found(media, data.get("video_url"), data.get("resultUrls"), info.get("resultUrls")),

@@ -224,7 +224,7 @@ def _outputs(output: Mapping[str, Any], now: Ms) -> tuple[Output, ...]:
 
 def _failure_of_reply(body: Mapping[str, Any], status: int) -> Failure:
     if 200 <= status < 300 and not body.get("error"):
-        return Failure(kind=FailureKind.UNKNOWN, code=str(status), message="reAPI said success and named no task")
+        return Failure(kind=FailureKind.UNKNOWN, code=str(status), message=f"HTTP {status} with no task in it")
     return _failure(body, status, f"HTTP {status} with no answer of reAPI's own in it")
 
 

@@ -29,11 +29,13 @@ from adapters.flat_wire import (
     Envelope,
     contradicted,
     envelope_in,
+    id_at,
     post_call,
     shape_faults,
     submit_call,
     unexplained_poll,
     unexplained_submit,
+    word_at,
 )
 from adapters.reelbyte_result import update_of, usage_of
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status
@@ -126,13 +128,13 @@ class Reelbyte(Adapter):
             return unexplained_submit(reply, now)
         if envelope.code != "0":
             return _refusal(envelope, retry_after_seconds(reply.headers, now))
-        task_id = text_at(envelope.data.get("taskId"))
+        task_id = id_at(envelope.data.get("taskId"))
         if task_id is None:
             message = "Reelbyte said ok and named no task"
             return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="0", message=message))
         update = replace(update_of(envelope.data, media), provider_task_id=task_id)
-        if update.status is Status.SUCCEEDED and not update.outputs:
-            # The documented answer has no room for results: the first poll brings them.
+        if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
+            # No word, or no result (the documented answer has no room for one): it waits there, the poll tells more.
             update = replace(update, status=Status.SUBMITTED, usage=usage_of(envelope.data, Status.SUBMITTED))
         return Accepted(update=update)
 
@@ -144,7 +146,7 @@ class Reelbyte(Adapter):
         """An error here never means that the task failed. The answer's `taskId` is not read: in the template it is
         the upstream's id, not the one we asked with."""
         envelope = envelope_in(reply)
-        if envelope is not None and envelope.code == "0" and text_at(envelope.data.get("status")):
+        if envelope is not None and envelope.code == "0" and word_at(envelope.data.get("status")):
             return update_of(envelope.data, media)
         failure = unexplained_poll(reply) if envelope is None else _poll_failure(envelope)
         return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
@@ -174,7 +176,7 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     upstream = _named(envelope.message, _UPSTREAM)
     by_status = failure_of_status(envelope.status, envelope.text)
     failure = Failure(kind=known or upstream or by_status.kind, code=envelope.code, message=envelope.text)
-    task_id = text_at(envelope.data.get("taskId"))
+    task_id = id_at(envelope.data.get("taskId"))
     if task_id is not None:
         return contradicted(failure, task_id)
     if known is None and upstream is None and envelope.status == 429:

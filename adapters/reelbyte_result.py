@@ -4,14 +4,17 @@ Seed 000 shows `taskInfo` and `taskResult` as text and leaves open what is in it
 words Reelbyte shares, fills them (inferred). Either may be JSON text, an object, null, empty or garbage.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapters.base import number_at, object_at, outputs_of, text_at, urls_at
-from adapters.flat_wire import MESSAGE_LIMIT
+from adapters.base import object_at, outputs_of, text_at, urls_at
+from adapters.flat_wire import MESSAGE_LIMIT, credits_at, word_at
 from receiver.domain import Failure, FailureKind, Kind, Output, Role, Status, Update, Usage
 
+# Upstreams say it in prose only: how we read it is our choice.
+_MODERATION = re.compile(r"moderat|sensitiv|polic(?:y|ies)|prohibit|nsfw|inappropriate|violat|flagged", re.IGNORECASE)
 # pending, success: seed 000; processing: Reelbyte docs, seedance2/pricing-errors; failed, canceled: template.
 _STATUSES = {
     "pending": Status.SUBMITTED,
@@ -24,12 +27,12 @@ _STATUSES = {
 
 def update_of(data: Mapping[str, Any], media: Kind) -> Update:
     """What `data` of a generate or query answer says; its `taskId` is left to the caller."""
-    word = (text_at(data.get("status")) or "").strip()
-    status = _STATUSES.get(word.casefold())
+    word = word_at(data.get("status"))
+    status = _STATUSES.get((word or "").casefold())
     info, result = object_at(data.get("taskInfo")), object_at(data.get("taskResult"))
     return Update(
         status=status,
-        provider_status=word or None,
+        provider_status=word,
         outputs=_outputs(info, result, media) if status is Status.SUCCEEDED else (),
         error=_failure(info, result, status),
         usage=usage_of(data, status),
@@ -40,8 +43,8 @@ def usage_of(data: Mapping[str, Any], status: Status | None) -> Usage | None:
     """Seed 000: credits are taken at creation and given back when a task fails; of canceled ones it says nothing."""
     if status is Status.FAILED:
         return Usage(amount=0, phase="refunded")
-    reported = number_at(object_at(data.get("usage")).get("credits"))
-    amount = number_at(data.get("costCredits")) if reported is None else reported
+    reported = credits_at(object_at(data.get("usage")).get("credits"))
+    amount = credits_at(data.get("costCredits")) if reported is None else reported
     if amount is None:
         return None
     return Usage(amount=amount, phase="charged" if status is Status.SUCCEEDED else "reserved")
@@ -58,8 +61,9 @@ def _failure(info: Mapping[str, Any], result: Mapping[str, Any], status: Status 
     error = result.get("error")
     texts = (text_at(info.get("errorMessage")), text_at(object_at(error).get("message")), text_at(error))
     message = next((text for text in texts if text), fallback)
-    code = text_at(info.get("errorCode"))
-    return Failure(kind=kind, code=code and code[:MESSAGE_LIMIT], message=message[:MESSAGE_LIMIT])
+    if status is Status.FAILED and _MODERATION.search(message):
+        kind = FailureKind.CONTENT_POLICY
+    return Failure(kind=kind, code=word_at(info.get("errorCode")), message=message[:MESSAGE_LIMIT])
 
 
 def _outputs(info: Mapping[str, Any], result: Mapping[str, Any], media: Kind) -> tuple[Output, ...]:

@@ -20,22 +20,23 @@ from adapters.base import (
     Profile,
     Refused,
     SubmitAnswer,
-    number_at,
     object_at,
     outputs_of,
     retry_after_seconds,
-    text_at,
     urls_at,
 )
 from adapters.flat_wire import (
     REFUSING_STATUSES,
     Envelope,
     contradicted,
+    credits_at,
     envelope_in,
+    id_at,
     shape_faults,
     submit_call,
     unexplained_poll,
     unexplained_submit,
+    word_at,
 )
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
@@ -88,9 +89,9 @@ class Reve2img(Adapter):
         if update.provider_task_id is None:
             message = "Reve2img said success and named no task"
             return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
-        if update.status is Status.SUCCEEDED and not update.outputs:
-            # A result that is not there yet: the first poll brings it.
-            update = replace(update, status=Status.RUNNING, usage=None)
+        if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
+            # No word, or a result that is not there yet: it waits there, and the poll tells more.
+            update = replace(update, status=Status.SUBMITTED, usage=None)
         return Accepted(update=update)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
@@ -104,7 +105,7 @@ class Reve2img(Adapter):
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """Of all error answers only the provider's own 504 TIMEOUT, "The task timed out", tells an outcome."""
         envelope = envelope_in(reply)
-        if envelope is not None and envelope.code == "200" and text_at(envelope.data.get("status")):
+        if envelope is not None and envelope.code == "200" and word_at(envelope.data.get("status")):
             return _update(envelope.data, media)
         if envelope is not None and (envelope.code, envelope.message) == ("504", "TIMEOUT"):
             return Update(status=Status.EXPIRED, provider_status="TIMEOUT", error=answer_failure(envelope))
@@ -132,7 +133,7 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     """A code other than 200: the word decides, and the number where the word is new."""
     failure = answer_failure(envelope)
     word = envelope.message if envelope.message in ERRORS else None
-    task_id = text_at(envelope.data.get("task_id"))
+    task_id = id_at(envelope.data.get("task_id"))
     if task_id is not None:
         return contradicted(failure, task_id)
     if word in NOT_CREATED or (word is None and envelope.status == 429):
@@ -150,16 +151,16 @@ def _poll_failure(envelope: Envelope) -> Failure:
 
 
 def _update(data: Mapping[str, Any], media: Kind) -> Update:
-    word = (text_at(data.get("status")) or "").strip()
-    status = _STATUSES.get(word.casefold())
+    word = word_at(data.get("status"))
+    status = _STATUSES.get((word or "").casefold())
     error = task_failure(data.get("error")) if status is Status.FAILED else None
     if error is not None and error.kind is FailureKind.TIMEOUT:
         status = Status.EXPIRED
     urls = urls_at(object_at(data.get("response")).get("resultUrls"))
     return Update(
         status=status,
-        provider_status=word or None,
-        provider_task_id=text_at(data.get("task_id")),
+        provider_status=word,
+        provider_task_id=id_at(data.get("task_id")),
         outputs=outputs_of(urls, media) if status is Status.SUCCEEDED else (),
         error=error,
         usage=_usage(data, status),
@@ -170,5 +171,5 @@ def _usage(data: Mapping[str, Any], status: Status | None) -> Usage | None:
     """What was taken is told on success, and given back by itself on failure (seed 003, "Credits")."""
     if status in (Status.FAILED, Status.EXPIRED):
         return Usage(amount=0, phase="refunded")
-    amount = number_at(data.get("consumed_credits"))
+    amount = credits_at(data.get("consumed_credits"))
     return Usage(amount=amount) if status is Status.SUCCEEDED and amount is not None else None

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from adapters.base import failure_of_status, object_at, text_at
-from adapters.flat_wire import MESSAGE_LIMIT, Envelope
+from adapters.flat_wire import MESSAGE_LIMIT, Envelope, word_at
 from receiver.domain import Failure, FailureKind
 
 
@@ -47,8 +47,8 @@ def answer_failure(envelope: Envelope) -> Failure:
     """
     known = ERRORS.get(envelope.message)
     if known is None:
-        code = (envelope.message or envelope.code)[:MESSAGE_LIMIT]
-        return replace(failure_of_status(envelope.status, envelope.text), code=code)
+        failure = failure_of_status(envelope.status, envelope.text)
+        return replace(failure, code=word_at(envelope.message) or envelope.code)
     text = (envelope.detail or known.meaning)[:MESSAGE_LIMIT]
     return Failure(kind=known.kind, code=envelope.message, message=text, retryable=known.retryable)
 
@@ -56,12 +56,12 @@ def answer_failure(envelope: Envelope) -> Failure:
 def task_failure(error: Any) -> Failure:
     """`data.error` of a failed task; whether its `code` is a word or a number is not documented, so both are read."""
     details = object_at(error)
-    code = text_at(details.get("code"))
+    code = word_at(details.get("code"))
     text = text_at(details.get("message")) or (None if details else text_at(error))
     word = _word_of(code, text)
     if word is None:
         message = (text or "the provider gave no reason")[:MESSAGE_LIMIT]
-        return Failure(kind=FailureKind.UPSTREAM, code=code and code[:MESSAGE_LIMIT], message=message)
+        return Failure(kind=FailureKind.UPSTREAM, code=code, message=message)
     known = ERRORS[word]
     message = (text or known.meaning)[:MESSAGE_LIMIT]
     return Failure(kind=known.kind, code=code or word, message=message, retryable=known.retryable)

@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.base import Adapter
+from receiver.cli.commands import Commands
 from receiver.clock import SystemClock
 from receiver.errors import ConfigurationError
 from receiver.settings import Settings, describe, read_settings
 from receiver.telemetry import configure_logs, log
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, keys among them
     help="One event stream for every async generation API.",
@@ -93,3 +95,7 @@ def main() -> None:
     except ConfigurationError as error:
         Console(stderr=True).print(f"[bold red]taskweir:[/] {error}\n{error.hint}", highlight=False)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

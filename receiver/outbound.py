@@ -1,31 +1,31 @@
 """The only room that talks out: one request, one value back, within one deadline.
 
 Whatever the network does is a `Reply` or a `NoReply`, never an exception. Three pools of connections serve three
-audiences, because each may be sent to twice, and dialled, under different rules.
+audiences, because each may be sent to again, and dialled, under rules of its own.
 """
 
 import asyncio
-import errno
+import io
+import os
 import re
-import socket
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
-from typing import Any
 
 import aiohttp
+from yarl import URL
 
+from receiver.connections import DIAL, Connector, Dial, Names, NotRepeated, Request, Stale, never_twice
 from receiver.domain import Call, NoReply, Reply
 from receiver.errors import AddressRefused, Malformed
 from receiver.guard import Guard
 
 DEFAULT_CAP = 64 * 1024
-DNS_DEADLINE_S = 5.0
-_DNS_CACHE_S = 10
-_DNS_THREADS = 32
 _MAX_HEADER_LINE = 16 * 1024
 _MAX_HEADERS = 128
+_MAX_STALE = 3
+_WRITTEN_WHOLE = 256 * 1024  # a longer body is written piece by piece
 
-_Lookup = list[tuple[Any, ...]] | Exception
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 # Framing is ours: a second opinion about where a request ends lets one request be read as two.
@@ -58,6 +58,9 @@ class Outbound:
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._sessions: dict[Audience, aiohttp.ClientSession] = {}
+        # Apart, so that no webhook's dead name server can keep a provider from being found.
+        self._provider_names = Names()
+        self._webhook_names = Names()
 
     async def __aenter__(self) -> "Outbound":
         await self.start()
@@ -78,7 +81,7 @@ class Outbound:
     async def resolve(self, host: str, port: int) -> list[str]:
         """Every address that a host has now; empty where it has none, or no name server answered within 5 s."""
         try:
-            return await _Names().addresses(host, port)
+            return await self._webhook_names.addresses(host, port)
         except OSError:
             return []
 
@@ -87,10 +90,10 @@ class Outbound:
 
         The deadline covers name look-up, connection, TLS, headers and body together. A longer body is cut and its
         connection closed. Raises nothing but `CancelledError`. `NoReply.reason` is short, and holds no path, query,
-        header or secret.
+        header or secret. Webhooks go only where the guard allows.
         """
-        dial = _Dial()
-        before = _DIAL.set(dial)
+        dial = Dial()
+        before = DIAL.set(dial)
         try:
             async with asyncio.timeout(deadline_s):
                 return await self._exchange(call, cap, kind, dial)
@@ -99,22 +102,15 @@ class Outbound:
         except _FAILURES as error:
             return NoReply(sent=dial.connected, reason=dial.refused or _reason(error, dial, deadline_s))
         finally:
-            _DIAL.reset(before)
+            DIAL.reset(before)
 
-    async def _exchange(self, call: Call, cap: int, kind: Audience, dial: "_Dial") -> Reply:
+    async def _exchange(self, call: Call, cap: int, kind: Audience, dial: Dial) -> Reply:
         url = Guard.check_url(call.url)
         dial.host = url.raw_host or ""
         session = self._sessions.get(kind)
         if session is None:
-            raise Malformed("nothing can be sent before start")
-        response = await session.request(
-            call.method,
-            url,
-            data=call.body,
-            headers=_checked(call.headers),
-            allow_redirects=False,
-            trace_request_ctx=dial,
-        )
+            raise RuntimeError("not started")
+        response = await _answer(session, call, url)
         try:
             body = await _read(response, cap)
             return Reply(status=response.status, headers=_lower(response.raw_headers), body=body)
@@ -123,52 +119,88 @@ class Outbound:
 
     def _session(self, audience: Audience) -> aiohttp.ClientSession:
         guarded = audience is Audience.WEBHOOK
-        connector = aiohttp.TCPConnector(
-            limit=self._limit,
-            limit_per_host=self._limit_per_host,
-            keepalive_timeout=audience.value,
-            ttl_dns_cache=_DNS_CACHE_S,
-            resolver=_Names(self._guard if guarded else None),
-            socket_factory=self._guarded_socket if guarded else None,
-        )
         return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            connector=Connector(
+                self._webhook_names if guarded else self._provider_names,
+                self._guard if guarded else None,
+                keepalive_s=audience.value,
+                limit=self._limit,
+                per_host=self._limit_per_host,
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `send` keeps the one deadline
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            trace_configs=[_connection_trace()],
-            middlewares=(_never_twice,) if audience is Audience.PROVIDER_SUBMIT else (),
+            request_class=Request,
+            middlewares=(never_twice,) if audience is Audience.PROVIDER_SUBMIT else (),
             max_line_size=_MAX_HEADER_LINE,
             max_field_size=_MAX_HEADER_LINE,
             max_headers=_MAX_HEADERS,
             skip_auto_headers=("Content-Type", "User-Agent"),
         )
 
-    def _guarded_socket(self, info: Any) -> socket.socket:
-        """The last look at an address before it is dialled; IP literals in a URL are seen here only."""
-        family, kind, protocol, _, address = info
-        dial = _DIAL.get()
-        try:
-            self._guard.judge_host(dial.host, (str(address[0]),))
-        except AddressRefused as refused:
-            dial.refused = str(refused)
-            raise PermissionError(errno.EACCES, "refused by the guard") from None
-        return socket.socket(family, kind, protocol)
+
+async def _answer(session: aiohttp.ClientSession, call: Call, url: URL) -> aiohttp.ClientResponse:
+    """Send on the first connection that is fit for it; those that are not are dropped before a byte was written."""
+    headers = _checked(call.headers)
+    for _ in range(_MAX_STALE):
+        body = io.BytesIO(call.body) if call.body and len(call.body) > _WRITTEN_WHOLE else call.body
+        with suppress(Stale):
+            return await session.request(call.method, url, data=body, headers=headers, allow_redirects=False)
+    raise Stale
 
 
-class _Dial:
-    """What one request has come to; aiohttp's callbacks write it, wherever they run."""
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers as they are sent; raises `Malformed` on one that would break out of its line or of the request."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value) or name.lower() in _FRAMING:
+            raise Malformed("a header cannot be sent as it is written")
+    sent = {name: value for name, value in headers.items() if name.lower() != "accept-encoding"}
+    if not any(name.lower() == "user-agent" for name in headers):
+        sent["User-Agent"] = "Taskweir"
+    return sent | {"Accept-Encoding": "identity"}
 
-    __slots__ = ("answering", "connected", "host", "refused")
 
-    def __init__(self) -> None:
-        self.host = ""
-        self.connected = False
-        self.refused: str | None = None
+def _lower(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("utf-8", "replace").lower(): value.decode("utf-8", "replace") for name, value in raw}
 
 
-# aiohttp makes a connection in the task of the request that needs it, or in children of that task, which copy its
-# context: so the socket factory, which is told an address only, can know for which host it is dialled. A connection
-# is shared by requests to the same host only.
-_DIAL: ContextVar[_Dial] = ContextVar("_DIAL")
+async def _read(response: aiohttp.ClientResponse, cap: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        parts.append(chunk)
+        size += len(chunk)
+        if size > cap:
+            break
+    return b"".join(parts)[:cap]
+
+
+_FAILURES = (aiohttp.ClientError, OSError, ValueError, RuntimeError, TypeError)
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "the host name does not resolve"),
+    (aiohttp.ClientConnectorCertificateError, "the TLS certificate was not accepted"),
+    (aiohttp.ClientSSLError, "the TLS handshake failed"),
+    (Stale, "the connection was closed before the request"),
+    (aiohttp.ServerDisconnectedError, "the connection was closed before an answer"),
+    (aiohttp.ClientPayloadError, "the connection broke inside the answer"),
+    (aiohttp.ClientResponseError, "the answer is not HTTP"),
+    (RuntimeError, "nothing can be sent: closed, or not started"),
+    (ValueError, "the request cannot be written"),
+    (TypeError, "the request cannot be written"),
+)
+
+
+def _reason(error: BaseException, dial: Dial, deadline_s: float) -> str:
+    """What went wrong, in words of our own: aiohttp's would hold the URL."""
+    if isinstance(error, NotRepeated) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, TimeoutError):
+        return f"no {'answer' if dial.connected else 'connection'} within {deadline_s:g} s"
+    known = next((text for kind, text in _REASONS if isinstance(error, kind)), None)
+    if known is not None:
+        return known
+    what = "the connection broke" if dial.connected else "no connection"
+    number = getattr(error, "errno", None)
+    return f"{what}: {os.strerror(number)}" if isinstance(number, int) else what

@@ -156,10 +156,10 @@ def _late_verdict(task: Task, update: Update) -> Change | None:
     return _marked(after, () if task.emitted & event.bit else (event,), late=True)
 
 
-def source_and_proof(task: Task, timer: Timer | None, update: Update) -> tuple[Source, Verified]:
+def source_and_proof(timer: Timer, update: Update) -> tuple[Source, Verified]:
     """Who spoke first about what a poll says: the callback, where it claimed the same outcome; else the poll."""
-    confirmed = timer is not None and timer.claimed is not None and timer.claimed is update.status
-    return (Source.CALLBACK if confirmed and not task.status.final else Source.POLL), Verified.POLL
+    confirmed = timer.claimed is not None and timer.claimed is update.status
+    return (Source.CALLBACK if confirmed else Source.POLL), Verified.POLL
 
 
 def due_for_expiry(task: Task, now: Ms) -> bool:

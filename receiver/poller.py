@@ -151,7 +151,7 @@ class Poller:
     def _answered(
         self, store: Store, served: Served, task: Task, timer: Timer, update: Update, now: Ms
     ) -> tuple[Taken, Timer]:
-        source, proof = policy.source_and_proof(task, timer, update)
+        source, proof = policy.source_and_proof(timer, update)
         taken = take(store, task, update, source=source, verified_by=proof, now=now)
         if policy.due_for_expiry(taken.task, now):
             taken = _take_ours(store, taken.task, policy.expired(task), now)

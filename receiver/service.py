@@ -17,7 +17,7 @@ from receiver.errors import ConfigurationError, TaskweirError
 from receiver.guard import Guard
 from receiver.intake import Taken
 from receiver.loops import Loop
-from receiver.outbound import Outbound, resolve
+from receiver.outbound import Outbound
 from receiver.policy import MINUTE
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
@@ -153,8 +153,8 @@ class Service:
 
     async def _check_target(self, url: str) -> None:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""
-        parts = self._guard.check_url(url)
-        self._guard.judge(url, await resolve(parts.hostname or "", parts.port or _PORTS[parts.scheme]))
+        parsed = self._guard.check_url(url)
+        self._guard.judge(url, await self.outbound.resolve(parsed.raw_host or "", parsed.port or 0))
 
     async def _unready(self) -> str | None:
         stuck = [loop.name for loop in self.loops if loop.stuck]
@@ -167,9 +167,6 @@ class Service:
         except TaskweirError as error:
             return str(error)
         return None
-
-
-_PORTS = {"http": 80, "https": 443}
 
 
 def serve_providers(settings: Settings, adapters: Mapping[str, Adapter]) -> Providers:

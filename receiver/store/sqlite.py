@@ -99,20 +99,27 @@ class SqliteStorage:
         self._writer = Writer(lambda: _Connection(path))
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="taskweir-reader")
         self._of_thread = threading.local()
+        self._opened: list[sqlite3.Connection] = []
         self._lock: IO[str] | None = None
 
     async def open(self, *, now: Ms, migrate: bool = True) -> None:
         """Take the lock, bring the schema up to date, start the writer; raises `ConfigurationError`."""
         self._lock = take_lock(self._path)
+        try:
+            self._bring_up_to_date(now, migrate=migrate)
+            await self._writer.open()
+        except BaseException:
+            self._lock.close()
+            raise
+        await self.write(lambda store: store.lapse_leases(now))
+
+    def _bring_up_to_date(self, now: Ms, *, migrate: bool) -> None:
         if migrate:
             migrate_file(self._path, now=now)
-        elif schema_version(self._path) != newest_version():
+        elif (have := schema_version(self._path)) != newest_version():
             raise ConfigurationError(
-                f"{self._path} has schema {schema_version(self._path)}, this program needs {newest_version()}",
-                hint="Run `taskweir migrate`.",
+                f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
-        await self._writer.open()
-        await self.write(lambda store: store.lapse_leases(now))
 
     async def write(self, do: Callable[[Store], Result]) -> Result:
         return await self._writer.write(do)
@@ -127,6 +134,7 @@ class SqliteStorage:
             connection.execute("PRAGMA wal_autocheckpoint = 0")
             connection.execute("PRAGMA query_only = 1")
             self._of_thread.connection = connection
+            self._opened.append(connection)
         connection.execute("BEGIN")
         try:
             return do(SqliteStore(connection))
@@ -137,6 +145,8 @@ class SqliteStorage:
         """Commit what waits and let go of the file."""
         await self._writer.close()
         self._readers.shutdown()
+        while self._opened:
+            self._opened.pop().close()
         if self._lock is not None:
             self._lock.close()
 
@@ -149,7 +159,7 @@ def take_lock(path: Path) -> IO[str]:
         lock = Path(f"{path}.lock").open("a+", encoding="utf-8")  # noqa: SIM115 - held for the life of the process
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be opened: {error.strerror}", hint="Point TASKWEIR_DATABASE_URL at a writable directory."
+            f"{path} cannot be opened: {error.strerror}", hint="Point TASKWEIR_DATABASE_URL at a writable file."
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -226,6 +236,8 @@ def _in_transaction(connection: sqlite3.Connection, statements: Sequence[str]) -
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a directory", hint="Point TASKWEIR_DATABASE_URL at a writable file.")
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.row_factory = sqlite3.Row
     for pragma in (

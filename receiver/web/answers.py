@@ -74,7 +74,8 @@ def problem_of(error: TaskweirError) -> Response:
     if isinstance(error, Invalid):
         return problem(status, "The request is well-formed, but some fields are not.", faults=error.faults)
     if isinstance(error, AddressRefused):
-        return problem(status, f"{error} {error.remedy}", faults=[Fault(path="url", message=f"{error} {error.remedy}")])
+        refused = f"{error}; the operator allows it with {error.remedy}"
+        return problem(status, refused, faults=[Fault(path="url", message=refused)])
     return problem(status, str(error))
 
 

@@ -56,7 +56,7 @@ async def create_destination(request: Request, caller: Caller) -> Response:
     if faults:
         raise Invalid(faults)
     if asked.type == "webhook":
-        await doors.check_target(asked.url or "")
+        await _check_target(doors, asked.url or "")
     secret = asked.secret or signing.new_secret(os.urandom(32))
     destination = _destination(asked, doors, caller, secret)
 
@@ -70,6 +70,13 @@ async def create_destination(request: Request, caller: Caller) -> Response:
         raise Conflict(f"a SQLite log named {destination.target!r} exists already: use it, or choose another name")
     shown = _fields(destination)
     return json_answer(shown | {"secret": secret} if destination.type == "webhook" else shown, 201)
+
+
+async def _check_target(doors: Doors, url: str) -> None:
+    try:
+        await doors.check_target(url)
+    except Malformed as error:
+        raise Invalid([Fault(path="url", message=str(error))]) from None
 
 
 def _webhook_faults(asked: DestinationIn) -> list[Fault]:

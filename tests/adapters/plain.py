@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,10 @@ def adapter_of(name: str) -> Adapter:
     return adapter
 
 
-def samples(provider: str = "*") -> list[Sample]:
+@cache
+def samples(provider: str = "*") -> tuple[Sample, ...]:
     """The recorded samples of one provider, or of all."""
-    return [_sample(path) for path in sorted(HERE.glob(f"samples/{provider}/*.json"))]
+    return tuple(_sample(path) for path in sorted(HERE.glob(f"samples/{provider}/*.json")))
 
 
 def read(adapter: Adapter, sample: Sample, *, now: int = NOW) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+# `make demo` shows it working; `make test` proves it. Everything is installed into .venv, nothing elsewhere.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint run setup lock clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY)
+	@$(VENV)/bin/taskweir demo
+
+test: $(READY)
+	@rm -f .coverage .coverage.*
+	$(VENV)/bin/coverage run -m pytest --numprocesses 2
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report --fail-under 95
+
+lint: $(READY)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+run: $(READY)
+	@$(VENV)/bin/taskweir serve
+
+setup: $(READY)
+
+# The pip that Python came with installs into .venv from outside, so that a Python without ensurepip will do.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Taskweir needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+lock:
+	$(VENV)/bin/pip-compile --quiet --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

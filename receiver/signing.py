@@ -1,0 +1,155 @@
+"""Signatures that travel: Standard Webhooks v1 on what we send, our own tokens in callback URLs.
+
+Both are HMAC-SHA256. Texts of signatures and tokens are malleable, so none is ever a key for telling repeats apart:
+the event id and the task id are.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote, urlsplit
+
+from itsdangerous import BadSignature, Signer
+
+from receiver.domain import Ms
+from receiver.errors import ConfigurationError, Malformed, NotVerified
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret starts with, not a secret
+TOLERANCE_S = 300
+_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0.0, "Signature scheme"
+_FAMILIES = ("webhook-", "svix-")  # Svix sends the same values under its own names
+
+_SLASH = rb"(?:\\{0,4}/|%(?:25){0,4}2[fF]|\\{1,4}u002[fF])"
+_TOKEN_BYTE = rb"(?:[A-Za-z0-9._~=-]|%(?:25){0,4}(?:2[dDeE]|3[dD]|5[fF]|7[eE])|\\{1,4}u00(?:2[dDeE]|3[dD]|5[fF]))"
+_IN_URL = re.compile(rb"(callbacks" + _SLASH + rb"[^/\\%\s\"'<>?#]{1,200}" + _SLASH + rb")" + _TOKEN_BYTE + rb"+")
+_ALONE = re.compile(rb"task_[0-9A-Za-z]+\.[A-Za-z0-9_-]{43}=*")
+_REDACTED = b"[callback token]"
+_CALLBACK_PATH = re.compile(r".*/callbacks/[^/]+/([^/]+)/?", re.DOTALL)
+
+
+def new_secret(random: bytes) -> str:
+    """A signing secret, `whsec_…`, of 32 random bytes."""
+    return SECRET_PREFIX + base64.b64encode(random).decode()
+
+
+def secret_bytes(secret: str) -> bytes:
+    """The key in a secret, with or without `whsec_` and base64 padding; raises `Malformed` on anything else."""
+    text = secret.strip().removeprefix(SECRET_PREFIX).rstrip("=")
+    try:
+        key = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise Malformed(f"a secret is {SECRET_PREFIX} and base64") from None
+    if len(key) not in _SECRET_BYTES:
+        raise Malformed(f"a secret holds 24 to 64 bytes, this one {len(key)}")
+    return key
+
+
+def sign(secrets: Sequence[str], *, message_id: str, at: Ms, body: bytes) -> dict[str, str]:
+    """The three headers of Standard Webhooks v1; with several secrets a receiver may check any of the signatures.
+
+    `at` is the time of this attempt; `message_id` is the event's id and holds no full stop. Raises `Malformed` on a
+    secret that is none.
+    """
+    timestamp = str(at // 1000)
+    content = _content(message_id, timestamp, body)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(_entry(secret_bytes(secret), content) for secret in secrets),
+    }
+
+
+def verify(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: Ms, tolerance_s: int = TOLERANCE_S
+) -> None:
+    """Check a message's v1 signature against each of our secrets; raises `NotVerified` and nothing else.
+
+    Header names may be in any case, and `svix-…` as well as `webhook-…`. Entries of other versions are passed over.
+    """
+    message_id, timestamp, signatures = _signed_values(headers)
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        raise NotVerified("the timestamp is not a number of seconds")
+    if abs(now - int(timestamp) * 1000) > tolerance_s * 1000:
+        raise NotVerified(f"the timestamp is more than {tolerance_s} s away")
+    content = _content(message_id, timestamp, body)
+    given = [_bytes(entry) for entry in signatures.split(" ")]
+    for secret in secrets:
+        try:
+            expected = _entry(secret_bytes(secret), content).encode()
+        except Malformed:
+            continue
+        if any(hmac.compare_digest(expected, entry) for entry in given):
+            return
+    raise NotVerified("no signature matches")
+
+
+def _signed_values(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    lower = {name.lower(): value for name, value in headers.items()}
+    for family in _FAMILIES:
+        values = [lower.get(family + name) for name in ("id", "timestamp", "signature")]
+        if all(values):
+            return values[0] or "", values[1] or "", values[2] or ""
+    raise NotVerified("webhook-id, webhook-timestamp or webhook-signature is missing")
+
+
+def _content(message_id: str, timestamp: str, body: bytes) -> bytes:
+    return b".".join((_bytes(message_id), timestamp.encode(), body))
+
+
+def _entry(key: bytes, content: bytes) -> str:
+    return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+
+
+def _bytes(text: str) -> bytes:
+    """Any text as bytes, different texts as different bytes; hostile headers may hold lone surrogates."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+class CallbackTokens:
+    """Makes and reads the token in a callback URL, which names the task and proves that we asked.
+
+    `keys` are the strings of `TASKWEIR_SECRET_KEY`: the first signs, all verify. A token never expires; it is bound to
+    its provider, and as unguessable as an HMAC of 256 bits.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys:
+            raise ConfigurationError("there is no secret key", hint="Set TASKWEIR_SECRET_KEY.")
+        self._keys = tuple(reversed(keys))  # itsdangerous signs with the last
+
+    def issue(self, provider_name: str, task_id: str) -> str:
+        """The token of one task at one provider: safe in a URL's path."""
+        return self._signer(provider_name).sign(task_id).decode()
+
+    def read(self, provider_name: str, token: str) -> str:
+        """The id of the task that a token names; raises `NotVerified` on any token that we did not make."""
+        try:
+            return self._signer(provider_name).unsign(_bytes(token)).decode()
+        except BadSignature:
+            raise NotVerified("the callback token is not ours") from None
+
+    def _signer(self, provider_name: str) -> Signer:
+        return Signer(
+            list(self._keys),
+            salt=f"taskweir callback {provider_name}",
+            key_derivation="hmac",
+            digest_method=hashlib.sha256,
+        )
+
+
+def token_in(url: str) -> str | None:
+    """The token in a callback URL of ours, whatever its host and the path before `callbacks`; None in other URLs."""
+    try:
+        path = unquote(urlsplit(url).path)
+    except ValueError:
+        return None
+    found = _CALLBACK_PATH.fullmatch(path)
+    return found[1] if found else None
+
+
+def redact(raw: bytes) -> bytes:
+    """A body without callback tokens, so that it may be stored: in URLs, JSON- or percent-encoded, and alone."""
+    return _ALONE.sub(_REDACTED, _IN_URL.sub(rb"\1" + _REDACTED, raw))

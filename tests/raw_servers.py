@@ -1,0 +1,90 @@
+"""Servers of a few lines over real sockets, to answer in ways that no HTTP library would."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+
+class RawServer:
+    """What a server saw: `connections` accepted, and the (head, body) of each request that a script read."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.connections = 0
+        self.requests: list[tuple[bytes, bytes]] = []
+
+    def url(self, path: str = "/", *, host: str = "127.0.0.1", scheme: str = "http") -> str:
+        return f"{scheme}://{host}:{self.port}{path}"
+
+    async def read(self, reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+        """The next request; raises `IncompleteReadError` where the client went away instead."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        body = await reader.readexactly(int(length[1])) if length else b""
+        self.requests.append((head, body))
+        return head, body
+
+
+Script = Callable[[RawServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+    """Run `script` once per connection, on a free loopback port; the connection is closed when it returns."""
+    seen = RawServer()
+    running: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await script(seen, reader, writer)
+        writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.connections += 1
+        task = asyncio.get_running_loop().create_task(serve(reader, writer))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    seen.port = server.sockets[0].getsockname()[1]
+    try:
+        yield seen
+    finally:
+        server.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def answer(body: bytes = b"ok", *, status: str = "200 OK", headers: str = "") -> bytes:
+    """A whole response of HTTP/1.1; `headers` are lines ended by CR LF."""
+    return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def answer_all(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A healthy server: every request gets a 200, the connection stays open."""
+    while True:
+        await server.read(reader)
+        writer.write(answer())
+        await writer.drain()
+
+
+def says(raw: bytes, *, then_close: bool = True) -> Script:
+    """A server that answers its first request with these bytes."""
+
+    async def script(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.read(reader)
+        writer.write(raw)
+        await writer.drain()
+        if not then_close:
+            await reader.read()
+
+    return script
+
+
+async def silent(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads the request, never answers."""
+    await server.read(reader)
+    await reader.read()

@@ -1,0 +1,416 @@
+"""What every store must do, whatever its engine."""
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from receiver.domain import (
+    Attempt,
+    DeliveryState,
+    EventType,
+    Failure,
+    FailureKind,
+    Kind,
+    Output,
+    Role,
+    Status,
+    Usage,
+    Work,
+)
+from receiver.store.protocol import Page, Storage, Store
+from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, a_task, a_timer, an_event
+
+pytestmark = pytest.mark.anyio
+
+FULL_TASK = a_task(
+    status=Status.SUCCEEDED,
+    media=Kind.IMAGE,
+    callback_expected=True,
+    provider_status="success",
+    progress=100,
+    outputs=(Output(kind=Kind.VIDEO, url="https://x/1.mp4", role=Role.LAST_FRAME, index=1, expires_at=NOW + DAY),),
+    error=Failure(kind=FailureKind.QUOTA, message="no credits ☃", code="402", request_id="r", retryable=True),
+    usage=Usage(amount=12.5),
+    retry_of="task_0",
+    finished_at=NOW + MINUTE,
+    ours=True,
+    emitted=EventType.SUCCEEDED.bit,
+    sequence=3,
+    version=4,
+)
+
+
+async def test_a_task_comes_back_as_it_was_recorded(storage: Storage) -> None:
+    """Every field survives, nested ones and text beyond ASCII too."""
+    await storage.write(lambda store: store.record_task(FULL_TASK))
+    assert await storage.read(lambda store: store.task(FULL_TASK.id)) == FULL_TASK
+    assert await storage.read(lambda store: store.task("task_none")) is None
+
+
+async def test_a_task_is_found_by_its_providers_id(storage: Storage) -> None:
+    """The provider's own id names one task per provider."""
+    await storage.write(lambda store: store.record_task(FULL_TASK))
+    assert await storage.read(lambda store: store.task_of_provider("apikley", "p1")) == FULL_TASK
+    assert await storage.read(lambda store: store.task_of_provider("reapi", "p1")) is None
+
+
+async def test_a_providers_id_is_bound_once(storage: Storage) -> None:
+    """The engine itself refuses a second task under a provider's id."""
+    await storage.write(lambda store: store.record_task(FULL_TASK))
+    with pytest.raises(sqlite3.IntegrityError):
+        await storage.write(lambda store: store.record_task(replace(FULL_TASK, id="task_2")))
+    assert await storage.read(lambda store: store.task("task_2")) is None
+
+
+async def test_a_task_is_saved_only_over_the_version_that_was_read(storage: Storage) -> None:
+    """Compare-and-set: the second of two decisions on one version changes nothing."""
+    first = a_task()
+    await storage.write(lambda store: store.record_task(first))
+    done = replace(first, status=Status.SUCCEEDED, version=1)
+    failed = replace(first, status=Status.FAILED, version=1)
+    assert await storage.write(lambda store: store.save_task(done, expected_version=0))
+    assert not await storage.write(lambda store: store.save_task(failed, expected_version=0))
+    assert await storage.read(lambda store: store.task(first.id)) == done
+
+
+async def test_tasks_are_listed_newest_first_by_pages(storage: Storage) -> None:
+    """A cursor goes on where the page before ended; another tenant's tasks are not there."""
+
+    def record(store: Store) -> None:
+        for number in range(5):
+            store.record_task(a_task(id=f"task_{number}", provider_task_id=f"p{number}"))
+        store.record_task(a_task(id="task_9", provider_task_id="p9", tenant="other"))
+
+    await storage.write(record)
+    first = await storage.read(lambda store: store.list_tasks(Page(tenant="default", limit=2)))
+    rest = await storage.read(lambda store: store.list_tasks(Page(tenant="default", limit=9, cursor=first[-1].id)))
+    assert [task.id for task in [*first, *rest]] == ["task_4", "task_3", "task_2", "task_1", "task_0"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"where": {"status": "failed"}}, ["task_2"]),
+        ({"where": {"provider": "reapi"}}, ["task_2"]),
+        ({"where": {"model": "m1"}}, ["task_1"]),
+        ({"where": {"provider_task_id": "p2"}}, ["task_2"]),
+        ({"where": {"error_kind": "quota"}}, ["task_2"]),
+        ({"where": {"error_kind": "auth"}}, []),
+        ({"metadata": {"order": "1"}}, ["task_1"]),
+        ({"metadata": {"order": "1", "who": "me"}}, []),
+        ({"metadata": {"a.b'\"?:": "odd"}}, ["task_2"]),
+        ({"created_after": NOW}, ["task_2"]),
+        ({"created_before": NOW + 1}, ["task_1"]),
+    ],
+)
+async def test_tasks_are_filtered(storage: Storage, filters: dict[str, object], found: list[str]) -> None:
+    """Each filter of the list keeps what equals it, whatever the metadata's key looks like."""
+    one = a_task(id="task_1", model="m1", metadata={"order": "1"})
+    two = a_task(
+        id="task_2",
+        provider="reapi",
+        provider_task_id="p2",
+        status=Status.FAILED,
+        error=Failure(kind=FailureKind.QUOTA, message="no"),
+        metadata={"order": "2", "a.b'\"?:": "odd"},
+        created_at=NOW + 1,
+    )
+    await storage.write(lambda store: [store.record_task(each) for each in (one, two)])
+    page = Page(tenant="default", limit=9, **filters)  # type: ignore[arg-type]
+    assert [task.id for task in await storage.read(lambda store: store.list_tasks(page))] == found
+
+
+async def test_a_task_has_one_timer_which_is_replaced(storage: Storage) -> None:
+    """Setting a timer twice leaves the second; every field survives; dropping it leaves none."""
+    full = a_timer(
+        owner="own_1", tries=2, rings=1, rung_at=NOW, claimed=Status.FAILED, missing_since=NOW, answered_at=NOW
+    )
+    await storage.write(lambda store: store.set_timer(a_timer()))
+    await storage.write(lambda store: store.set_timer(full))
+    assert await storage.read(lambda store: store.timer("task_1")) == full
+    await storage.write(lambda store: store.drop_timer("task_1"))
+    assert await storage.read(lambda store: store.timer("task_1")) is None
+
+
+async def test_only_due_timers_of_one_kind_and_provider_are_claimed_oldest_first(storage: Storage) -> None:
+    """A claim leaves alone what is not due, of another kind, or another provider's, and what is beyond the limit."""
+
+    def record(store: Store) -> None:
+        for number, due_at in enumerate((NOW, NOW - SECOND, NOW + 1, NOW)):
+            store.set_timer(a_timer(task_id=f"t{number}", due_at=due_at))
+        store.set_timer(a_timer(task_id="submit", work=Work.SUBMIT))
+        store.set_timer(a_timer(task_id="other", provider="reapi"))
+
+    def claim(store: Store) -> list[str]:
+        claimed = store.claim_timers(Work.POLL, "apikley", owner="me", now=NOW, until=NOW + MINUTE, limit=2)
+        return [timer.task_id for timer in claimed]
+
+    await storage.write(record)
+    assert (await storage.write(claim))[0] == "t1"
+    assert len(await storage.write(claim)) == 1
+    assert await storage.write(claim) == []
+    assert await storage.read(lambda store: store.next_due_timer(Work.POLL, "apikley")) == NOW + 1
+    assert await storage.read(lambda store: store.next_due_timer(Work.POLL, "reve2img")) is None
+
+
+async def test_a_lease_that_lapsed_is_due_again_and_names_its_owner(storage: Storage) -> None:
+    """There is no reaper: the due time moved forward simply comes; who let it lapse is told."""
+    await storage.write(lambda store: store.set_timer(a_timer()))
+    for owner, now, before in (("one", NOW, None), ("two", NOW + MINUTE, "one")):
+        [timer] = await storage.write(
+            lambda store, owner=owner, now=now: store.claim_timers(  # type: ignore[misc]
+                Work.POLL, "apikley", owner=owner, now=now, until=now + MINUTE, limit=9
+            )
+        )
+        assert timer.owner == before
+
+
+async def test_a_new_process_finds_what_the_last_one_had_claimed_due(storage: Storage) -> None:
+    """Lapsing makes leased timers and deliveries due, and nothing else."""
+
+    def record(store: Store) -> None:
+        store.set_timer(a_timer(task_id="leased", owner="dead", due_at=NOW + MINUTE))
+        store.set_timer(a_timer(task_id="free", due_at=NOW + MINUTE))
+        store.record_destination(a_destination())
+        store.record_event(an_event(1), "{}")
+        store.record_delivery(a_delivery(id="dlv_leased", owner="dead", due_at=NOW + MINUTE), 1)
+        store.record_delivery(a_delivery(id="dlv_free", due_at=NOW + MINUTE), 1)
+        store.lapse_leases(NOW)
+
+    await storage.write(record)
+    claimed = await storage.write(
+        lambda store: store.claim_timers(Work.POLL, "apikley", owner="me", now=NOW, until=NOW + MINUTE, limit=9)
+    )
+    assert [timer.task_id for timer in claimed] == ["leased"]
+    parcels = await storage.write(
+        lambda store: store.claim_deliveries("dst_1", owner="me", now=NOW, until=NOW + MINUTE, limit=9)
+    )
+    assert [parcel.delivery.id for parcel in parcels] == ["dlv_leased"]
+
+
+async def test_safety_polls_are_hastened_for_open_tasks_that_expect_a_callback(storage: Storage) -> None:
+    """After a start each of them is polled soon; tasks that are polled anyway keep their time."""
+
+    def record(store: Store) -> None:
+        for name, expected in (("task_cb", True), ("task_poll", False)):
+            store.record_task(a_task(id=name, provider_task_id=name, callback_expected=expected))
+            store.set_timer(a_timer(task_id=name, due_at=NOW + DAY))
+        store.hasten_safety_polls(NOW, within=MINUTE)
+
+    await storage.write(record)
+    hastened = await storage.read(lambda store: store.timer("task_cb"))
+    assert hastened is not None
+    assert NOW <= hastened.due_at < NOW + MINUTE
+    assert await storage.read(lambda store: store.timer("task_poll")) == a_timer(task_id="task_poll", due_at=NOW + DAY)
+
+
+async def test_a_callback_is_kept_once_and_only_so_many(storage: Storage) -> None:
+    """A digest is kept once per task, for ever; beyond the cap nothing is."""
+
+    def keep(store: Store, digest: str, task: str = "task_1") -> bool:
+        body = digest.encode()
+        return store.keep_callback(task, digest=digest, at=NOW + len(digest), outcome="read", body=body, most=2)
+
+    assert await storage.write(lambda store: keep(store, "a"))
+    assert not await storage.write(lambda store: keep(store, "a"))
+    assert await storage.write(lambda store: keep(store, "bb"))
+    assert not await storage.write(lambda store: keep(store, "ccc"))
+    assert await storage.write(lambda store: keep(store, "a", "task_2"))
+    assert await storage.read(lambda store: store.callbacks("task_1")) == [b"bb", b"a"]
+
+
+async def test_events_are_read_in_order_from_a_cursor(storage: Storage) -> None:
+    """Ascending after a seq, or descending before it, filtered by type, task and provider, one tenant's only."""
+
+    def record(store: Store) -> None:
+        for number in range(1, 5):
+            assert store.next_seq() == number
+            kind = EventType.SUCCEEDED if number == 4 else EventType.SUBMITTED
+            task = a_task(id=f"task_{number % 2}", tenant="other" if number == 3 else "default")
+            store.record_event(an_event(number, type=kind, task=task), f'{{"id":"evt_{number}"}}')
+
+    await storage.write(record)
+
+    async def seqs(after: int | None = 0, *, newest_first: bool = False, **where: object) -> list[int]:
+        page = Page(tenant="default", limit=2, where=where)
+        rows = await storage.read(lambda store: store.list_events(page, after=after, newest_first=newest_first))
+        return [row.seq for row in rows]
+
+    assert await seqs() == [1, 2]
+    assert await seqs(2) == [4]
+    assert await seqs(None, newest_first=True) == [4, 2]
+    assert await seqs(2, newest_first=True) == [1]
+    assert await seqs(type=["task.succeeded", "task.failed"]) == [4]
+    assert await seqs(task_id="task_1") == [1]
+    assert await seqs(provider="reapi") == []
+    found = await storage.read(lambda store: store.event("evt_2", "default"))
+    assert found is not None
+    assert (found.seq, found.type, found.task_id, found.body) == (2, "task.submitted", "task_0", '{"id":"evt_2"}')
+    assert await storage.read(lambda store: store.event("evt_3", "default")) is None
+
+
+async def test_a_destination_comes_back_as_it_was_recorded(storage: Storage) -> None:
+    """Every field survives; another tenant does not find it; a disabled one is not matched against events."""
+    full = a_destination(
+        providers=("reapi",),
+        models=("m",),
+        metadata={"k": "v"},
+        description="d",
+        max_in_flight=3,
+        sealed_secret="sealed",
+    )
+    off = a_destination(id="dst_2", enabled=False, disabled_reason="gone")
+    await storage.write(lambda store: [store.record_destination(each) for each in (full, off)])
+    assert await storage.read(lambda store: store.destination("dst_1", "default")) == full
+    assert await storage.read(lambda store: store.destination("dst_1", "other")) is None
+    assert await storage.read(lambda store: store.enabled_destinations("default")) == [full]
+    page = Page(tenant="default", limit=9)
+    assert await storage.read(lambda store: store.list_destinations(page)) == [off, full]
+
+
+async def test_a_log_is_found_by_its_name(storage: Storage) -> None:
+    """Per tenant one SQLite log of a name."""
+    log = a_destination(type="sqlite", target="results")
+    await storage.write(lambda store: store.record_destination(log))
+    assert await storage.read(lambda store: store.log_named("results", "default")) == log
+    assert await storage.read(lambda store: store.log_named("results", "other")) is None
+    with pytest.raises(sqlite3.IntegrityError):
+        await storage.write(lambda store: store.record_destination(replace(log, id="dst_2")))
+
+
+async def test_deleting_a_destination_cancels_what_is_owed_to_it(storage: Storage) -> None:
+    """What was delivered stays delivered."""
+
+    def record(store: Store) -> None:
+        store.record_destination(a_destination())
+        store.record_event(an_event(1), "{}")
+        store.record_delivery(a_delivery(), 1)
+        store.record_delivery(a_delivery(id="dlv_2", state=DeliveryState.DELIVERED, due_at=None), 1)
+        store.delete_destination("dst_1")
+
+    await storage.write(record)
+    rows = await storage.read(lambda store: store.list_deliveries(Page(tenant="default", limit=9)))
+    assert {row.id: row.state for row in rows} == {
+        "dlv_1": DeliveryState.CANCELED,
+        "dlv_2": DeliveryState.DELIVERED,
+    }
+    assert await storage.read(lambda store: store.owed_destinations()) == []
+
+
+async def _owe(storage: Storage, count: int = 3) -> None:
+    def record(store: Store) -> None:
+        store.record_task(a_task())
+        store.record_destination(a_destination())
+        store.record_event(an_event(1), '{"id":"evt_1"}')
+        for number in range(count):
+            store.record_delivery(a_delivery(id=f"dlv_{number}", due_at=NOW + number), 1)
+
+    await storage.write(record)
+
+
+async def test_what_is_owed_is_claimed_per_destination_and_counted_before_the_work(storage: Storage) -> None:
+    """Oldest first, up to the limit, each with its event and its task's input; a claimed one is not claimed again."""
+    await _owe(storage)
+    [owed] = await storage.read(lambda store: store.owed_destinations())
+    assert (owed.destination, owed.next_due_at) == (a_destination(), NOW)
+
+    def claim(store: Store) -> list[tuple[str, int, str | None]]:
+        parcels = store.claim_deliveries("dst_1", owner="me", now=NOW + 1, until=NOW + MINUTE, limit=5)
+        assert all((parcel.body, parcel.seq) == ('{"id":"evt_1"}', 1) for parcel in parcels)
+        return [(parcel.delivery.id, parcel.delivery.attempts, parcel.input) for parcel in parcels]
+
+    text = '{"prompt":"a red panda"}'
+    assert await storage.write(claim) == [("dlv_0", 1, text), ("dlv_1", 1, text)]
+    assert await storage.write(claim) == []
+
+
+async def test_a_disabled_destination_is_owed_nothing_for_now(storage: Storage) -> None:
+    """Its deliveries wait; they are not handed out."""
+
+    def record(store: Store) -> None:
+        store.record_destination(a_destination(enabled=False))
+        store.record_delivery(a_delivery(), 1)
+
+    await storage.write(record)
+    assert await storage.read(lambda store: store.owed_destinations()) == []
+
+
+async def test_a_failure_is_recorded_only_by_who_holds_the_lease(storage: Storage) -> None:
+    """Whoever lost its lease may still record a success, for that is true whoever says it."""
+    await _owe(storage, 1)
+    claim = {"now": NOW, "until": NOW + MINUTE, "limit": 1}
+    await storage.write(lambda store: store.claim_deliveries("dst_1", owner="me", **claim))
+    bad = Attempt(number=1, at=NOW, duration_ms=5, status=500, response="oops")
+    good = Attempt(number=1, at=NOW, duration_ms=5, status=200)
+
+    def settle(owner: str, attempt: Attempt, state: DeliveryState, due_at: int | None = None) -> object:
+        return storage.write(
+            lambda store: store.settle_delivery("dlv_0", attempt, owner=owner, state=state, due_at=due_at)
+        )
+
+    assert not await settle("another", bad, DeliveryState.PENDING, NOW + DAY)  # type: ignore[misc]
+    assert await settle("another", good, DeliveryState.DELIVERED)  # type: ignore[misc]
+    assert not await settle("me", bad, DeliveryState.DEAD)  # type: ignore[misc]
+    found = await storage.read(lambda store: store.delivery("dlv_0", "default"))
+    assert found is not None
+    assert (found.state, found.due_at, found.owner) == (DeliveryState.DELIVERED, None, None)
+    assert await storage.read(lambda store: store.attempts("dlv_0")) == [bad]
+    assert await storage.read(lambda store: store.delivery("dlv_0", "other")) is None
+
+
+async def test_a_delivery_given_back_is_due_at_once_and_its_attempt_does_not_count(storage: Storage) -> None:
+    """Only its holder can give it back."""
+    await _owe(storage, 1)
+    claim = {"now": NOW, "until": NOW + MINUTE, "limit": 1}
+    await storage.write(lambda store: store.claim_deliveries("dst_1", owner="me", **claim))
+    await storage.write(lambda store: store.release_delivery("dlv_0", owner="another", now=NOW))
+    assert await storage.write(lambda store: store.claim_deliveries("dst_1", owner="x", **claim)) == []
+    await storage.write(lambda store: store.release_delivery("dlv_0", owner="me", now=NOW))
+    [parcel] = await storage.write(lambda store: store.claim_deliveries("dst_1", owner="me", **claim))
+    assert parcel.delivery.attempts == 1
+
+
+async def test_deliveries_are_filtered(storage: Storage) -> None:
+    """By state, destination, task and event."""
+    await storage.write(lambda store: store.record_delivery(a_delivery(), 1))
+    for where, count in (
+        ({"state": "pending"}, 1),
+        ({"state": "dead"}, 0),
+        ({"destination_id": "dst_1", "task_id": "task_1", "event_id": "evt_1"}, 1),
+        ({"event_id": "evt_2"}, 0),
+    ):
+        page = Page(tenant="default", limit=9, where=where)
+        assert len(await storage.read(lambda store, page=page: store.list_deliveries(page))) == count  # type: ignore[misc]
+
+
+async def test_a_bad_write_fails_alone(storage: Storage) -> None:
+    """Writes that waited together: one raises, the others are committed, each exactly once."""
+
+    def bad(store: Store) -> None:
+        store.next_seq()
+        raise ValueError("bad")
+
+    results = await asyncio.gather(
+        *(storage.write(bad if number == 20 else (lambda store: store.next_seq())) for number in range(40)),
+        return_exceptions=True,
+    )
+    assert sorted(each for each in results if isinstance(each, int)) == list(range(1, 40))
+    assert [str(each) for each in results if isinstance(each, Exception)] == ["bad"]
+
+
+async def test_a_caller_that_leaves_does_not_undo_its_write(storage: Storage) -> None:
+    """Cancellation is not rollback."""
+    waiting = asyncio.ensure_future(storage.write(lambda store: store.record_task(a_task())))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await storage.write(lambda store: store.schema_version())
+    assert await storage.read(lambda store: store.task("task_1")) is not None
+
+
+async def test_the_schema_has_a_version(storage: Storage) -> None:
+    """Readiness asks for it."""
+    assert await storage.read(lambda store: store.schema_version()) >= 1

@@ -1,0 +1,61 @@
+"""Why a task is not done, in one sentence."""
+
+import pytest
+
+from receiver.domain import Status, Task, Timer, Work
+from receiver.waiting import waiting_for
+from tests.make import MINUTE, NOW, SECOND, a_task, a_timer
+
+IN_18_S = a_timer(due_at=NOW + 18 * SECOND)
+S = Status
+
+
+@pytest.mark.parametrize(
+    ("task", "timer", "what", "text"),
+    [
+        (
+            a_task(provider_status="waiting", callback_expected=True, submitted_at=NOW - 42 * SECOND),
+            IN_18_S,
+            "poll",
+            "apikley says waiting for 42 s; callback expected; next poll in 18 s",
+        ),
+        (
+            a_task(status=S.RUNNING, submitted_at=NOW - MINUTE),
+            a_timer(due_at=NOW + SECOND, tries=3),
+            "poll",
+            "apikley says running for 60 s; 3 polls failed in a row; next poll in 1 s",
+        ),
+        (a_task(), a_timer(owner="own"), "poll", "apikley says submitted for 0 s; being polled now"),
+        (a_task(), None, "poll", "apikley says submitted for 0 s; next poll not planned"),
+        (
+            a_task(status=S.QUEUED),
+            a_timer(work=Work.SUBMIT, due_at=NOW + 5 * SECOND),
+            "submit",
+            "not handed over to apikley yet; next try in 5 s",
+        ),
+        (a_task(status=S.SUBMITTING), a_timer(owner="own"), "answer", "being handed over to apikley"),
+        (
+            a_task(status=S.UNCONFIRMED, callback_expected=True),
+            IN_18_S,
+            "confirmation",
+            "sent to apikley, its answer was never learnt; a callback would confirm it; given up in 18 s",
+        ),
+        (
+            a_task(status=S.UNCONFIRMED),
+            IN_18_S,
+            "confirmation",
+            "sent to apikley, its answer was never learnt; apikley sends no callbacks; given up in 18 s",
+        ),
+    ],
+)
+def test_the_sentence(task: Task, timer: Timer | None, what: str, text: str) -> None:
+    """It names who is waited for, for how long, and what happens next."""
+    waiting = waiting_for(task, timer, NOW)
+    assert waiting is not None
+    assert (waiting.what, waiting.text) == (what, text)
+
+
+@pytest.mark.parametrize("status", [S.SUCCEEDED, S.FAILED, S.CANCELED, S.EXPIRED])
+def test_a_final_task_waits_for_nothing(status: Status) -> None:
+    """Null, as the contract says."""
+    assert waiting_for(a_task(status=status), None, NOW) is None
