@@ -20,6 +20,7 @@ from aiohttp.http import HttpProcessingError
 from receiver.errors import AddressRefused
 from receiver.guard import Guard
 
+DNS_DEADLINE_S = 5.0
 _DNS_CACHE_S = 10
 _DNS_THREADS = 32
 _MAX_INTERIM = 16
@@ -127,14 +128,13 @@ class Names:
     everything else that runs there, and the process at its end.
     """
 
-    def __init__(self, *, deadline_s: float = 5.0) -> None:
+    def __init__(self) -> None:
         self._free = asyncio.Semaphore(_DNS_THREADS)
-        self._deadline_s = deadline_s
 
-    async def addresses(self, host: str, port: int) -> list[str]:
-        """Every address of a host; raises `OSError` where it has none, or no answer came in time."""
+    async def addresses(self, host: str, port: int, *, deadline_s: float = DNS_DEADLINE_S) -> list[str]:
+        """Every address of a host, each once; raises `OSError` where it has none, or no answer came in time."""
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(deadline_s):
                 await self._free.acquire()
                 found = await self._look_up(host, port)
         except TimeoutError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from receiver import delivery_policy, policy
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Destination, Ms
+from receiver.domain import Attempt, Destination, Ms
 from receiver.ids import new_id
 from receiver.senders.base import Sender, Sent
 from receiver.store.protocol import Owed, Parcel, Storage, Store
@@ -89,7 +89,7 @@ class Courier:
         if self._clock.now() + round(LONGEST_ATTEMPT_S * 1000) > (parcels[0].delivery.due_at or 0):
             await self._storage.write(lambda store: _release(store, parcels, self._clock.now()))
             return
-        outcomes = await self._senders[destination.type].send(destination, parcels)
+        outcomes = await self._outcomes(destination, parcels)
         now = self._clock.now()
         await self._storage.write(lambda store: _settle(store, parcels, outcomes, now))
         for parcel, sent in zip(parcels, outcomes, strict=True):
@@ -103,6 +103,18 @@ class Courier:
                 error=sent.attempt.error,
                 ms=sent.attempt.duration_ms,
             )
+
+    async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
+        at = self._clock.now()
+        try:
+            return await self._senders[destination.type].send(destination, parcels)
+        except Exception as error:  # noqa: BLE001 - whatever one event does to its sender, it ends as its attempt
+            log.error("sender.failed", destination_id=destination.id, error=repr(error), exc_info=error)
+            failed = f"an error of ours: {type(error).__name__}"
+            return [
+                Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=0, error=failed))
+                for parcel in parcels
+            ]
 
 
 def _release(store: Store, parcels: Sequence[Parcel], now: Ms) -> None:

@@ -16,6 +16,7 @@ SETTING = "TASKWEIR_ALLOW_NETWORKS"
 MAX_URL = 2048
 
 _Address = IPv4Address | IPv6Address
+_Network = IPv4Network | IPv6Network
 
 # The first row that holds an address names it, so an exception stands above the wider range it lies in.
 _RANGES = tuple(
@@ -166,18 +167,24 @@ def _folded(host: str) -> str:
     return host.rstrip(".").lower()
 
 
-def _network(entry: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(entry)
-    except ValueError:
-        raise ConfigurationError(f"{SETTING} holds {entry!r}, which names no network", hint=_hint(entry)) from None
+def _network(entry: str) -> _Network:
+    network = _parsed(entry, strict=True)
+    if network is not None:
+        return network
+    near = _parsed(entry, strict=False)
+    hint = (
+        f"Replace {entry!r} by a CIDR, an address, a host name, `loopback` or `private`; separate by commas."
+        if near is None
+        else f"Write {near} instead of {entry}."
+    )
+    raise ConfigurationError(f"{SETTING} holds {entry!r}, which names no network", hint=hint)
 
 
-def _hint(entry: str) -> str:
+def _parsed(entry: str, *, strict: bool) -> _Network | None:
     try:
-        return f"Write {ip_network(entry, strict=False)} instead of {entry}."
+        return None if "%" in entry else ip_network(entry, strict=strict)  # a zone is not a network
     except ValueError:
-        return f"Replace {entry!r} by a CIDR, an address, a host name, `loopback` or `private`; separate by commas."
+        return None
 
 
 def _read(address: str) -> _Address | None:

@@ -14,7 +14,7 @@ from receiver.cli.commands import Commands
 from receiver.clock import SystemClock
 from receiver.errors import ConfigurationError
 from receiver.settings import Settings, describe, read_settings
-from receiver.telemetry import configure_logs, log
+from receiver.telemetry import configure_logs
 
 app = typer.Typer(
     cls=Commands,
@@ -38,32 +38,12 @@ def settings_of(environment: Mapping[str, str], adapters: Mapping[str, Adapter])
 @app.command()
 def serve() -> None:
     """Run the server: API, callbacks, polling and delivery in one process."""
-    import uvicorn  # only the server needs it, and it takes a while to import
-
-    from receiver.service import Service, listening_url
+    from receiver.server import run  # only the server needs uvicorn, and it takes a while to import
 
     adapters = load_adapters()
     settings = settings_of(os.environ, adapters)
     configure_logs(fmt=settings.log_format, level=settings.log_level)
-    service = Service(settings, adapters)
-    for path in settings.generated:
-        log.info("key.generated", path=str(path))
-    log.info("server.starting", url=listening_url(settings), providers=sorted(settings.providers))
-    config = uvicorn.Config(
-        service.app,
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        loop="uvloop",
-        log_config=None,
-        access_log=False,  # callback tokens are in the path
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=6,
-    )
-    server = uvicorn.Server(config)
-    server.run()
-    raise typer.Exit(0 if server.started else 1)
+    run(settings, adapters)
 
 
 @app.command()

@@ -115,7 +115,7 @@ class Poller:
         reply = await self._outbound.send(call, deadline_s=self._limits.deadline_s, kind=Audience.PROVIDER_POLL)
         if not isinstance(reply, Reply):
             return _failed(FailureKind.UNAVAILABLE, reply.reason)
-        answer = served.adapter.read_poll(reply, media=task.media, now=self._clock.now())
+        answer = served.read_poll(reply, task, self._clock.now())
         return answer if isinstance(answer, PollFailed) else self._about_this(task, answer)
 
     def _about_this(self, task: Task, update: Update) -> PollAnswer:
@@ -201,7 +201,7 @@ def _take_ours(store: Store, task: Task, verdict: Update, now: Ms) -> Taken:
 
 def _updates_in(served: Served, body: bytes, task: Task, now: Ms) -> Sequence[Update]:
     try:
-        return served.adapter.read_callback(Callback(headers={}, body=body), media=task.media, now=now)
+        return served.read_callback(Callback(headers={}, body=body), task, now)
     except Malformed:
         return ()
 

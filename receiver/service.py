@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 
@@ -32,8 +31,6 @@ from receiver.telemetry import log
 from receiver.web.app import create_app
 from receiver.web.doors import Doors
 
-DRAIN_S = 8.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -43,6 +40,7 @@ class Limits:
     poll: PollLimits = field(default_factory=PollLimits)
     delivery: DeliveryLimits = field(default_factory=DeliveryLimits)
     answer_within_s: float = 20.0
+    drain_s: float = 8.0
 
 
 class Service:
@@ -60,9 +58,11 @@ class Service:
         if path is None:
             raise ConfigurationError("only SQLite is served so far", hint="Set TASKWEIR_DATABASE_URL=sqlite:///…")
         limits = limits or Limits()
+        self._limits = limits
         self._settings = settings
         self._clock = clock or SystemClock()
         self._guard = Guard(settings.allow_networks)
+        self.refused: ConfigurationError | None = None
         self.storage = SqliteStorage(path)
         self.outbound = Outbound(self._guard)
         self.bell = Bell()
@@ -121,7 +121,11 @@ class Service:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        await self.start()
+        try:
+            await self.start()
+        except ConfigurationError as error:
+            self.refused = error
+            raise
         for loop in self.loops:
             loop.start()
         try:
@@ -140,7 +144,9 @@ class Service:
         """Stop claiming, finish what was claimed within the grace period, close the store last."""
         for loop in self.loops:
             await loop.stop()
-        await asyncio.gather(*(each.crew.stop(DRAIN_S) for each in (self.submitter, self.poller, self.courier)))
+        await asyncio.gather(
+            *(each.crew.stop(self._limits.drain_s) for each in (self.submitter, self.poller, self.courier))
+        )
         await self.outbound.close()
         await self.storage.close()
         log.info("server.stopped")
@@ -178,9 +184,3 @@ def serve_providers(settings: Settings, adapters: Mapping[str, Adapter]) -> Prov
                 hint="Use poll (the default) or token.",
             )
     return {name: Served(provider, adapters[provider.adapter]) for name, provider in settings.providers.items()}
-
-
-def listening_url(settings: Settings) -> str:
-    """Where people on this machine reach the server."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104 - compared, not bound
-    return urlsplit(f"http://{f'[{host}]' if ':' in host else host}:{settings.port}").geturl()

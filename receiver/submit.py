@@ -170,14 +170,7 @@ class Submitter:
         taken = take(store, task, update, source=Source.SUBMIT, verified_by=_proof(answer), now=now)
         if isinstance(answer, Accepted) and taken.task.status is Status.SUBMITTING:
             twice = _unlearnt(f"its answer names {update.provider_task_id}, which is bound to another task")
-            taken = take(
-                store,
-                task,
-                Update(status=Status.UNCONFIRMED, error=twice),
-                source=Source.SUBMIT,
-                verified_by=None,
-                now=now,
-            )
+            taken = take(store, task, _doubt(twice), source=Source.SUBMIT, verified_by=None, now=now)
         following = self._timer_after(taken.task, timer, answer, now)
         if following is None:
             store.drop_timer(task_id)
@@ -194,7 +187,7 @@ class Submitter:
             case NotCreated():
                 return Update(status=Status.QUEUED)
             case Ambiguous(failure=failure):
-                return Update(status=Status.UNCONFIRMED, error=failure)
+                return _doubt(failure)
 
     def _timer_after(self, task: Task, timer: Timer | None, answer: SubmitAnswer, now: Ms) -> Timer | None:
         if task.status.final and not policy.watches_late(task, now):
@@ -225,7 +218,7 @@ class Submitter:
 def _judged(reply: Reply | NoReply, served: Served, task: Task, now: Ms) -> SubmitAnswer:
     """What an answer, or none, is known to mean: only what cannot have left is safe to send again."""
     if isinstance(reply, Reply):
-        return served.adapter.read_submit(reply, media=task.media, now=now)
+        return served.read_submit(reply, task, now)
     if reply.sent:
         return Ambiguous(failure=_unlearnt(reply.reason))
     return NotCreated(failure=Failure(kind=FailureKind.UNAVAILABLE, message=reply.reason, retryable=True))
@@ -236,7 +229,9 @@ def _proof(answer: SubmitAnswer) -> Verified | None:
 
 
 def _unlearnt(reason: str) -> Failure:
-    return Failure(
-        kind=FailureKind.UNKNOWN,
-        message=f"sent, and never learnt whether the provider took it: {reason}. It is not sent again by itself.",
-    )
+    return Failure(kind=FailureKind.UNKNOWN, message=reason)
+
+
+def _doubt(failure: Failure) -> Update:
+    why = f"sent, and never learnt whether the provider took it: {failure.message}; it is not sent again by itself"
+    return Update(status=Status.UNCONFIRMED, error=replace(failure, message=why))

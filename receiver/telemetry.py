@@ -11,18 +11,19 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("taskweir")
 
 def configure_logs(*, fmt: str, level: str) -> None:
     """Send every log line to standard error, for people or as JSON; other libraries only from warnings on."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+    # Plain tracebacks: the pretty ones print local variables, keys and prompts among them.
+    rendering: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
         if fmt == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
+            *rendering,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

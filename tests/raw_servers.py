@@ -35,14 +35,18 @@ async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> As
     """Run `script` once per connection, on a free loopback port; the connection is closed when it returns."""
     seen = RawServer()
     running: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await script(seen, reader, writer)
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                await script(seen, reader, writer)
+        finally:
+            writer.close()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.connections += 1
+        writers.append(writer)
         task = asyncio.get_running_loop().create_task(serve(reader, writer))
         running.add(task)
         task.add_done_callback(running.discard)
@@ -52,10 +56,14 @@ async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> As
     try:
         yield seen
     finally:
+        await asyncio.sleep(0.01)  # asyncio leaks a connection that is being accepted while its server closes
         server.close()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # let the transports close
 
 
 def answer(body: bytes = b"ok", *, status: str = "200 OK", headers: str = "") -> bytes:

@@ -44,7 +44,7 @@ class SqliteLogSender:
                 _append_rows(connection, rows)
             finally:
                 connection.close()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, sqlite_utils.db.InvalidColumns) as error:
             return f"the log cannot be written: {error}"
         return None
 

@@ -77,10 +77,9 @@ def _record(
 
 def _read(served: Served, task: Task, raw: bytes, headers: dict[str, str], now: int) -> tuple[Sequence[Update], str]:
     try:
-        updates = served.adapter.read_callback(Callback(headers=headers, body=raw), media=task.media, now=now)
+        return served.read_callback(Callback(headers=headers, body=raw), task, now), "read"
     except Malformed as error:
         return (), f"odd: {error}"[:200]
-    return updates, "read"
 
 
 def _about_another(task: Task, update: Update) -> bool:

@@ -1,0 +1,66 @@
+"""Serves one `Service` over HTTP until it is told to stop."""
+
+import logging
+import signal
+import socket
+from collections.abc import Mapping
+
+import uvicorn
+
+from adapters.base import Adapter
+from receiver.errors import ConfigurationError
+from receiver.service import Service
+from receiver.settings import Settings
+from receiver.telemetry import log
+
+REQUESTS_GRACE_S = 6
+
+
+def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
+    """Serve until SIGTERM or SIGINT; raises `ConfigurationError` where it cannot begin."""
+    service = Service(settings, adapters)
+    for path in settings.generated:
+        log.info("key.generated", path=str(path))
+    with listen(settings.host, settings.port) as listening:
+        log.info("server.starting", url=url_of(listening), providers=sorted(settings.providers))
+        config = uvicorn.Config(
+            service.app,
+            http="httptools",
+            loop="uvloop",
+            log_config=None,
+            access_log=False,  # callback tokens are in the path
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=REQUESTS_GRACE_S,
+        )
+        # What goes wrong inside the application is logged there, without paths; what stops it is raised below.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stopped)
+        uvicorn.Server(config).run(sockets=[listening])
+    if service.refused is not None:
+        raise service.refused
+
+
+def _stopped(number: int, frame: object) -> None:
+    """The server handles these signals while it runs, and raises them again after: by then all is done."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises `ConfigurationError` where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host} port {port} cannot be listened on: {error.strerror}",
+            hint="Set TASKWEIR_PORT (or TASKWEIR_HOST) to an address that is free and ours.",
+        ) from None
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where people on this machine reach a listening socket."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "localhost"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

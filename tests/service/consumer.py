@@ -1,0 +1,69 @@
+"""A user's webhook endpoint, as a user would write it: it checks signatures with the official package."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from standardwebhooks import Webhook
+
+from tests.raw_servers import RawServer, raw_server
+
+
+@dataclass
+class Consumer:
+    """What arrived, in order; `answers` are statuses (or `hang`, `close`) to give, the last one for ever."""
+
+    url: str = ""
+    answers: deque[Any] = field(default_factory=lambda: deque([204]))
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for body in self.bodies]
+
+    @property
+    def ids(self) -> list[str]:
+        return [headers["webhook-id"] for headers in self.headers]
+
+    def verify(self, secret: str) -> None:
+        """Raise unless every single request verifies; times are the test's, so only the digest is compared."""
+        for headers, body in zip(self.headers, self.bodies, strict=True):
+            at = int(headers["webhook-timestamp"])
+            webhook = Webhook(secret)
+            expected = webhook.sign(headers["webhook-id"], datetime.fromtimestamp(at, UTC), body.decode())
+            assert expected in headers["webhook-signature"].split(" ")
+
+    async def serve(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, body = await server.read(reader)
+            lines = head.decode().split("\r\n")[1:]
+            pairs = (line.split(": ", 1) for line in lines if line)
+            self.headers.append({name.lower(): value for name, value in pairs})
+            self.bodies.append(body)
+            answer = self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
+            if answer == "hang":
+                await asyncio.Event().wait()
+            if answer == "close":
+                return
+            status, extra, text = answer if isinstance(answer, tuple) else (answer, "", "ok")
+            if status == 204:
+                text = ""
+            writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(text)}\r\n{extra}\r\n{text}".encode())
+            await writer.drain()
+
+
+@asynccontextmanager
+async def a_consumer(*answers: Any) -> AsyncIterator[Consumer]:
+    """An endpoint on a free loopback port."""
+    consumer = Consumer()
+    if answers:
+        consumer.answers = deque(answers)
+    async with raw_server(consumer.serve) as server:
+        consumer.url = server.url("/hook")
+        yield consumer

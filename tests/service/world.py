@@ -1,0 +1,231 @@
+"""A whole Taskweir in the test's own loop: real store, real sockets, a clock that tests advance."""
+
+import asyncio
+import json
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from adapters.sandbox.server import running
+from receiver.delivery import DeliveryLimits
+from receiver.main import load_adapters, settings_of
+from receiver.poller import PollLimits
+from receiver.service import Limits, Service
+from receiver.submit import SubmitLimits
+from tests.make import StoppedClock
+from tests.raw_servers import RawServer, raw_server
+
+API_KEY = "root-key-0123456789"
+PUBLIC_URL = "http://taskweir.test"
+LIMITS = Limits(
+    submit=SubmitLimits(deadline_s=0.3, lease_s=60),
+    poll=PollLimits(deadline_s=0.3),
+    delivery=DeliveryLimits(),
+    answer_within_s=5.0,
+    drain_s=0.1,
+)
+APIKLEY_MODEL = "bytedance/v1-pro-text-to-video"
+
+
+@dataclass
+class World:
+    """The service, its API as a caller sees it, and the passing of its time."""
+
+    service: Service
+    api: httpx.AsyncClient
+    clock: StoppedClock
+
+    async def submit(self, provider: str = "apikley", model: str = APIKLEY_MODEL, **fields: Any) -> dict[str, Any]:
+        """Submit a task; the task as it is answered."""
+        body = {"provider": provider, "model": model, "input": {"prompt": "a red panda"}, **fields}
+        response = await self.api.post("/v1/tasks", json=body)
+        assert response.status_code in (201, 202), response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        task: dict[str, Any] = (await self.api.get(f"/v1/tasks/{task_id}")).json()
+        return task
+
+    async def events(self, task_id: str | None = None) -> list[dict[str, Any]]:
+        query = {"task_id": task_id} if task_id else {}
+        items: list[dict[str, Any]] = (await self.api.get("/v1/events", params=query)).json()["items"]
+        return items
+
+    async def types(self, task_id: str) -> list[str]:
+        return [event["type"].removeprefix("task.") for event in await self.events(task_id)]
+
+    async def deliveries(self, **query: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await self.api.get("/v1/deliveries", params=query)).json()["items"]
+        return items
+
+    async def destination(self, url: str, **fields: Any) -> dict[str, Any]:
+        made = await self.api.post("/v1/destinations", json={"type": "webhook", "url": url, **fields})
+        assert made.status_code == 201, made.text
+        body: dict[str, Any] = made.json()
+        return body
+
+    async def turn(self, seconds: float = 0) -> None:
+        """Let time pass, then let every loop come round until nothing is under way."""
+        self.clock.advance(seconds)
+        for worker in (self.service.submitter, self.service.poller, self.service.courier):
+            await worker.run_once()
+            await worker.crew.drain()
+
+    async def until(self, done: Callable[[], Any], *, step_s: float = 1.0, most: int = 200) -> None:
+        """Turn after turn, until `done()` holds; the providers' own clock is real, so a moment passes as well."""
+        for _ in range(most):
+            result = done()
+            if await result if asyncio.iscoroutine(result) else result:
+                return
+            await self.turn(step_s)
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"not within {most} turns")
+
+    async def end(self, task_id: str, *, step_s: float = 1.0) -> dict[str, Any]:
+        """The task once it is final."""
+
+        async def final() -> bool:
+            return (await self.task(task_id))["status"] in ("succeeded", "failed", "canceled", "expired")
+
+        await self.until(final, step_s=step_s)
+        return await self.task(task_id)
+
+    async def callback_url(self, task_id: str, provider: str = "apikley") -> str:
+        """The path of the URL that the provider was given for a task."""
+        served = self.service.doors.providers[provider]
+        url = self.service.doors.callbacks.of(served, task_id)
+        assert url is not None
+        return url.removeprefix(PUBLIC_URL)
+
+
+@asynccontextmanager
+async def a_world(
+    directory: Path,
+    *,
+    base_url: str = "",
+    base_urls: dict[str, str] | None = None,
+    limits: Limits = LIMITS,
+    clock: StoppedClock | None = None,
+    **environment: str,
+) -> AsyncIterator[World]:
+    """A service on an empty store, its providers at `base_url`/<name>; no loop runs but by `turn`."""
+    adapters = load_adapters()
+    settings = settings_of(
+        {
+            "TASKWEIR_DATABASE_URL": f"sqlite:///{directory}/taskweir.db",
+            "TASKWEIR_DATA_DIR": str(directory),
+            "TASKWEIR_API_KEY": API_KEY,
+            "TASKWEIR_SECRET_KEY": "s" * 32,
+            "TASKWEIR_PUBLIC_URL": PUBLIC_URL,
+            "TASKWEIR_ALLOW_NETWORKS": "loopback",
+            **{f"TASKWEIR_{name.upper()}_API_KEY": "provider-key" for name in adapters},
+            **{
+                f"TASKWEIR_{name.upper()}_BASE_URL": (base_urls or {}).get(name, f"{base_url}/{name}")
+                for name in adapters
+                if base_url or name in (base_urls or {})
+            },
+            **environment,
+        },
+        adapters,
+    )
+    clock = clock or StoppedClock()
+    service = Service(settings, adapters, clock=clock, limits=limits)
+    await service.start()
+    transport = httpx.ASGITransport(app=service.app, raise_app_exceptions=False)
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL, headers=headers, timeout=30) as api:
+        try:
+            yield World(service=service, api=api, clock=clock)
+        finally:
+            await service.stop()
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def a_reachable_world(directory: Path, **fields: Any) -> AsyncIterator[World]:
+    """A world whose public URL answers, so that providers' callbacks arrive."""
+    port = free_port()
+    async with a_world(directory, TASKWEIR_PUBLIC_URL=f"http://127.0.0.1:{port}", **fields) as world:
+        # Its lifespan would start the loops; here only `turn` does.
+        door = Starlette(routes=[Mount("/", app=world.service.app)])
+        async with running(door, port=port):
+            yield world
+
+
+@dataclass
+class Scripted:
+    """A provider that says what it was told to: each reply once, the last one for ever.
+
+    A reply is (status, JSON body), or a word: `hang` never answers, `close` hangs up, `half` breaks off in the body.
+    """
+
+    replies: deque[Any] = field(default_factory=deque)
+    seen: RawServer = field(default_factory=RawServer)
+
+    @property
+    def base_url(self) -> str:
+        return self.seen.url("").rstrip("/")
+
+    @property
+    def lines(self) -> list[str]:
+        """The request lines so far: method and path."""
+        return [head.split(b" HTTP", 1)[0].decode() for head, _ in self.seen.requests]
+
+    def say(self, *replies: Any) -> None:
+        """Forget what was left to say, and say this."""
+        self.replies = deque(replies)
+
+    async def answer(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await server.read(reader)
+            reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
+            if reply == "hang":
+                await asyncio.Event().wait()
+            if reply == "close":
+                return
+            status, body, *headers = reply
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            extra = "".join(f"{name}: {value}\r\n" for name, value in (headers[0] if headers else {}).items())
+            writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(raw)}\r\n{extra}\r\n".encode())
+            writer.write(raw)
+            await writer.drain()
+
+
+@asynccontextmanager
+async def scripted(*replies: Any) -> AsyncIterator[Scripted]:
+    """A scripted provider on a free loopback port."""
+    provider = Scripted(deque(replies))
+    async with raw_server(provider.answer) as seen:
+        provider.seen = seen
+        yield provider
+
+
+def created(task_id: str = "p1") -> tuple[int, Any]:
+    """Apikley's answer to a submit."""
+    return 200, {"code": 200, "msg": "success", "data": {"taskId": task_id}}
+
+
+def record(state: str, task_id: str = "p1", **fields: Any) -> tuple[int, Any]:
+    """Apikley's answer to a poll."""
+    data: dict[str, Any] = {"taskId": task_id, "state": state}
+    if state == "success":
+        data["resultJson"] = json.dumps({"resultUrls": ["https://files.example/1.mp4"]})
+    return 200, {"code": 200, "msg": "success", "data": data | fields}
+
+
+UNKNOWN_TASK = (200, {"code": 422, "msg": "recordInfo is null", "data": None})
