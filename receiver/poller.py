@@ -82,36 +82,40 @@ class Poller:
     async def _run_provider(self, served: Served) -> Ms | None:
         name = served.provider.name
         limit = min(self._limits.batch, self._limits.in_flight - self.crew.count(name))
-        claimed, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
-        for timer, task in claimed:
-            self.crew.start(name, self._ask(served, timer, task))
+        claimed, ended, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
+        for taken in ended:
+            self._bell.ring(taken)
+        for timer, task, provider_task_id in claimed:
+            self.crew.start(name, self._ask(served, timer, task, provider_task_id))
         return next_due
 
-    def _claim(self, store: Store, provider: str, limit: int) -> tuple[list[tuple[Timer, Task]], Ms | None]:
+    def _claim(
+        self, store: Store, provider: str, limit: int
+    ) -> tuple[list[tuple[Timer, Task, str]], list[Taken], Ms | None]:
         now = self._clock.now()
         owner = new_id("own", now)
         until = now + round(self._limits.lease_s * 1000)
-        claimed = []
+        claimed, ended = [], []
         for timer in store.claim_timers(Work.POLL, provider, owner=owner, now=now, until=until, limit=limit):
             task = store.task(timer.task_id)
             if task is None:
                 store.drop_timer(timer.task_id)
+            elif task.provider_task_id is None:
+                ended += _wait_for_id(store, task, timer, now)
             else:
-                claimed.append((replace(timer, owner=owner, due_at=until), task))
-        return claimed, store.next_due_timer(Work.POLL, provider)
+                claimed.append((replace(timer, owner=owner, due_at=until), task, task.provider_task_id))
+        return claimed, ended, store.next_due_timer(Work.POLL, provider)
 
-    async def _ask(self, served: Served, timer: Timer, task: Task) -> None:
-        answer = await self._answer(served, task)
+    async def _ask(self, served: Served, timer: Timer, task: Task, provider_task_id: str) -> None:
+        answer = await self._answer(served, task, provider_task_id)
         if isinstance(answer, PollFailed):
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
         taken = await self._storage.write(lambda store: self._settle(store, served, timer, answer))
         if taken is not None:
             self._bell.ring(taken)
 
-    async def _answer(self, served: Served, task: Task) -> PollAnswer:
-        if task.provider_task_id is None:
-            return _failed(FailureKind.UNKNOWN, "the provider never told its id of this task")
-        call = served.adapter.poll(served.provider, task.provider_task_id)
+    async def _answer(self, served: Served, task: Task, provider_task_id: str) -> PollAnswer:
+        call = served.adapter.poll(served.provider, provider_task_id)
         reply = await self._outbound.send(call, deadline_s=self._limits.deadline_s, kind=Audience.PROVIDER_POLL)
         if not isinstance(reply, Reply):
             return _failed(FailureKind.UNAVAILABLE, reply.reason)
@@ -173,7 +177,7 @@ class Poller:
             taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
         elif policy.may_take_callback(task, timer, now):
             taken = self._take_claim(store, served, task, now)
-        elif policy.due_for_expiry(task, now) and (task.provider_task_id is None or policy.given_up(task, now)):
+        elif policy.due_for_expiry(task, now) and policy.given_up(task, now):
             taken = _take_ours(store, task, policy.expired(task), now)
         else:
             taken = Taken(task=task)
@@ -193,6 +197,15 @@ class Poller:
                 if update.status is not None and update.status.final:
                     return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
         return Taken(task=task)
+
+
+def _wait_for_id(store: Store, task: Task, timer: Timer, now: Ms) -> list[Taken]:
+    """Nobody can be asked about a task whose id was never told: it waits for a callback, until its deadline."""
+    if policy.due_for_expiry(task, now):
+        store.drop_timer(task.id)
+        return [_take_ours(store, task, policy.expired(task), now)]
+    store.set_timer(replace(timer, due_at=task.deadline_at, owner=None))
+    return []
 
 
 def _take_ours(store: Store, task: Task, verdict: Update, now: Ms) -> Taken:

@@ -37,9 +37,12 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
-        uvicorn.Server(config).run(sockets=[listening])
-    if service.refused is not None:
-        raise service.refused
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        except SystemExit:  # how uvicorn tells that the application did not start
+            if service.refused is None:
+                raise
+            raise service.refused from None
 
 
 def _stopped(number: int, frame: object) -> None:

@@ -131,6 +131,18 @@ async def test_a_callback_that_names_another_tasks_id_binds_nothing(tmp_path: Pa
         assert (after["status"], after["provider_task_id"]) == ("unconfirmed", None)
 
 
+async def test_a_callback_without_an_id_confirms_nothing(tmp_path: Path) -> None:
+    """There is nobody to ask about: the task waits on, until its deadline."""
+    async with scripted("hang") as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=3600)
+        await ring(world, task["id"], {"code": 200, "data": {"state": "success"}})
+        await world.turn(1800)
+        assert (await world.task(task["id"]))["status"] == "unconfirmed"
+        await world.turn(1800)
+        assert (await world.task(task["id"]))["status"] == "expired"
+        assert len(apikley.lines) == 1
+
+
 async def test_a_callback_about_another_id_changes_nothing(tmp_path: Path) -> None:
     """The task has its id; the body names a different one."""
     async with (

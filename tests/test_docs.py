@@ -1,0 +1,165 @@
+"""What the documents say is what happens: every command in them is run, every table compared."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+from standardwebhooks import Webhook
+
+from adapters.base import Adapter
+from receiver import formats
+from receiver.main import load_adapters
+from receiver.settings import PROVIDER_SETTINGS, SETTINGS
+from tests.processes import a_sandbox, environment, start, wait_until_up
+from tests.service.world import free_port
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def in_bash(script: str, directory: Path, **more: str) -> str:
+    """Run a block as pasted; what it printed. Whatever it left in the background ends with it."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TASKWEIR_")}
+    env = clean | {"PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200"} | more
+    bash = subprocess.Popen(
+        ["bash", "-eu", "-o", "pipefail", "-c", script],
+        cwd=directory,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = bash.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(bash.pid, signal.SIGKILL)
+        bash.wait()
+    assert bash.returncode == 0, printed
+    return printed
+
+
+def test_the_first_example_works_when_pasted(tmp_path: Path) -> None:
+    """At most ten lines; it ends with the event's row, out of the SQLite log."""
+    first = blocks("bash")[0]
+    assert len(first.splitlines()) <= 10
+    # Its own place and ports, beside other tests; the environment is the one that runs this.
+    script = first.replace("/tmp/taskweir-try", str(tmp_path)).replace(". .venv/bin/activate\n", "")
+    sandbox, server = str(free_port()), str(free_port())
+    script = script.replace("127.0.0.1:9400", f"127.0.0.1:{sandbox}").replace(
+        "sandbox >", f"sandbox --port {sandbox} >"
+    )
+    printed = in_bash(script, tmp_path, TASKWEIR_PORT=server, TASKWEIR_URL=f"http://127.0.0.1:{server}")
+    rows = json.loads(printed[printed.rindex("[{") :])
+    assert rows[-1]["type"] == "task.succeeded"
+    assert rows[-1]["prompt"] == "A kitten yawning"
+    assert rows[-1]["output_url"].startswith("http")
+
+
+def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
+    """With the provider's address replaced by the sandbox's: serve, submit, list, read events, add a webhook."""
+    _, serve, submit, webhook = blocks("bash")
+    assert serve.splitlines()[-1] == "taskweir serve"
+    port, log = free_port(), tmp_path / "server.log"
+    with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url:
+        env = environment(tmp_path, port, sandbox_url) | {"TASKWEIR_API_KEY": "", "TASKWEIR_PUBLIC_URL": ""}
+        server = start("serve", env=env, log=log)
+        try:
+            wait_until_up(f"http://127.0.0.1:{port}/health/ready", server, log)
+            script = (submit + webhook).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            # Nothing resolves where tests run; the address is that of a documentation network's neighbour.
+            printed = in_bash(script.replace("https://example.com", "https://93.184.215.14"), tmp_path)
+        finally:
+            server.kill()
+            server.wait()
+    answers = [json.loads(line) for line in re.sub(r"}{", "}\n{", printed).splitlines()]
+    task, listed, events, destination = answers
+    assert (task["status"], task["metadata"]) == ("submitted", {"order": "42"})
+    assert [each["id"] for each in listed["items"]] == [task["id"]]
+    assert events["items"][0]["type"] == "task.submitted"
+    assert destination["secret"].startswith("whsec_")
+
+
+def test_the_consumers_lines_verify() -> None:
+    """With the official package, as a user would paste them."""
+    secret, at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.now(UTC)
+    body = json.dumps({"type": "task.succeeded", "data": {"task": {"outputs": []}}})
+    headers = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign("evt_1", at, body),
+    }
+    [code] = blocks("python")
+    names = {"secret": secret, "body": body, "headers": headers}
+    exec(code, names)
+    assert names["event"]["type"] == "task.succeeded"  # type: ignore[index]
+
+
+def test_the_queries_run(tmp_path: Path) -> None:
+    """Over a log with one event in it, in the columns that the README lists."""
+    listed = re.search(r"table\n`events`: `([^`]+)`", README)
+    assert listed is not None
+    assert listed[1].split() == list(formats.LOG_COLUMNS)
+    log = sqlite_utils.Database(tmp_path / "results.db")
+    log.table("events").create(formats.LOG_COLUMNS, pk="id")
+    row = dict.fromkeys(formats.LOG_COLUMNS) | {"id": "e", "type": "task.succeeded", "metadata": '{"order": "42"}'}
+    log.table("events").insert(row | {"task_id": "task_1", "credits": 3.0})
+    [queries] = blocks("sql")
+    results = [list(log.query(query)) for query in queries.split(";\n") if query.strip()]
+    assert [len(result) for result in results] == [1, 0, 1]
+    log.close()
+
+
+def test_the_settings_table_is_the_programs() -> None:
+    """Every variable, its default and what it is for, in the order of `taskweir settings`."""
+    rows = re.findall(r"^\| `(TASKWEIR_[A-Z_<>]+)` \| (.+?) \| (.+) \|$", README, re.MULTILINE)
+    wanted = [(row.name, row.default or "unset", row.help) for row in (*SETTINGS, *PROVIDER_SETTINGS)]
+    assert [(name, default.strip("`"), text) for name, default, text in rows] == wanted
+
+
+def test_the_providers_table_is_the_adapters() -> None:
+    """One row per installed adapter; its submit path is where it submits to."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| `POST (\S+)` \|", README, re.MULTILINE))
+    adapters: dict[str, Adapter] = load_adapters()
+    assert set(rows) == set(adapters)
+
+
+def test_every_command_named_is_there() -> None:
+    """And says what it is for."""
+    listed = README.split("## Commands")[1].split("## Settings")[0]
+    commands = re.findall(r"`(?:taskweir )?([a-z]+)[^`]*`", listed.split("Each has")[0])
+    assert {"serve", "migrate", "settings", "demo", "sandbox", "sink", "submit", "tasks", "events"} <= set(commands)
+    for command in commands:
+        shown = subprocess.run([BIN / "taskweir", command, "--help"], capture_output=True, text=True, check=False)
+        assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize("name", ["README.md", "receiver/README.md", "adapters/README.md", "SECURITY.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    """Those to files of ours."""
+    text = (ROOT / name).read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert ((ROOT / name).parent / target).exists(), target
+
+
+def test_make_demo() -> None:
+    """As the README says: status 0, and a table with four providers succeeded, signed and logged."""
+    printed = in_bash("make --no-print-directory demo", ROOT)
+    table = [line for line in printed.splitlines() if "succeeded" in line and "http://" in line]
+    assert len(table) == 4
+    assert all(line.count("✓") == 2 for line in table)

@@ -1,0 +1,186 @@
+"""The server as a process: how it starts, what it refuses, how it stops."""
+
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.processes import environment, start, wait_until_up
+from tests.service.world import API_KEY, free_port
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@contextmanager
+def a_server(
+    directory: Path, *, log: str = "server.log", **more: str
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A running server: its URL, its process."""
+    port = free_port()
+    file = directory / log
+    process = start("serve", env=environment(directory, port, NOWHERE) | more, log=file)
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}/health/ready", process, file)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run(directory: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    """One command to its end."""
+    env = environment(directory, 0, NOWHERE) | {"COLUMNS": "200"} | more
+    return subprocess.run(
+        [sys.executable, "-m", "receiver.main", *arguments], env=env, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    """Status 0, well within the 20 s, and the database is free for the next one."""
+    with a_server(tmp_path) as (_, process):
+        asked_at = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
+        assert time.monotonic() - asked_at < 20
+    with a_server(tmp_path):
+        pass
+
+
+def test_a_request_that_hangs_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
+    """A caller that waits for a task is let go within the grace period; what was being handed over is unconfirmed."""
+    body = b'{"provider":"reapi","model":"m","input":{"prompt":"a red panda"}}'
+    head = (
+        f"POST /v1/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as provider:  # takes connections, never answers
+        provider.settimeout(10)
+        base_url = f"http://127.0.0.1:{provider.getsockname()[1]}"
+        with (
+            a_server(tmp_path, TASKWEIR_REAPI_BASE_URL=base_url) as (url, process),
+            socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as caller,
+        ):
+            caller.sendall(head.encode() + body)
+            taken, _ = provider.accept()
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+            taken.close()
+    with a_server(tmp_path) as (url, _):
+        [task] = httpx.get(f"{url}/v1/tasks", headers={"authorization": f"Bearer {API_KEY}"}).json()["items"]
+        assert task["status"] == "unconfirmed"
+
+
+def test_a_second_server_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    """Status 2, with the reason and what to do; no traceback."""
+    with a_server(tmp_path):
+        refused = run(tmp_path, "serve", TASKWEIR_PORT=str(free_port()))
+    assert refused.returncode == 2
+    assert "another process has" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    """Status 2, and the setting to change."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = run(tmp_path, "serve", TASKWEIR_PORT=port)
+    assert refused.returncode == 2
+    assert port in refused.stderr
+    assert "TASKWEIR_PORT" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TASKWEIR_DATABASE_URL", "oracle://x"),
+        ("TASKWEIR_ALLOW_NETWORKS", "10.0.0.0/99"),
+        ("TASKWEIR_APIKLEY_TRUST", "signature"),
+        ("TASKWEIR_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_starts(tmp_path: Path, name: str, value: str) -> None:
+    """Status 2, one clear line; no traceback."""
+    refused = run(tmp_path, "serve", **{name: value})
+    assert refused.returncode == 2
+    assert refused.stderr.strip()
+    assert "Traceback" not in refused.stderr
+
+
+def test_migrations_may_be_left_to_the_operator(tmp_path: Path) -> None:
+    """`TASKWEIR_MIGRATE=0` refuses an old schema and names the command; after it the server starts."""
+    refused = run(tmp_path, "serve", TASKWEIR_MIGRATE="0", TASKWEIR_PORT=str(free_port()))
+    assert refused.returncode == 2
+    assert "taskweir migrate" in refused.stderr
+    first, second = run(tmp_path, "migrate"), run(tmp_path, "migrate")
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "applied" in first.stdout
+    assert "up to date" in second.stdout
+    with a_server(tmp_path, TASKWEIR_MIGRATE="0"):
+        pass
+
+
+def test_a_generated_key_is_named_on_the_console_and_never_shown(tmp_path: Path) -> None:
+    """0600 in the data directory; it opens the API."""
+    with a_server(tmp_path, TASKWEIR_API_KEY="", TASKWEIR_SECRET_KEY="") as (url, _):
+        file = tmp_path / "taskweir.api-key"
+        key = file.read_text().strip()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert httpx.get(f"{url}/v1/me", headers={"authorization": f"Bearer {key}"}).status_code == 200
+        printed = (tmp_path / "server.log").read_text()
+        assert str(file) in printed
+        assert key not in printed
+        assert (tmp_path / "taskweir.secret-key").read_text().strip() not in printed
+
+
+def test_json_logs_are_json(tmp_path: Path) -> None:
+    """One object per line."""
+    with a_server(tmp_path, TASKWEIR_LOG_FORMAT="json") as (_, process):
+        process.terminate()
+        process.wait()
+    lines = (tmp_path / "server.log").read_text().splitlines()
+    assert len(lines) >= 2
+    assert all(re.fullmatch(r"\{.*\}", line) for line in lines)
+
+
+def test_it_listens_on_ipv6_and_on_every_address(tmp_path: Path) -> None:
+    """What is printed is an address that works here."""
+    for host, shown in (("::1", "http://[::1]:"), ("0.0.0.0", "http://localhost:")):
+        with a_server_on(tmp_path, host) as printed:
+            assert shown in printed
+
+
+@contextmanager
+def a_server_on(directory: Path, host: str) -> Iterator[str]:
+    port, file = free_port(), directory / f"{host.replace(':', '_')}.log"
+    env = environment(directory, port, NOWHERE) | {"TASKWEIR_HOST": host}
+    process = start("serve", env=env, log=file)
+    try:
+        wait_until_up(f"http://{'[::1]' if ':' in host else '127.0.0.1'}:{port}/health/live", process, file)
+        yield file.read_text()
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+
+
+def test_settings_are_printed_without_secrets(tmp_path: Path) -> None:
+    """Every variable, secrets as "set"."""
+    printed = run(tmp_path, "settings", TASKWEIR_REAPI_API_KEY="canary-key")
+    assert printed.returncode == 0
+    assert "TASKWEIR_REAPI_API_KEY" in printed.stdout
+    assert "canary-key" not in printed.stdout
+    assert API_KEY not in printed.stdout
+
+
+def test_without_a_command_help_is_shown(tmp_path: Path) -> None:
+    """Wrong usage is status 2."""
+    assert "serve" in run(tmp_path).stdout + run(tmp_path).stderr
+    assert run(tmp_path, "nonsense").returncode == 2
