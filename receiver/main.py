@@ -1,7 +1,6 @@
 """The command `taskweir`: the only module that knows everyone."""
 
 import os
-import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
@@ -12,7 +11,6 @@ from rich.table import Table
 from adapters.base import Adapter
 from receiver.cli.commands import Commands
 from receiver.clock import SystemClock
-from receiver.errors import ConfigurationError
 from receiver.settings import Settings, describe, read_settings
 from receiver.telemetry import configure_logs
 
@@ -70,11 +68,7 @@ def settings() -> None:
 
 def main() -> None:
     """Run the command line: 0 done, 1 refused or failed, 2 wrong usage or settings."""
-    try:
-        app()
-    except ConfigurationError as error:
-        Console(stderr=True).print(f"[bold red]taskweir:[/] {error}\n{error.hint}", highlight=False)
-        sys.exit(2)
+    app()
 
 
 if __name__ == "__main__":

@@ -50,17 +50,18 @@ class Audience(Enum):
 class Outbound:
     """Sends requests; start it in the event loop that it serves, and close it there.
 
-    `limit` caps all connections of one audience (0: none), `limit_per_host` those to one host and port.
+    `limit` caps all connections of one audience (0: none), `limit_per_host` those to one host and port; `names` looks
+    up the hosts of webhooks.
     """
 
-    def __init__(self, guard: Guard, *, limit: int = 0, limit_per_host: int = 256) -> None:
+    def __init__(self, guard: Guard, *, limit: int = 0, limit_per_host: int = 256, names: Names | None = None) -> None:
         self._guard = guard
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._sessions: dict[Audience, aiohttp.ClientSession] = {}
         # Apart, so that no webhook's dead name server can keep a provider from being found.
         self._provider_names = Names()
-        self._webhook_names = Names()
+        self._webhook_names = names or Names()
 
     async def __aenter__(self) -> "Outbound":
         await self.start()

@@ -32,6 +32,10 @@ STATUS_OF: dict[type[TaskweirError], int] = {
     Unavailable: 503,
 }
 _RETRY_AFTER_S = 5
+# What is wrong is told in the sender's own words, so that the refusal of a body could be larger than the body.
+MOST_FAULTS = 100
+_LONGEST_PATH = 200
+_LONGEST_TEXT = 1000
 
 
 def json_answer(value: Any, status: int = 200) -> Response:
@@ -56,10 +60,10 @@ def problem(status: int, detail: str, *, faults: Sequence[Fault] = ()) -> Respon
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": detail[:_LONGEST_TEXT],
     }
     if faults:
-        body["errors"] = [_fault_fields(fault) for fault in faults]
+        body["errors"] = [_fault_fields(fault) for fault in faults[:MOST_FAULTS]]
     response = Response(json_text.write(body), status, media_type="application/problem+json")
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
@@ -81,4 +85,4 @@ def problem_of(error: TaskweirError) -> Response:
 
 def _fault_fields(fault: Fault) -> dict[str, Any]:
     code = {} if fault.code is None else {"code": fault.code}
-    return {"path": fault.path, **code, "message": fault.message}
+    return {"path": fault.path[:_LONGEST_PATH], **code, "message": fault.message[:_LONGEST_TEXT]}

@@ -26,6 +26,8 @@ def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
         lifespan=lifespan,
         exception_handlers={TaskweirError: _ours, HTTPException: _http, Exception: _unexpected},
     )
+    # A redirect names the scheme that we were asked under: behind a proxy, keys would follow it in the clear.
+    app.router.redirect_slashes = False
     app.state.doors = doors
     return app
 
@@ -36,32 +38,34 @@ def _routes() -> list[BaseRoute]:
         for endpoint, paths in ((ops.live, ("/health/live", "/healthz")), (ops.ready, ("/health/ready", "/readyz")))
         for path in paths
     ]
+    calls = [
+        Route(path, callbacks.receive, methods=["GET", "HEAD", "OPTIONS", "POST"])
+        for path in ("/callbacks/{provider}/{token}", "/callbacks/{provider}/{token}/")
+    ]
     return [
         *health,
-        Route("/callbacks/{provider}/{token}", callbacks.receive, methods=["GET", "HEAD", "OPTIONS", "POST"]),
-        _private("GET", "/v1/me", ops.me),
-        _private("POST", "/v1/tasks", tasks.create_task),
-        _private("GET", "/v1/tasks", tasks.list_tasks),
-        _private("GET", "/v1/tasks/{id}", tasks.get_task),
-        _private("GET", "/v1/events", events.list_events),
-        _private("GET", "/v1/events/{id}", events.get_event),
-        _private("POST", "/v1/destinations", destinations.create_destination),
-        _private("GET", "/v1/destinations", destinations.list_destinations),
-        _private("GET", "/v1/destinations/{id}", destinations.get_destination),
-        _private("DELETE", "/v1/destinations/{id}", destinations.delete_destination),
-        _private("GET", "/v1/destinations/{id}/secret", destinations.get_secret),
-        _private("GET", "/v1/deliveries", deliveries.list_deliveries),
-        _private("GET", "/v1/deliveries/{id}", deliveries.get_delivery),
+        *calls,
+        _private("/v1/me", GET=ops.me),
+        _private("/v1/tasks", GET=tasks.list_tasks, POST=tasks.create_task),
+        _private("/v1/tasks/{id}", GET=tasks.get_task),
+        _private("/v1/events", GET=events.list_events),
+        _private("/v1/events/{id}", GET=events.get_event),
+        _private("/v1/destinations", GET=destinations.list_destinations, POST=destinations.create_destination),
+        _private("/v1/destinations/{id}", GET=destinations.get_destination, DELETE=destinations.delete_destination),
+        _private("/v1/destinations/{id}/secret", GET=destinations.get_secret),
+        _private("/v1/deliveries", GET=deliveries.list_deliveries),
+        _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
     ]
 
 
-def _private(method: str, path: str, door: Private) -> Route:
-    """A route that only a caller with a key passes."""
+def _private(path: str, **doors: Private) -> Route:
+    """A path that only a caller with a key passes, and its door for each method."""
 
     async def guarded(request: Request) -> Response:
-        return await door(request, caller_of(request))
+        method = "GET" if request.method == "HEAD" else request.method
+        return await doors[method](request, caller_of(request))
 
-    return Route(path, guarded, methods=[method])
+    return Route(path, guarded, methods=list(doors))
 
 
 async def _ours(request: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from receiver.web.doors import Doors, doors_of
 KEPT_BYTES = 64 * 1024
 MOST_READ = 1024 * 1024
 MOST_KEPT = 20
+DEAF_MS = sum(policy.RING_PAUSES_S) * policy.SECOND
 
 
 async def receive(request: Request) -> Response:
@@ -64,15 +65,25 @@ def _record(
     updates, outcome = _read(served, task, raw, dict(request.headers), now)
     digest = hashlib.sha256(raw).hexdigest()
     body = signing.redact(raw)
-    if not store.keep_callback(task.id, digest=digest, at=now, outcome=outcome, body=body, most=MOST_KEPT):
+    kept = store.keep_callback(task.id, digest=digest, at=now, outcome=outcome, body=body, most=MOST_KEPT)
+    if not kept and not _heard_again(store, task, now):
         return None, False
-    taken = None
+    taken, believed = None, []
     for update in updates:
         if _about_another(task, update):
             continue
         taken = _take(store, served, task, update, now)
         task = taken.task
-    return taken, _ring(store, task, updates, now)
+        believed.append(update)
+    return taken, _ring(store, task, believed, now)
+
+
+def _heard_again(store: Store, task: Task, now: int) -> bool:
+    """Whether a body that is not kept counts all the same: where no more are, once the polls that the last one
+    caused are over, so that a flood neither makes us deaf to the end nor hammers the provider."""
+    timer = store.timer(task.id)
+    quiet = timer is not None and timer.rung_at is not None and now - timer.rung_at >= DEAF_MS
+    return quiet and len(store.callbacks(task.id)) >= MOST_KEPT
 
 
 def _read(served: Served, task: Task, raw: bytes, headers: dict[str, str], now: int) -> tuple[Sequence[Update], str]:

@@ -7,19 +7,18 @@ from starlette.responses import Response
 
 from receiver import formats
 from receiver.domain import Attempt, Delivery, DeliveryState
-from receiver.errors import Fault, Invalid, Unknown
+from receiver.errors import Unknown
 from receiver.store.protocol import Page, Store
 from receiver.web.answers import json_answer, page_answer
-from receiver.web.doors import Caller, doors_of, query_filters, query_limit
+from receiver.web.doors import Caller, doors_of, query_cursor, query_filters, query_limit, query_word
 
 
 async def list_deliveries(request: Request, caller: Caller) -> Response:
     """`GET /v1/deliveries`."""
     limit = query_limit(request)
     where = query_filters(request, "state", "destination_id", "task_id", "event_id")
-    if where.get("state", "pending") not in set(DeliveryState):
-        raise Invalid([Fault(path="state", message=f"must be one of {', '.join(DeliveryState)}")])
-    page = Page(tenant=caller.tenant, limit=limit + 1, cursor=request.query_params.get("cursor"), where=where)
+    query_word(request, "state", DeliveryState)
+    page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dlv"), where=where)
     rows = await doors_of(request).storage.read(lambda store: store.list_deliveries(page))
     return page_answer([_fields(row) for row in rows], limit, [row.id for row in rows])
 

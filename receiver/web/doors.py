@@ -2,7 +2,8 @@
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,11 +18,13 @@ from receiver.errors import Fault, Invalid, Malformed, NotVerified, TooLarge
 from receiver.providers import CallbackUrls, Providers
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage
+from receiver.web.answers import MOST_FAULTS
 
 Model = TypeVar("Model", bound=BaseModel)
 
 DEFAULT_LIMIT = 50
 MOST = 200
+_ID = re.compile(r"[0-9a-z]{26}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,8 @@ def doors_of(request: Request) -> Doors:
 def caller_of(request: Request) -> Caller:
     """Who asks, by the bearer key; raises `NotVerified`."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    given, wanted = key.strip().encode("utf-8", "replace"), doors_of(request).api_key.encode()
+    # Header values reach us decoded as Latin-1; a key beyond ASCII was sent as UTF-8.
+    given, wanted = key.strip(" \t").encode("latin-1"), doors_of(request).api_key.encode()
     if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
         raise NotVerified("send the API key as `Authorization: Bearer <key>`")
     return Caller(tenant="default")
@@ -68,18 +72,22 @@ def caller_of(request: Request) -> Caller:
 async def read_body(request: Request, most: int) -> bytes:
     """The body; raises `TooLarge` as soon as it is over `most` bytes."""
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most:
-        raise TooLarge(f"the body has {declared} bytes, the limit is {most}")
+    if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > most):
+        raise _too_large(most)
     chunks, size = [], 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
             if size > most:
-                raise TooLarge(f"the body has more than {most} bytes")
+                raise _too_large(most)
             chunks.append(chunk)
     except ClientDisconnect:
         raise Malformed("the body ended early") from None
     return b"".join(chunks)
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"the body has more than {most} bytes (TASKWEIR_MAX_BODY)")
 
 
 async def read_model(request: Request, model: type[Model]) -> Model:
@@ -88,13 +96,16 @@ async def read_model(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise Invalid([_fault(item) for item in error.errors(include_url=False, include_input=False)]) from None
+        items = error.errors(include_url=False, include_input=False)
+        raise Invalid([_fault(item) for item in items[:MOST_FAULTS]]) from None
 
 
 def _fault(item: Any) -> Fault:
     path = ""
     for part in item["loc"]:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    if item["type"] == "value_error":  # raised by a validator of ours
+        return Fault(path=path, message=str(item["ctx"]["error"]))
     messages = {
         "extra_forbidden": "unknown field: remove it, or check its spelling",
         "missing": "required",
@@ -108,7 +119,7 @@ def query_integer(request: Request, name: str, default: int, *, least: int, most
     text = request.query_params.get(name)
     if text is None or text == "":
         return default
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and least <= int(text) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
         raise Invalid([Fault(path=name, message=f"must be a whole number from {least} to {most}")])
     return int(text)
 
@@ -116,6 +127,21 @@ def query_integer(request: Request, name: str, default: int, *, least: int, most
 def query_limit(request: Request) -> int:
     """How many items a list shall have."""
     return query_integer(request, "limit", DEFAULT_LIMIT, least=1, most=MOST)
+
+
+def query_cursor(request: Request, prefix: str) -> str | None:
+    """The `next_cursor` of an earlier page, an id of the listed kind; raises `Invalid` on anything else."""
+    cursor = request.query_params.get("cursor")
+    if cursor and not (cursor.startswith(f"{prefix}_") and _ID.fullmatch(cursor[len(prefix) + 1 :])):
+        raise Invalid([Fault(path="cursor", message="must be the `next_cursor` of an earlier page of this list")])
+    return cursor or None
+
+
+def query_word(request: Request, name: str, allowed: Iterable[str]) -> None:
+    """Check a filter that takes certain words only: raises `Invalid`, for no item could ever match another."""
+    words = list(allowed)
+    if request.query_params.get(name, "") not in ("", *words):
+        raise Invalid([Fault(path=name, message=f"must be one of {', '.join(words)}")])
 
 
 def query_filters(request: Request, *names: str) -> dict[str, str]:

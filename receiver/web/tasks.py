@@ -1,6 +1,7 @@
 """The door for tasks: submit one, look at one, wait for one, list them."""
 
 import asyncio
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -8,20 +9,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import formats
-from receiver.domain import Ms, Status, Task, Timer
+from receiver.domain import FailureKind, Ms, Status, Task, Timer
 from receiver.errors import Fault, Invalid, Unknown
 from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Page, Store
 from receiver.waiting import waiting_for
-from receiver.web.answers import json_answer, page_answer
+from receiver.web.answers import MOST_FAULTS, json_answer, page_answer
 from receiver.web.doors import (
     Caller,
     Doors,
     doors_of,
+    query_cursor,
     query_filters,
     query_integer,
     query_limit,
+    query_word,
     read_model,
 )
 
@@ -60,7 +63,7 @@ async def create_task(request: Request, caller: Caller) -> Response:
     asked = await read_model(request, TaskIn)
     task = _task(asked, _served(doors, asked.provider), doors, caller)
     handover = await doors.accept(task)
-    if "respond-async" not in request.headers.get("prefer", ""):
+    if "respond-async" not in ",".join(request.headers.getlist("prefer")).lower():
         await asyncio.wait({handover}, timeout=doors.answer_within_s)
         await _wait_for_end(doors, task.id, caller, within_s=wait_s)
     fields, status = await _shown(doors, task.id, caller)
@@ -77,7 +80,7 @@ def _served(doors: Doors, name: str) -> Served:
 
 def _task(asked: TaskIn, served: Served, doors: Doors, caller: Caller) -> Task:
     adapter = served.adapter
-    faults = list(adapter.check(asked.model, asked.input)) if asked.checks else []
+    faults = list(islice(adapter.check(asked.model, asked.input), MOST_FAULTS)) if asked.checks else []
     named = {fault.path for fault in faults}
     faults += [fault for fault in adapter.check_shape(asked.model, asked.input) if fault.path not in named]
     if faults:
@@ -134,10 +137,14 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
         for name, value in request.query_params.items()
         if name.startswith("metadata.")
     }
+    if len(metadata) > MOST_METADATA:
+        raise Invalid([Fault(path="metadata", message=f"at most {MOST_METADATA} filters, as a task has")])
+    query_word(request, "status", Status)
+    query_word(request, "error_kind", FailureKind)
     page = Page(
         tenant=caller.tenant,
         limit=limit + 1,
-        cursor=request.query_params.get("cursor"),
+        cursor=query_cursor(request, "task"),
         where=query_filters(request, "status", "provider", "model", "provider_task_id", "error_kind"),
         metadata=metadata,
         created_after=_time(request, "created_after"),

@@ -172,7 +172,19 @@ def test_progress_is_a_share_of_a_hundred(told: Any, progress: int | None) -> No
 
 @pytest.mark.parametrize(
     "param",
-    [None, "", "null", "[]", '"text"', 5, ["callBackUrl"], {"callBackUrl": None}, {"callBackUrl": ""}, '{"input":{}}'],
+    [
+        None,
+        "",
+        "null",
+        "[]",
+        '"text"',
+        5,
+        ["callBackUrl"],
+        {"callBackUrl": None},
+        {"callBackUrl": 5},
+        {"callBackUrl": ""},
+        '{"input":{}}',
+    ],
 )
 def test_a_param_without_a_callback_url_gives_none(param: Any) -> None:
     """Our URL is read from one place only, and not invented."""
@@ -205,3 +217,16 @@ def test_an_id_is_text_of_some_length(task_id: Any, kept: bool) -> None:
 def test_a_model_s_name_tells_what_it_makes(model: str, kind: Kind) -> None:
     """The last to-something in the name; video where there is none."""
     assert Apikley().media(model, {}) is kind
+
+
+def test_the_ack_is_the_one_it_waits_for() -> None:
+    """kie.ai's docs, callback responses: anything else counts as not received, and comes again."""
+    assert Apikley().profile.ack == b'{"code":200,"msg":"success"}'
+
+
+def test_polls_slow_down_as_its_page_advises() -> None:
+    """get-task-detail: 2-3 s at first, 5-10 s after 30 s, 15-30 s after 2 min; then our tail until 24 h."""
+    pace = {stage.from_s: stage.every_s for stage in Apikley().profile.pace}
+
+    assert pace == {0: 3, 30: 8, 120: 20, 900: 60, 3600: 300}
+    assert Apikley().profile.deadline_s == 86_400

@@ -298,3 +298,20 @@ def test_only_five_digits_are_classed_by_the_first(code: str) -> None:
     given = said(ReApi(), "submit", ('{"error":{"code":"' + code + '"}}').encode(), 402)
 
     assert given["Refused"]["failure"]["kind"] == "quota"
+
+
+@pytest.mark.parametrize(("length", "kept"), [(200, True), (201, False)])
+def test_an_id_is_text_of_some_length(length: int, kept: bool) -> None:
+    """What cannot be an id is none, so a submit that names it is not accepted."""
+    given = said(ReApi(), "submit", ('{"id":"' + "i" * length + '","status":"processing"}').encode())
+
+    assert ("Accepted" in given) is kept
+
+
+def test_polls_slow_down_as_the_seed_advises() -> None:
+    """Seed 001: every 5 s for 5 min, toward 1 min until 1 h, then every 3 min."""
+    pace = {stage.from_s: stage.every_s for stage in ReApi().profile.pace}
+
+    assert (pace[0], min(start for start in pace if start > 0)) == (5, 300)
+    assert all(5 < wait <= 60 for start, wait in pace.items() if 300 <= start < 3600)
+    assert pace[3600] == 180

@@ -27,9 +27,9 @@ class Caller:
     async def submit(self, prompt: str) -> SubmitAnswer:
         order = self._wire.order(prompt)
         model = order.pop("model")
-        input = order.get("input", order)
-        assert not [*self.adapter.check_shape(model, input), *self.adapter.check(model, input)]
-        call = self.adapter.submit(self.provider, model, input, None)
+        given = order.get("input", order)
+        assert not [*self.adapter.check_shape(model, given), *self.adapter.check(model, given)]
+        call = self.adapter.submit(self.provider, model, given, None)
         return self.adapter.read_submit(await self._send(call), media=Kind.VIDEO, now=0)
 
     async def poll(self, task_id: str) -> Update | PollFailed:

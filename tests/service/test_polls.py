@@ -172,7 +172,7 @@ async def test_progress_is_kept_and_told_only_where_asked_for(tmp_path: Path) ->
     words = [record("generating", progress=number) for number in (10, 20, 20, 35)]
     async with scripted(created(), *words) as apikley, a_pair(tmp_path, apikley, **POLL_ONLY) as world:
         task = await world.submit()
-        await sleep_through(world, 9, step_s=3)
+        await sleep_through(world, 12, step_s=4)
         assert (await world.task(task["id"]))["progress"] == 20
         assert await world.types(task["id"]) == ["submitted", "running"]
         await world.destination("http://127.0.0.1:9/", event_types=["task.progress"])

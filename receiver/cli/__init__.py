@@ -1,0 +1,1 @@
+"""The command line: talks to the HTTP API like anybody else."""

@@ -1,0 +1,142 @@
+"""`taskweir events`: the one stream, looked back on or followed."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from receiver.cli.api import Api, Unreachable, server_of
+from receiver.cli.follow import Patience
+from receiver.cli.screen import output, padded, print_list, say, status_text
+from receiver.cli.text import age, clock, comma_separated, compact, outcome_of, plain
+
+_PAUSE_S = 0.5
+_PAGE = 200
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Read the stream of events.")
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", help="Only these, for example task.succeeded,task.failed or task.finished."),
+]
+Provider = Annotated[str, typer.Option(help="Only about tasks at this provider.")]
+Task = Annotated[str, typer.Option(help="Only about this task.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=_PAGE, help="At most so many, the newest.")]
+
+
+@app.command("list")
+def list_events(
+    type: Types = None,
+    provider: Provider = "",
+    task: Task = "",
+    limit: Limit = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
+    """List events, newest first."""
+    with Api(server_of(os.environ)) as api:
+        events = _newest(api, _filters(type, provider, task), limit)
+    columns = ("seq", "age", "type", "task", "provider", "by", "outcome")
+    print_list(events, columns, _row, whole=4, as_json=as_json, none="no events")
+
+
+@app.command()
+def tail(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Start after the event with this seq (0: the oldest kept).")
+    ] = None,
+    type: Types = None,
+    provider: Provider = "",
+    task: Task = "",
+    limit: Limit = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+) -> None:
+    """Print the last events, oldest first, or all after a seq; with --follow, whatever comes."""
+    filters = _filters(type, provider, task)
+    console = output()
+    try:
+        with Api(server_of(os.environ)) as api:
+            for event in _stream(api, filters, after=after, limit=limit, follow=follow):
+                say(console, compact(event) if as_json else event_line(event))
+    except KeyboardInterrupt:
+        return
+
+
+def _filters(types: Sequence[str] | None, provider: str, task: str) -> dict[str, str]:
+    asked = {"type": ",".join(comma_separated(types or [])), "provider": provider, "task_id": task}
+    return {name: value for name, value in asked.items() if value}
+
+
+def _newest(api: Api, filters: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+    page = api.get("/v1/events", {**filters, "order": "desc", "limit": limit}, holds="items")
+    events: list[dict[str, Any]] = page["items"]
+    return events
+
+
+def _stream(
+    api: Api, filters: Mapping[str, str], *, after: int | None, limit: int, follow: bool
+) -> Iterator[dict[str, Any]]:
+    """Events in order; where `after` is None the last `limit` first."""
+    if after is None:
+        last = _newest(api, filters, limit)[::-1]
+        yield from last
+        after = last[-1]["seq"] if last else 0
+        if not follow:
+            return
+    patience = Patience(None)
+    while True:
+        try:
+            page = api.get("/v1/events", {**filters, "after": after, "limit": _PAGE}, holds="items")
+        except Unreachable as failure:
+            if not follow:
+                raise
+            patience.missed(failure)
+            continue
+        patience.answered()
+        yield from page["items"]
+        after = int(page["next_cursor"])
+        if not page["has_more"]:
+            if not follow:
+                return
+            time.sleep(_PAUSE_S)
+
+
+def event_line(event: Mapping[str, Any]) -> Text:
+    """An event on one line."""
+    data = event["data"]
+    parts = [
+        Text(f"{plain(event['seq']):>6}", style="dim"),
+        Text(clock(event["timestamp"]), style="dim"),
+        padded(status_text(event["type"]), 16),
+        Text(f"{plain(data['task']['provider']):<9}"),
+        Text(plain(data["task"]["id"])),
+        Text(_by(data), style="dim"),
+        Text(outcome_of(data["task"])),
+    ]
+    return Text("  ").join(part for part in parts if part)
+
+
+def _row(event: Mapping[str, Any]) -> Sequence[str | Text]:
+    data = event["data"]
+    task = data["task"]
+    return (
+        plain(event["seq"]),
+        age(event["timestamp"]),
+        status_text(event["type"]),
+        task["id"],
+        task["provider"],
+        _by(data),
+        outcome_of(task),
+    )
+
+
+def _by(data: Mapping[str, Any]) -> str:
+    return says_who(data["source"], data["verified_by"]) + (", late" if data["late"] else "")
+
+
+def says_who(source: Any, verified_by: Any) -> str:
+    """Which mouth spoke first, and who vouches for it where that is another, as `callback, verified by poll`."""
+    same = verified_by in (None, source) or (source == "submit" and verified_by == "poll")
+    return plain(source if same else f"{source}, verified by {verified_by}")

@@ -1,0 +1,159 @@
+"""`taskweir submit`: one task, and on request its outcome."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from receiver import json_text
+from receiver.cli.api import Api, Unreachable, path_of, server_of
+from receiver.cli.commands import Failed
+from receiver.cli.follow import Patience
+from receiver.cli.screen import aside, output, say, spinner_of
+from receiver.cli.text import failure_of, main_urls, plain, pretty
+from receiver.domain import FINAL, Status
+from receiver.errors import Malformed
+
+_LOOK_S = 2
+_PATIENCE_S = 60.0
+
+Show = Callable[[dict[str, Any]], None]
+
+app = typer.Typer(add_completion=False)
+
+
+def read_input(text: str) -> dict[str, Any]:
+    """The JSON object in `--input`: itself, `@file`, or `@-` for standard input; raises `BadParameter`."""
+    try:
+        raw = text.encode() if not text.startswith("@") else _bytes_of(text[1:])
+        value = json_text.read_strict(raw)
+    except OSError as error:
+        raise typer.BadParameter(f"{text[1:]} cannot be read: {error.strerror}", param_hint="--input") from None
+    except (Malformed, UnicodeEncodeError) as error:
+        raise typer.BadParameter(str(error), param_hint="--input") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("must be a JSON object: the provider's own parameters", param_hint="--input")
+    return value
+
+
+def _bytes_of(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+
+
+def read_pairs(texts: list[str]) -> dict[str, str]:
+    """`k=v` options as a dictionary; raises `BadParameter`."""
+    pairs = [text.partition("=") for text in texts]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise typer.BadParameter("write it as KEY=VALUE", param_hint="--metadata")
+    return {key: value for key, _, value in pairs}
+
+
+@app.command()
+def submit(
+    provider: Annotated[str, typer.Argument(help="A configured provider, for example apikley.")],
+    model: Annotated[str, typer.Argument(help="The provider's own name of the model.")],
+    input: Annotated[str, typer.Option(help="The provider's own parameters: JSON, @file, or @- for standard input.")],
+    metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of your own; may be repeated.")] = None,
+    deadline: Annotated[int | None, typer.Option(min=1, help="Seconds after which we stop waiting for it.")] = None,
+    no_checks: Annotated[bool, typer.Option("--no-checks", help="Leave judging the input to the provider.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until the outcome is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
+) -> None:
+    """Submit a task; with --wait, show how it goes and print its outputs."""
+    body: dict[str, Any] = {"provider": provider, "model": model, "input": read_input(input)}
+    body["metadata"] = read_pairs(metadata or [])
+    body["checks"] = not no_checks
+    if deadline is not None:
+        body["deadline_seconds"] = deadline
+    with Api(server_of(os.environ)) as api:
+        task = api.post("/v1/tasks", body)
+        if wait and task["status"] not in FINAL:
+            task = _finished(api, task)
+    _print(task, as_json=as_json)
+    if task["status"] in FINAL - {Status.SUCCEEDED}:
+        raise Failed(f"{task['id']} {task['status']}", *filter(None, [failure_of(task)]))
+
+
+def _finished(api: Api, task: dict[str, Any]) -> dict[str, Any]:
+    """The task when it is final; a server that restarts meanwhile is waited for."""
+    path, patience = path_of("tasks", task["id"]), Patience(_PATIENCE_S)
+    try:
+        with _shown(task) as show:
+            while task["status"] not in FINAL:
+                show(task)
+                try:
+                    task = api.get(path, {"wait": _LOOK_S}, waits_s=_LOOK_S)
+                    patience.answered()
+                except Unreachable as failure:
+                    patience.missed(failure)
+    except KeyboardInterrupt:
+        raise Failed("no longer waiting; the task goes on", f"taskweir tasks show {plain(task['id'])}") from None
+    return task
+
+
+@contextmanager
+def _shown(task: dict[str, Any]) -> Iterator[Show]:
+    """Gives a function that shows how a task stands: a live line on a terminal, a line per change elsewhere."""
+    console = aside()
+    if not console.is_terminal:
+        yield _lines(console)
+        return
+    progress = Progress(
+        SpinnerColumn(spinner_of(console)),
+        TextColumn("{task.fields[status]}", markup=False),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", style="dim", markup=False),
+        console=console,
+        transient=True,
+    )
+    line = progress.add_task("", status=task["status"], total=None)
+
+    def show(task: dict[str, Any]) -> None:
+        known = task["progress"] is not None
+        progress.update(
+            line,
+            status=plain(task["status"]),
+            description=_waiting(task),
+            total=100 if known else None,
+            completed=task["progress"] or 0,
+        )
+
+    with progress:
+        yield show
+
+
+def _lines(console: Console) -> Show:
+    last = ""
+
+    def show(task: dict[str, Any]) -> None:
+        nonlocal last
+        if task["status"] not in (last, *FINAL):
+            last = task["status"]
+            say(console, ": ".join(filter(None, [f"{task['id']} {last}", _waiting(task)])))
+
+    return show
+
+
+def _waiting(task: dict[str, Any]) -> str:
+    return plain((task["waiting_for"] or {}).get("text"))
+
+
+def _print(task: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        say(output(), pretty(task))
+        return
+    if task["status"] == Status.SUCCEEDED:
+        say(aside(), f"{task['id']} succeeded")
+        for url in main_urls(task):
+            say(output(), url)
+    elif task["status"] not in FINAL:
+        say(output(), plain(task["id"]))
+        say(aside(), f"{plain(task['status'])}: {_waiting(task)}\ntaskweir tasks show {plain(task['id'])}")

@@ -1,0 +1,86 @@
+"""`taskweir tasks`: what was submitted, and how each task stands."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from receiver.cli.api import Api, path_of, server_of
+from receiver.cli.screen import fields_of, output, print_list, say, status_text
+from receiver.cli.text import age, compact, failure_of, moment, outcome_of, plain, pretty
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_help_panel="Talk to a server", help="Look at tasks.")
+
+
+@app.command("list")
+def list_tasks(
+    status: Annotated[str, typer.Option(help="Only tasks in this status.")] = "",
+    provider: Annotated[str, typer.Option(help="Only tasks at this provider.")] = "",
+    model: Annotated[str, typer.Option(help="Only tasks for this model.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
+    """List tasks, newest first."""
+    asked = {"status": status, "provider": provider, "model": model}
+    with Api(server_of(os.environ)) as api:
+        tasks = api.listed("/v1/tasks", {name: value for name, value in asked.items() if value}, limit=limit)
+    columns = ("task", "status", "age", "provider", "model", "outcome")
+    print_list(tasks, columns, _row, whole=4, as_json=as_json, none="no tasks")
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="The task's id, or <provider>:<the provider's own id>.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
+) -> None:
+    """Show one task, its outputs and what it waits for."""
+    with Api(server_of(os.environ)) as api:
+        task = api.get(path_of("tasks", id), holds="outputs")
+    if as_json:
+        say(output(), pretty(task))
+        return
+    output().print(
+        fields_of(
+            [
+                ("task", task["id"]),
+                ("status", status_text(task["status"])),
+                ("provider", task["provider"]),
+                ("model", task["model"]),
+                ("its id", task["provider_task_id"]),
+                ("its status", task["provider_status"]),
+                ("progress", "" if task["progress"] is None else f"{task['progress']} %"),
+                ("waits for", (task["waiting_for"] or {}).get("text", "")),
+                ("error", failure_of(task)),
+                *((_label(found), found["url"]) for found in task["outputs"]),
+                ("cost", _cost(task["usage"])),
+                *((f"metadata {plain(key)}", value) for key, value in task["metadata"].items()),
+                *((f"input {plain(key)}", _brief(value)) for key, value in task["input"].items()),
+                *((name, moment(task[f"{name}_at"])) for name in ("created", "submitted", "finished", "deadline")),
+            ]
+        )
+    )
+
+
+def _label(found: Mapping[str, Any]) -> str:
+    return plain(found["kind"] if found["role"] == "main" else found["role"]).replace("_", " ")
+
+
+def _cost(usage: Mapping[str, Any] | None) -> str:
+    return "" if usage is None else plain(f"{usage['amount']} {usage['unit']} {usage['phase']}")
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else compact(value)
+
+
+def _row(task: Mapping[str, Any]) -> Sequence[str | Text]:
+    return (
+        task["id"],
+        status_text(task["status"]),
+        age(task["created_at"]),
+        task["provider"],
+        task["model"],
+        outcome_of(task),
+    )

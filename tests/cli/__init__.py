@@ -1,0 +1,1 @@
+"""The command line, over a real server and the providers' sandbox."""

@@ -1,0 +1,69 @@
+"""A server of raw answers, for what no Taskweir would say."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+HANG_UP = b""
+
+
+def answer(status: int, body: Any, *, kind: str = "application/json") -> bytes:
+    """An HTTP answer; a body that is text is sent as it is."""
+    raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(raw)}\r\nconnection: close\r\n\r\n"
+    return head.encode() + raw
+
+
+@dataclass(slots=True)
+class Stub:
+    """`url`, and the first line of every request so far."""
+
+    url: str
+    requests: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def stub(answers: Sequence[bytes], port: int = 0) -> Iterator[Stub]:
+    """Give one answer per connection, in this order, the last one for ever; `HANG_UP` closes without a word."""
+    listener = socket.create_server(("127.0.0.1", port))
+    seen = Stub(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+    thread = threading.Thread(target=_serve, args=(listener, list(answers), seen), daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        with socket.create_connection(listener.getsockname()) as last:
+            last.sendall(b"STOP\r\n\r\n")
+        thread.join(10)
+        listener.close()
+
+
+def _serve(listener: socket.socket, answers: list[bytes], seen: Stub) -> None:
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            line = _first_line(connection)
+            if line == "STOP":
+                return
+            seen.requests.append(line)
+            connection.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
+
+
+def _first_line(connection: socket.socket) -> str:
+    """Read one request with its body; a client that goes away early has none."""
+    read = b""
+    while b"\r\n\r\n" not in read:
+        chunk = connection.recv(65536)
+        if not chunk:
+            break
+        read += chunk
+    head, _, body = read.partition(b"\r\n\r\n")
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            while len(body) < int(line.partition(b":")[2]):
+                body += connection.recv(65536)
+    return head.split(b"\r\n")[0].decode()

@@ -1,0 +1,171 @@
+"""Which commands there are, and how they end."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from receiver.cli.commands import PANELS
+from tests.cli.driving import Cli
+from tests.cli.stub import HANG_UP, answer, stub
+
+KEY = "0123456789abcdef"
+ALONE = Cli(settings={"TASKWEIR_API_KEY": KEY})
+
+
+def at(url: str) -> Cli:
+    return ALONE.with_settings(TASKWEIR_URL=url)
+
+
+def test_the_help_names_every_command() -> None:
+    """A command that exists is in the help, those of the server too."""
+    result = ALONE("--help")
+    assert result.code == 0
+    for name in (*PANELS, "serve", "migrate", "settings"):
+        assert f" {name} " in result.out
+
+
+def test_no_arguments_print_the_help() -> None:
+    """`taskweir` alone is no mistake that needs a lecture: it gets the help."""
+    assert "Usage" in ALONE().out + ALONE().err
+
+
+def test_a_misspelt_command_is_wrong_usage_with_a_suggestion() -> None:
+    """Exit status 2, and the name that was probably meant, although its module was not loaded before."""
+    result = ALONE("destination")
+    assert result.code == 2
+    assert "destinations" in result.err
+
+
+@pytest.mark.parametrize("group", ["tasks", "events", "destinations"])
+def test_a_group_alone_prints_its_help(group: str) -> None:
+    """A group without a command tells which it has."""
+    result = ALONE(group)
+    assert result.code in (0, 2)
+    assert "list" in result.out + result.err
+
+
+def test_serve_does_not_load_the_other_commands() -> None:
+    """The server's process imports no HTTP client and none of the commands."""
+    script = (
+        "import sys; from typer.main import get_command; from receiver.main import app; group = get_command(app)\n"
+        "assert group.get_command(None, 'serve').name == 'serve'\n"
+        "print([name for name in sys.modules if name in ('httpx', 'uvicorn') or name.startswith('receiver.cli.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['receiver.cli.commands']"
+
+
+def test_no_server_is_one_plain_line_and_how_to_start_one() -> None:
+    """Exit status 1, the address, the remedy, no traceback."""
+    with stub([HANG_UP]) as gone:
+        pass
+    result = at(gone.url)("tasks", "list")
+    assert (result.code, result.out) == (1, "")
+    assert f"no server answers at {gone.url}" in result.err
+    assert "taskweir serve" in result.err
+
+
+@pytest.mark.parametrize("command", [["tasks", "list"], ["tasks", "show", "x"], ["destinations", "list"]])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(200, "<html>", kind="text/html"),
+        answer(200, {"hello": 1}),
+        answer(200, [1]),
+        answer(307, ""),
+        answer(204, ""),
+        answer(502, "<html>", kind="text/html"),
+        answer(404, {"message": "nope"}),
+        answer(404, ["nope"]),
+    ],
+)
+def test_another_kind_of_server_is_said_to_be_one(command: list[str], reply: bytes) -> None:
+    """Whatever listens there instead, it ends in a sentence and not in a traceback."""
+    with stub([reply]) as stranger:
+        result = at(stranger.url)(*command)
+    assert result.code == 1
+    assert "not as Taskweir does" in result.err
+
+
+@pytest.mark.parametrize("errors", ["x", ["x"], [{}], None])
+def test_a_refusal_with_odd_errors_is_told_all_the_same(errors: object) -> None:
+    """`detail` counts; what `errors` holds cannot break the telling."""
+    with stub([answer(422, {"detail": "no\x1b[2J good", "errors": errors})]) as odd:
+        result = at(odd.url)("tasks", "list")
+    assert result.code == 1
+    assert "taskweir: no [2J good" in result.err
+
+
+def test_a_broken_connection_is_told() -> None:
+    """A read can be repeated, a write may have been done: only of that the reader is warned."""
+    with stub([HANG_UP]) as broken:
+        read = at(broken.url)("tasks", "list")
+        written = at(broken.url)("destinations", "add", "http://example.com/")
+    assert (read.code, written.code) == (1, 1)
+    assert "gave no answer" in read.err
+    assert "may have been done" not in read.err
+    assert "may have been done" in written.err
+
+
+def test_a_wrong_key_is_told_with_where_it_came_from(cli: Cli) -> None:
+    """401 names the variable or file to look at, and never the key."""
+    result = cli("tasks", "list", TASKWEIR_API_KEY=KEY)
+    assert result.code == 1
+    assert "TASKWEIR_API_KEY" in result.err
+    assert KEY not in result.err
+
+
+def test_the_key_may_stand_in_a_file(cli: Cli, server: dict[str, str]) -> None:
+    """`TASKWEIR_API_KEY_FILE` is read before the data directory is looked at."""
+    path = f"{server['TASKWEIR_DATA_DIR']}/taskweir.api-key"
+    result = cli("tasks", "list", TASKWEIR_DATA_DIR="/nowhere", TASKWEIR_API_KEY_FILE=path)
+    assert result.code == 0
+
+
+def test_a_missing_key_is_wrong_usage_with_a_remedy(tmp_path: Path) -> None:
+    """Exit status 2 and what to set, as for every wrong setting."""
+    result = Cli(settings={"TASKWEIR_DATA_DIR": str(tmp_path)}).ended("tasks", "list")
+    assert result.code == 2
+    assert "TASKWEIR_API_KEY" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "x", "http://", "http://[", "http://x:0", "http://ä", "http://a\nb", "[/x]"]
+)
+def test_an_impossible_address_is_wrong_usage(url: str) -> None:
+    """TASKWEIR_URL must be an http(s) URL."""
+    result = at(url)("tasks", "list")
+    assert result.code == 2
+    assert "TASKWEIR_URL is" in result.err
+
+
+@pytest.mark.parametrize("key", ["clé-0123456789abcdef", "a\x01b"])
+def test_a_key_that_no_header_can_carry_is_wrong_usage(key: str) -> None:
+    """It is found before anything is sent, and not printed."""
+    result = ALONE("tasks", "list", TASKWEIR_API_KEY=key)
+    assert result.code == 2
+    assert key not in result.err
+
+
+def test_a_key_file_that_is_not_text_is_wrong_usage(tmp_path: Path) -> None:
+    """A picture is no key, and its bytes are not printed."""
+    picture = tmp_path / "key.png"
+    picture.write_bytes(b"\x89PNG\xff")
+    result = Cli(settings={"TASKWEIR_API_KEY_FILE": str(picture)})("tasks", "list")
+    assert result.code == 2
+    assert "not text" in result.err
+
+
+def test_a_proxy_does_not_come_between_us_and_our_own_machine(cli: Cli) -> None:
+    """A proxy for the outside cannot reach this machine's loopback, and is not asked to."""
+    assert cli("tasks", "list", HTTP_PROXY="http://127.0.0.1:1", ALL_PROXY="socks5://127.0.0.1:1").code == 0
+
+
+def test_a_proxy_that_cannot_be_used_is_wrong_usage() -> None:
+    """For a server elsewhere the proxy counts, and one of an unknown kind is named as the fault."""
+    result = ALONE("tasks", "list", TASKWEIR_URL="https://tasks.example.com", ALL_PROXY="gopher://127.0.0.1:1")
+    assert result.code == 2
+    assert "the proxy in the environment" in result.err
