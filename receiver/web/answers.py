@@ -32,8 +32,7 @@ STATUS_OF: dict[type[TaskweirError], int] = {
     Unavailable: 503,
 }
 _RETRY_AFTER_S = 5
-# What is wrong is told in the sender's own words, so that the refusal of a body could be larger than the body.
-MOST_FAULTS = 100
+# What is wrong is told in the sender's own words, which may be long.
 _LONGEST_PATH = 200
 _LONGEST_TEXT = 1000
 
@@ -63,7 +62,7 @@ def problem(status: int, detail: str, *, faults: Sequence[Fault] = ()) -> Respon
         "detail": detail[:_LONGEST_TEXT],
     }
     if faults:
-        body["errors"] = [_fault_fields(fault) for fault in faults[:MOST_FAULTS]]
+        body["errors"] = [_fault_fields(fault) for fault in faults]
     response = Response(json_text.write(body), status, media_type="application/problem+json")
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"

@@ -76,8 +76,8 @@ async def _http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = {404: "no such address", 405: "this address does not take this method"}
     response = problem(status, detail.get(status, "refused"))
-    if isinstance(error, HTTPException):
-        response.headers.update(error.headers or {})
+    headers = error.headers if isinstance(error, HTTPException) else None
+    response.headers.update(headers or {})
     return response
 
 

@@ -18,12 +18,12 @@ from receiver.errors import Fault, Invalid, Malformed, NotVerified, TooLarge
 from receiver.providers import CallbackUrls, Providers
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage
-from receiver.web.answers import MOST_FAULTS
 
 Model = TypeVar("Model", bound=BaseModel)
 
 DEFAULT_LIMIT = 50
 MOST = 200
+MOST_FAULTS = 100  # told at once: the refusal of a body must not be larger than the body
 _ID = re.compile(r"[0-9a-z]{26}")
 
 

@@ -15,8 +15,9 @@ from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Page, Store
 from receiver.waiting import waiting_for
-from receiver.web.answers import MOST_FAULTS, json_answer, page_answer
+from receiver.web.answers import json_answer, page_answer
 from receiver.web.doors import (
+    MOST_FAULTS,
     Caller,
     Doors,
     doors_of,

@@ -1,0 +1,97 @@
+"""Alive, ready, and who am I: what tells whoever operates us how we are, in good days and bad."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receiver.loops import STUCK_AFTER_S
+from tests.make import a_task
+from tests.service.asking import complaint, counts
+from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, scripted
+
+pytestmark = pytest.mark.anyio
+
+BODY = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}}
+
+
+def a_pair(directory: Path, apikley: Scripted, **environment: Any) -> Any:
+    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
+
+
+async def test_who_am_i(tmp_path: Path) -> None:
+    """The root key is its own tenant's, and may do everything."""
+    async with a_world(tmp_path) as world:
+        me = (await world.api.get("/v1/me")).json()
+        assert me == {"tenant": "default", "label": "root", "scopes": ["read", "submit", "admin"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health/live", "live"), ("/healthz", "live"), ("/health/ready", "ready"), ("/readyz", "ready")],
+)
+async def test_health(tmp_path: Path, path: str, status: str) -> None:
+    """Under both names."""
+    async with a_world(tmp_path) as world:
+        answer = await world.api.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": status})
+
+
+async def test_a_loop_that_does_not_move_is_not_ready(tmp_path: Path) -> None:
+    """503 with its name; alive all the same, for a restart would not help who only waits."""
+    async with a_world(tmp_path) as world:
+        for name, loop in (("submit", world.service.loops[0]), ("deliver", world.service.loops[2])):
+            loop._moved_at -= STUCK_AFTER_S + 1
+            answer = await world.api.get("/health/ready")
+            assert answer.status_code == 503
+            assert name in answer.json()["reason"]
+        assert answer.json() == {"status": "unready", "reason": "the submit and deliver loop does not move"}
+        assert (await world.api.get("/readyz")).status_code == 503
+        assert (await world.api.get("/health/live")).status_code == 200
+
+
+async def command(world: World, pragma: str) -> None:
+    """Make the real database behave as one that is in trouble."""
+    await world.service.storage.write(lambda store: store.execute(f"PRAGMA {pragma}", {}))  # type: ignore[attr-defined]
+
+
+async def test_a_store_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
+    """503 everywhere that would write, with when to come back; nothing is recorded or spent; reading goes on."""
+    async with scripted(created("p2")) as apikley:
+        async with a_pair(tmp_path, apikley) as world:
+            await world.service.storage.write(lambda store: store.record_task(a_task()))
+            path = await world.callback_url("task_1")
+            before = counts(tmp_path)
+            await command(world, "query_only = 1")
+            for address in ("/health/ready", "/readyz"):
+                ready = await world.api.get(address)
+                assert (ready.status_code, "readonly" in ready.json()["reason"]) == (503, True)
+            log = {"type": "sqlite", "name": "results"}
+            for address, body in (("/v1/tasks", BODY), ("/v1/destinations", log), (path, {"code": 200})):
+                answer = await world.api.post(address, json=body)
+                assert complaint(answer, 503) is None
+                assert int(answer.headers["retry-after"]) > 0
+            assert (await world.api.get("/v1/tasks/task_1")).status_code == 200
+        async with a_pair(tmp_path, apikley) as world:
+            assert (counts(tmp_path), apikley.lines) == (before, [])
+            assert (await world.submit())["status"] == "submitted"
+
+
+async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
+    """503 while there is no room, and the same request is taken once there is."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        await command(world, "max_page_count = 1")  # which SQLite takes for as many as there are
+        body = BODY | {"input": {"prompt": "x" * 9000, "more": "y" * 500_000}}
+        assert complaint(await world.api.post("/v1/tasks", json=body), 503) is None
+        assert (counts(tmp_path), apikley.lines) == ({}, [])
+        await command(world, "max_page_count = 1000000")
+        assert (await world.api.post("/v1/tasks", json=body)).status_code == 201
+
+
+async def test_a_store_that_is_closed_is_not_ready(tmp_path: Path) -> None:
+    """As at the end of a process."""
+    async with a_world(tmp_path) as world:
+        await world.service.storage.close()
+        answer = await world.api.get("/health/ready")
+        assert (answer.status_code, answer.json()) == (503, {"status": "unready", "reason": "the store is closed"})
+        assert complaint(await world.api.post("/v1/tasks", json=BODY), 503) is None
