@@ -27,7 +27,7 @@ from receiver.domain import (
     Role,
     Update,
 )
-from receiver.errors import Fault, Malformed
+from receiver.errors import Fault, Malformed, NotVerified
 
 Input = Mapping[str, Any]
 
@@ -46,13 +46,14 @@ class Profile:
 
     `pace` is its own advice on polling, youngest first. `deadline_s` is how long a task may take before we stop
     waiting. `grace_s` is how long "not found" may follow a submit before it is believed. `ack` is the body it wants
-    after a callback.
+    after a callback; `signs_callbacks` says that `verify_callback` can prove who sent one.
     """
 
     base_url: str
     pace: tuple[Pace, ...]
     deadline_s: int
     takes_callback: bool = False
+    signs_callbacks: bool = False
     grace_s: int = 120
     ack: bytes = b'{"ok":true}'
 
@@ -73,10 +74,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotCreated:
-    """The provider said that it created nothing, and asking again later may help."""
+    """The provider said that it created nothing, and asking again later may help.
+
+    `full` is true where it said that too many tasks of ours are with it: one of them must end first.
+    """
 
     failure: Failure
     retry_after_s: float | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,21 @@ class Adapter(ABC):
     def read_callback(self, callback: Callback, *, media: Kind, now: Ms) -> Sequence[Update]:
         """The updates in a callback, none to many; raises `Malformed`, and nothing else, on anything odd."""
         raise Malformed("this provider sends no callbacks")
+
+    def verify_callback(self, callback: Callback, secret: str, *, now: Ms) -> None:
+        """Check the provider's signature over the body with the secret it shares with us.
+
+        Raises `NotVerified`, and nothing else, whatever bytes and headers come. Only asked where
+        `Profile.signs_callbacks` is set. A body that was cut at the door's cap does not verify.
+        """
+        raise NotVerified("this provider does not sign its callbacks")
+
+    def answer_challenge(self, callback: Callback) -> bytes | None:
+        """The JSON body to echo at once where a provider asks whether the URL is ours; None for a callback proper.
+
+        Nothing is recorded of a challenge. Raises nothing, whatever bytes come.
+        """
+        return None
 
     def media(self, model: str, input: Input) -> Kind:
         """What kind of result the request asks for, where its URL does not tell."""

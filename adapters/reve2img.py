@@ -137,7 +137,7 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     if task_id is not None:
         return contradicted(failure, task_id)
     if word in NOT_CREATED or (word is None and envelope.status == 429):
-        return NotCreated(failure=failure, retry_after_s=retry_after_s)
+        return NotCreated(failure=failure, retry_after_s=retry_after_s, full=word == "TOO_MANY_TASKS")
     if word != "TIMEOUT" and (word is not None or envelope.status in REFUSING_STATUSES):
         return Refused(failure=failure)
     return Ambiguous(failure=replace(failure, retryable=False))

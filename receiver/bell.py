@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from receiver.intake import Taken
 
@@ -25,15 +26,27 @@ class Bell:
         for listener in self._listeners:
             listener(taken)
 
-    async def changed(self, task_id: str, within_s: float) -> None:
-        """Return when the task changes, at the latest after `within_s` seconds."""
+    @contextmanager
+    def watch(self, task_id: str) -> Iterator["Watch"]:
+        """Hear of every change of a task from now on; look at the task after this, not before, and miss none."""
         changed = asyncio.Event()
         self._waiting[task_id].add(changed)
         try:
-            await asyncio.wait_for(changed.wait(), within_s)
-        except TimeoutError:
-            return
+            yield Watch(changed)
         finally:
             self._waiting[task_id].discard(changed)
             if not self._waiting[task_id]:
                 del self._waiting[task_id]
+
+
+class Watch:
+    """Somebody who waits for one task to change."""
+
+    def __init__(self, changed: asyncio.Event) -> None:
+        self._changed = changed
+
+    async def wait(self, within_s: float) -> None:
+        """Return at the next change, or after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), within_s)
+        self._changed.clear()

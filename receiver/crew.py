@@ -2,10 +2,25 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from receiver.telemetry import log
+
+Result = TypeVar("Result")
+
+
+async def each_alone(rounds: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Run each to its end; what one raises comes after the others had their turn."""
+    results, failed = [], None
+    for round_ in rounds:
+        try:
+            results.append(await round_)
+        except Exception as error:  # noqa: BLE001 - whatever one provider's round raises is not another's
+            failed = error
+    if failed is not None:
+        raise failed
+    return results
 
 
 class Crew:
@@ -19,6 +34,15 @@ class Crew:
     def count(self, key: str) -> int:
         """How many pieces are under way for a key."""
         return self._counts[key]
+
+    @property
+    def total(self) -> int:
+        """How many pieces are under way in all."""
+        return len(self._under_way)
+
+    def keys(self) -> set[str]:
+        """For whom anything is under way."""
+        return set(self._counts)
 
     def start(self, key: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run `work` beside everything else; what it raises is logged and ends with it."""

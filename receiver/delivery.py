@@ -15,17 +15,16 @@ from receiver.crew import Crew
 from receiver.domain import Attempt, Destination, Ms
 from receiver.ids import new_id
 from receiver.senders.base import Sender, Sent
-from receiver.store.protocol import Owed, Parcel, Storage, Store
+from receiver.store.protocol import Parcel, Storage, Store
 from receiver.telemetry import log
-
-LONGEST_ATTEMPT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """The lease on a claimed delivery; it must outlast the longest attempt."""
+    """The lease on a claimed delivery, which must outlast the longest attempt, and how many are under way in all."""
 
     lease_s: float = 30.0
+    in_flight: int = 400
 
 
 class Courier:
@@ -50,34 +49,51 @@ class Courier:
         """Start what is due; the seconds until something is."""
         owed = await self._storage.read(lambda store: store.owed_destinations())
         now = self._clock.now()
-        ready = [each for each in owed if each.next_due_at <= now and self._free(each.destination) > 0]
-        if ready:
-            for destination, parcels in await self._storage.write(lambda store: self._claim(store, ready)):
+        shares = self._shares([each.destination for each in owed if each.next_due_at <= now])
+        if shares:
+            for destination, parcels in await self._storage.write(lambda store: self._claim(store, shares)):
                 self._start(destination, parcels)
         waiting = [each.next_due_at for each in owed if self._free(each.destination) > 0]
-        return policy.seconds_until(waiting, self._clock.now())
+        return policy.seconds_until(waiting, self._clock.now()) if self._left() > 0 else policy.MINUTE / policy.SECOND
+
+    def _left(self) -> int:
+        return self._limits.in_flight - self.crew.total
 
     def _free(self, destination: Destination) -> int:
-        """How many more parcels a destination may be given now."""
+        """How many more parcels a destination takes, as far as it goes."""
         sender = self._senders[destination.type]
         under_way = self.crew.count(destination.id)
         return sender.batch * (1 - min(under_way, 1)) if sender.batch > 1 else destination.max_in_flight - under_way
 
-    def _claim(self, store: Store, ready: Sequence[Owed]) -> list[tuple[Destination, Sequence[Parcel]]]:
+    def _shares(self, ready: list[Destination]) -> list[tuple[Destination, int]]:
+        """How many parcels each may be given now: what all of them have under way is bounded, and shared fairly.
+
+        A destination that holds its share while it hangs leaves the rest to others. Who comes first is left to chance.
+        """
+        busy = self.crew.keys() | {destination.id for destination in ready}
+        share = max(self._limits.in_flight // (len(busy) + 1), 1)
+        random.shuffle(ready)
+        shares, left = [], self._left()
+        for destination in ready:
+            most = min(self._free(destination), left)
+            if self._senders[destination.type].batch == 1:
+                most = min(most, share - self.crew.count(destination.id))
+            if most > 0:
+                shares.append((destination, most))
+                left -= most if self._senders[destination.type].batch == 1 else 1
+        return shares
+
+    def _claim(
+        self, store: Store, shares: Sequence[tuple[Destination, int]]
+    ) -> list[tuple[Destination, Sequence[Parcel]]]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
         return [
             (
-                each.destination,
-                store.claim_deliveries(
-                    each.destination.id,
-                    owner=new_id("own", now),
-                    now=now,
-                    until=until,
-                    limit=self._free(each.destination),
-                ),
+                destination,
+                store.claim_deliveries(destination.id, owner=new_id("own", now), now=now, until=until, limit=most),
             )
-            for each in ready
+            for destination, most in shares
         ]
 
     def _start(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
@@ -86,7 +102,8 @@ class Courier:
             self.crew.start(destination.id, self._send(destination, parcels[first : first + step]))
 
     async def _send(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
-        if self._clock.now() + round(LONGEST_ATTEMPT_S * 1000) > (parcels[0].delivery.due_at or 0):
+        longest_s = self._senders[destination.type].longest_attempt_s
+        if self._clock.now() + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0):
             await self._storage.write(lambda store: _release(store, parcels, self._clock.now()))
             return
         outcomes = await self._outcomes(destination, parcels)

@@ -3,11 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from receiver.domain import FINAL_EVENTS, Attempt, Delivery, DeliveryState, Destination, EventType, Ms, Task
+from receiver.domain import (
+    FINAL_EVENTS,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Destination,
+    EventType,
+    Ms,
+    OperatorEvent,
+    Task,
+)
 
 PAUSES_S = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 RETRY_AFTER_CAP_S = 24 * 3600
 DEFAULT_EVENT_TYPES = ("task.finished", "task.unconfirmed")
+OWN_EVENT_TYPES = ("task.finished",)  # what a task's own webhook gets, unless the task says otherwise
 GROUPS = ("task.*", "task.finished")
 
 
@@ -42,6 +53,11 @@ def wants(destination: Destination, event: EventType, task: Task) -> bool:
         and (destination.models is None or task.model in destination.models)
         and all(task.metadata.get(key) == value for key, value in (destination.metadata or {}).items())
     )
+
+
+def wants_operator_event(destination: Destination, event: OperatorEvent, provider: str) -> bool:
+    """Whether a destination wants an operators' event about this provider: only where it names the type."""
+    return event in destination.event_types and (destination.providers is None or provider in destination.providers)
 
 
 def wants_type(event_types: Sequence[str], event: EventType) -> bool:

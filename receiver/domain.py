@@ -149,6 +149,8 @@ class Task:
 
     `ours` is true while a final status is our own verdict, which the provider's may still follow once. `emitted` has
     one bit per event type this task has given (`EventType.bit`), `sequence` counts its events, `version` its changes.
+    `cancel_asked` is true once its caller canceled it in the middle of its handover.
+    `webhook_id` is the hidden destination of its own webhook, which gets `webhook_events` of it (None: the final one).
     """
 
     id: str
@@ -169,9 +171,12 @@ class Task:
     error: Failure | None = None
     usage: Usage | None = None
     retry_of: str | None = None
+    webhook_id: str | None = None
+    webhook_events: tuple[str, ...] | None = None
     submitted_at: Ms | None = None
     finished_at: Ms | None = None
     ours: bool = False
+    cancel_asked: bool = False
     emitted: int = 0
     sequence: int = 0
     version: int = 0
@@ -203,6 +208,13 @@ _BIT_OF = {kind: position for position, kind in enumerate(EventType)}
 FINAL_EVENTS = frozenset({EventType.SUCCEEDED, EventType.FAILED, EventType.CANCELED, EventType.EXPIRED})
 
 
+class OperatorEvent(StrEnum):
+    """Events for whoever operates us; they go only to destinations that name them."""
+
+    PROVIDER_PAUSED = "provider.paused"
+    PROVIDER_RESUMED = "provider.resumed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A recorded fact, never changed. `task` is the task at that moment; `seq` is global, `sequence` the task's own."""
@@ -231,7 +243,8 @@ class Timer:
 
     `tries` counts submits put off, or polls failed in a row; `rings` the polls since a callback rang (None: none
     rang); `claimed` is the final status that an unverified callback claimed; `missing_since` when the provider first
-    said that it does not know the task; `answered_at` when a poll was last answered.
+    said that it does not know the task, `empty_since` when it first said "succeeded" without a result;
+    `answered_at` when a poll was last answered.
     """
 
     task_id: str
@@ -245,6 +258,7 @@ class Timer:
     claimed: Status | None = None
     missing_since: Ms | None = None
     answered_at: Ms | None = None
+    empty_since: Ms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +274,8 @@ class Destination:
     """Where a user wants events.
 
     `type` is webhook or sqlite; `target` the URL, or the log's name. A filter that is None lets everything through.
-    `sealed_secret` is the signing secret, encrypted, never shown.
+    `sealed_secret` is the signing secret, encrypted, never shown. A `hidden` one serves the webhook_urls of tasks; its
+    tenant's secret signs for it, and until `retired_until` the one before that.
     """
 
     id: str
@@ -277,7 +292,10 @@ class Destination:
     max_in_flight: int = 32
     enabled: bool = True
     disabled_reason: str | None = None
+    hidden: bool = False
     sealed_secret: str = field(default="", repr=False)
+    retired_secret: str | None = field(default=None, repr=False)
+    retired_until: Ms = 0
 
 
 class DeliveryState(StrEnum):
@@ -329,6 +347,7 @@ class Provider:
     api_key: str = field(repr=False)
     trust: Trust = Trust.POLL
     rate: float | None = None
+    callback_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,9 +111,22 @@ def envelope(event: Event) -> dict[str, Any]:
     }
 
 
+_NO_TASK: dict[str, Any] = {
+    "id": None,
+    "provider_task_id": None,
+    "model": None,
+    "status": None,
+    "outputs": [],
+    "error": None,
+    "usage": None,
+    "metadata": {},
+}  # what an operators' event has of one
+
+
 def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
     """An envelope as one row of the SQLite log, in the columns of `LOG_COLUMNS`."""
-    task = body["data"]["task"]
+    data = body["data"]
+    task = data.get("task", _NO_TASK | {"provider": data.get("provider")})
     main = next((output for output in task["outputs"] if output["role"] == Role.MAIN), None)
     error, usage = task["error"] or {}, task["usage"] or {}
     return {
@@ -132,10 +145,10 @@ def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any
         "error_kind": error.get("kind"),
         "error_message": error.get("message"),
         "credits": usage.get("amount") if usage.get("unit") == "credits" else None,
-        "late": int(body["data"]["late"]),
+        "late": int(data.get("late", False)),
         "expires_at": main["expires_at"] if main else None,
         "metadata": json_text.write(task["metadata"]),
-        "data": json_text.write(body["data"]),
+        "data": json_text.write(data),
     }
 
 

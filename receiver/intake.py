@@ -4,7 +4,7 @@ Everything that happens to a task after it is recorded goes through `take`: the 
 with their sequence, and one delivery per matching destination, all in the transaction that the caller holds open.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from receiver import delivery_policy, formats, json_text, policy
@@ -26,11 +26,15 @@ from receiver.store.protocol import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What became of an update: the task after it, and how many deliveries wait because of it."""
+    """What became of an update: the task after it, and how many deliveries wait because of it.
+
+    `refused` is true where the update names a provider's id that is bound to another task.
+    """
 
     task: Task
     events: tuple[Event, ...] = ()
     owed: int = 0
+    refused: bool = False
 
 
 def take(
@@ -49,11 +53,11 @@ def take(
     bound to another task is refused: the update is not recorded.
     """
     if _bound_elsewhere(store, task, update):
-        return Taken(task=task)
+        return Taken(task=task, refused=True)
     change = policy.next_task(task, update, source=source, now=now, ours=ours)
     if change is None:
         return Taken(task=task)
-    destinations = store.enabled_destinations(task.tenant) if change.events else ()
+    destinations = _destinations(store, task) if change.events else ()
     types = [kind for kind in change.events if kind is not EventType.PROGRESS or _asked_for(destinations, change.task)]
     after = replace(change.task, sequence=task.sequence + len(types))
     if not store.save_task(after, expected_version=task.version):
@@ -66,11 +70,26 @@ def take(
     return Taken(task=after, events=events, owed=owed)
 
 
+def take_ours(store: Store, task: Task, verdict: Update, now: Ms) -> Taken:
+    """Record our own verdict, at a deadline."""
+    return take(store, task, verdict, source=Source.DEADLINE, verified_by=None, now=now, ours=True)
+
+
 def _bound_elsewhere(store: Store, task: Task, update: Update) -> bool:
-    if update.provider_task_id is None or task.provider_task_id is not None:
+    if update.provider_task_id in (None, task.provider_task_id):
         return False
     other = store.task_of_provider(task.provider, update.provider_task_id)
     return other is not None and other.id != task.id
+
+
+def _destinations(store: Store, task: Task) -> Sequence[Destination]:
+    """The tenant's enabled ones, and the task's own webhook, which gets what this very task asked for."""
+    destinations = store.enabled_destinations(task.tenant)
+    own = store.hidden_destination(task.webhook_id) if task.webhook_id else None
+    if own is None or not own.enabled:
+        return destinations
+    wanted = task.webhook_events or delivery_policy.OWN_EVENT_TYPES
+    return [*destinations, replace(own, event_types=wanted)]
 
 
 def _asked_for(destinations: Iterable[Destination], task: Task) -> bool:

@@ -8,6 +8,7 @@ from receiver.telemetry import log
 
 LONGEST_SLEEP_S = 5.0
 STUCK_AFTER_S = 25.0
+ROUND_ENDS_WITHIN_S = 5.0
 _PAUSES_AFTER_ERROR_S = (0.5, 1.0, 2.0, 5.0)
 
 
@@ -19,21 +20,30 @@ class Loop:
         self._run_once = run_once
         self._wake = wake
         self._errors = 0
+        self._stopping = False
         self._moved_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def moved_s_ago(self) -> float:
+        """How long ago the loop last came round."""
+        return time.monotonic() - self._moved_at
+
+    @property
     def stuck(self) -> bool:
         """Whether the loop has not come round for longer than any round may take."""
-        return time.monotonic() - self._moved_at > STUCK_AFTER_S
+        return self.moved_s_ago > STUCK_AFTER_S
 
     def start(self) -> None:
         self._moved_at = time.monotonic()
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop claiming; what was claimed goes on in its crew."""
+        """Let the round under way end, so that what it claims is not lost; what was claimed goes on in its crew."""
+        self._stopping = True
+        self._wake.set()
         if self._task is not None:
+            await asyncio.wait({self._task}, timeout=ROUND_ENDS_WITHIN_S)
             self._task.cancel()
             await asyncio.wait({self._task})
 
@@ -41,7 +51,8 @@ class Loop:
         while True:
             self._wake.clear()
             pause_s = await self._round()
-            self._moved_at = time.monotonic()
+            if self._stopping:
+                return
             if pause_s > 0:
                 await self._sleep(min(pause_s, LONGEST_SLEEP_S))
             else:
@@ -56,6 +67,7 @@ class Loop:
             self._errors += 1
         else:
             self._errors = 0
+            self._moved_at = time.monotonic()  # a loop that only fails does not move
         return pause_s
 
     async def _sleep(self, seconds: float) -> None:

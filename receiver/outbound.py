@@ -126,7 +126,7 @@ class Outbound:
                 self._guard if guarded else None,
                 keepalive_s=audience.value,
                 limit=self._limit,
-                per_host=self._limit_per_host,
+                per_host=0 if guarded else self._limit_per_host,  # many destinations share one host
             ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # `send` keeps the one deadline
             auto_decompress=False,

@@ -32,6 +32,7 @@ FIRST_SAFETY_POLL_S = (60, 90)
 SLOWEST_SAFETY_POLL_S = 600
 FAILED_POLL_CAP_S = 300
 SUBMIT_PAUSES_S = (1, 2, 5, 10, 30, 60, 120, 300)
+RESULT_PATIENCE = 10 * MINUTE
 UNASKED_PATIENCE = 7 * DAY
 LATE_PAUSES = ((10 * MINUTE, 30 * SECOND), (DAY, 10 * MINUTE))
 
@@ -76,17 +77,17 @@ def next_task(task: Task, update: Update, *, source: Source, now: Ms, ours: bool
     """
     if task.status.final:
         return None if ours else _late_verdict(task, update)
-    status = _reached(task, update)
-    moved = status is not task.status
+    status = _reached(task, update, source)
+    moved = status is not task.status or (status is Status.QUEUED and update.status is Status.QUEUED)
     after = replace(
         task,
         status=status,
-        provider_task_id=task.provider_task_id or update.provider_task_id,
+        provider_task_id=_bound_id(task, update, source),
         provider_status=update.provider_status or task.provider_status,
         progress=task.progress if update.progress is None else update.progress,
         usage=update.usage or task.usage,
         submitted_at=now if _handed_over(task, status, source) else task.submitted_at,
-        error=update.error if status is Status.UNCONFIRMED else None,
+        error=_reason(task, update, status, moved=moved),
     )
     if status.final:
         after = replace(
@@ -100,13 +101,28 @@ def next_task(task: Task, update: Update, *, source: Source, now: Ms, ours: bool
     return _marked(after, events) if after != task or events else None
 
 
-def _reached(task: Task, update: Update) -> Status:
+def _bound_id(task: Task, update: Update, source: Source) -> str | None:
+    """The provider's id of a task: what its authenticated answer to our submit says, before what a callback said."""
+    told = update.provider_task_id if source is Source.SUBMIT else None
+    return told or task.provider_task_id or update.provider_task_id
+
+
+def _reason(task: Task, update: Update, status: Status, *, moved: bool) -> Failure | None:
+    """Why a task is in doubt or put off; kept while it is, and empty again once it moves on."""
+    if status not in (Status.UNCONFIRMED, Status.QUEUED):
+        return None
+    return update.error if moved else task.error
+
+
+def _reached(task: Task, update: Update, source: Source) -> Status:
     """The status an update leads to: forward only."""
     said = update.status
     if said is None:
         return task.status
-    if said is Status.UNCONFIRMED and task.provider_task_id:
-        return Status.SUBMITTED  # a callback has named it already: it is known to exist
+    if source is Source.SUBMIT and task.provider_task_id and update.provider_task_id is None:
+        # A callback has named the task already: it exists, whatever the answer says. Never handed over again, and
+        # polled for the truth.
+        return Status.SUBMITTED
     if task.status in (Status.SUBMITTING, Status.UNCONFIRMED) and said is Status.RUNNING:
         # The answer that takes a task is its submission, whatever word it uses: every provider's consumers see
         # task.submitted first.
@@ -167,6 +183,19 @@ def due_for_expiry(task: Task, now: Ms) -> bool:
     return now >= task.deadline_at and not task.status.final
 
 
+def empty(update: Update) -> bool:
+    """Whether the provider says "succeeded", and gives no result."""
+    return update.status is Status.SUCCEEDED and not update.outputs
+
+
+def without_result(update: Update, since: Ms, now: Ms) -> Update:
+    """What an empty success comes to: nothing yet for ten minutes, then a success that says that it is empty."""
+    if now - since < RESULT_PATIENCE:
+        return replace(update, status=None)
+    why = "the provider says that it succeeded, and gave no result in ten minutes"
+    return replace(update, error=Failure(kind=FailureKind.UPSTREAM, message=why))
+
+
 def expired(task: Task) -> Update:
     """Our verdict where a task's time is over."""
     limit_s = round((task.deadline_at - task.created_at) / SECOND)
@@ -218,10 +247,10 @@ def first_poll_at(task: Task, pace: Sequence[Pace], *, rings: int | None, now: M
 
 def next_poll_at(task: Task, timer: Timer, pace: Sequence[Pace], *, now: Ms, spread: float) -> Ms:
     """When to ask again after an answered poll found no final state (or, for our own verdict, no later one)."""
-    if task.status.final:
-        return now + next((pause for until, pause in LATE_PAUSES if now < _ended(task) + until), DAY)
     if timer.rings is not None and timer.rings < len(RING_PAUSES_S):
         return now + RING_PAUSES_S[timer.rings] * SECOND
+    if task.status.final:
+        return now + next((pause for until, pause in LATE_PAUSES if now < _ended(task) + until), DAY)
     age_s = max(now - (task.submitted_at or task.created_at), 0) / SECOND
     every_s = next((step.every_s for step in reversed(pace) if age_s >= step.from_s), pace[0].every_s)
     if task.callback_expected and timer.rings is None:
@@ -241,8 +270,34 @@ def watches_late(task: Task, now: Ms) -> bool:
     return task.ours and task.provider_task_id is not None and now < _ended(task) + DAY
 
 
+def still_rings(task: Task, timer: Timer) -> bool:
+    """Whether a callback after our own verdict has polls to come."""
+    return task.ours and timer.rings is not None and timer.rings < len(RING_PAUSES_S)
+
+
 def _ended(task: Task) -> Ms:
     return task.finished_at if task.finished_at is not None else task.deadline_at
+
+
+def begun(task: Task) -> Task:
+    """A queued task whose handover begins."""
+    return replace(task, status=Status.SUBMITTING, error=None, version=task.version + 1)
+
+
+def exists(task: Task) -> bool:
+    """Whether the provider is known to have a task that is still to be handed over: it is never handed over again."""
+    return task.status in (Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED) and task.provider_task_id is not None
+
+
+def about_another(task: Task, update: Update) -> bool:
+    """Whether an update names another task than this one."""
+    known, named = task.provider_task_id, update.provider_task_id
+    return known is not None and named is not None and named != known
+
+
+def put_off_until(task: Task, now: Ms) -> Ms:
+    """When to look again at a task whose provider is paused."""
+    return min(now + MINUTE, task.deadline_at)
 
 
 def next_submit_at(tries: int, *, retry_after_s: float | None, now: Ms, spread: float) -> Ms:

@@ -3,9 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adapters.base import Accepted, Adapter, PollAnswer, SubmitAnswer
-from receiver.domain import Callback, Failure, Ms, Provider, Reply, Task, Update
+from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
+from receiver.domain import Callback, Failure, FailureKind, Ms, Provider, Reply, Task, Trust, Update
+from receiver.errors import Malformed, NotVerified
 from receiver.signing import CallbackTokens, redact
+from receiver.telemetry import log
+
+# A provider's answer may echo the whole input, which may fill a request of ours.
+PROVIDER_CAP = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +25,76 @@ class Served:
 
     def read_submit(self, reply: Reply, task: Task, now: Ms) -> SubmitAnswer:
         """What the answer to a submit means."""
-        answer = self.adapter.read_submit(reply, media=task.media, now=now)
+        try:
+            answer = self.adapter.read_submit(reply, media=task.media, now=now)
+        except Exception as error:  # noqa: BLE001 - an adapter is a guest: what it raises must not lose a paid task
+            return Ambiguous(failure=_broken(error))
         if isinstance(answer, Accepted):
             return replace(answer, update=self._clean_update(answer.update))
         return replace(answer, failure=self._clean_failure(answer.failure))
 
     def read_poll(self, reply: Reply, task: Task, now: Ms) -> PollAnswer:
         """What the answer to a poll means."""
-        answer = self.adapter.read_poll(reply, media=task.media, now=now)
+        try:
+            answer = self.adapter.read_poll(reply, media=task.media, now=now)
+        except Exception as error:  # noqa: BLE001 - an adapter is a guest: its fault is a failed poll
+            return PollFailed(failure=_broken(error))
         if isinstance(answer, Update):
             return self._clean_update(answer)
         return replace(answer, failure=self._clean_failure(answer.failure))
 
     def read_callback(self, callback: Callback, task: Task, now: Ms) -> Sequence[Update]:
         """The updates in a callback; raises `Malformed`."""
-        updates = self.adapter.read_callback(callback, media=task.media, now=now)
+        try:
+            updates = self.adapter.read_callback(callback, media=task.media, now=now)
+        except Malformed:
+            raise
+        except Exception as error:
+            raise Malformed(_broken(error).message) from error
         return [self._clean_update(update) for update in updates]
+
+    def vouches(self, callback: Callback, now: Ms) -> bool:
+        """Whether the provider's signature over a callback verifies; never where that is not what is trusted."""
+        if self.provider.trust is not Trust.SIGNATURE:
+            return False
+        try:
+            self.adapter.verify_callback(callback, self.provider.callback_secret or "", now=now)
+        except NotVerified:
+            return False
+        return True
 
     def _clean_update(self, update: Update) -> Update:
         error = self._clean_failure(update.error) if update.error else None
-        return replace(update, error=error, provider_status=self._clean(update.provider_status))
+        outputs = tuple(replace(output, url=self._clean(output.url) or "") for output in update.outputs)
+        return replace(
+            update,
+            error=error,
+            outputs=outputs,
+            provider_status=self._clean(update.provider_status),
+            provider_task_id=self._clean(update.provider_task_id),
+        )
 
     def _clean_failure(self, failure: Failure) -> Failure:
-        return replace(failure, message=self._clean(failure.message) or "", code=self._clean(failure.code))
+        return replace(
+            failure,
+            message=self._clean(failure.message) or "",
+            code=self._clean(failure.code),
+            request_id=self._clean(failure.request_id),
+        )
+
+    def clean_body(self, raw: bytes) -> bytes:
+        """A provider's own text as it may be kept."""
+        return redact(raw.replace(self.provider.api_key.encode(), b"[key]"))
 
     def _clean(self, text: str | None) -> str | None:
         if text is None:
             return None
-        return redact(text.replace(self.provider.api_key, "[key]").encode()).decode()
+        return self.clean_body(text.encode()).decode()
+
+
+def _broken(error: Exception) -> Failure:
+    log.error("adapter.failed", error=repr(error), exc_info=error)
+    return Failure(kind=FailureKind.UNKNOWN, message=f"an error of the adapter: {type(error).__name__}")
 
 
 Providers = Mapping[str, Served]

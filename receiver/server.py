@@ -1,9 +1,11 @@
 """Serves one `Service` over HTTP until it is told to stop."""
 
+import asyncio
 import logging
 import signal
 import socket
 from collections.abc import Mapping
+from types import FrameType
 
 import uvicorn
 
@@ -13,14 +15,14 @@ from receiver.service import Service
 from receiver.settings import Settings
 from receiver.telemetry import log
 
-REQUESTS_GRACE_S = 6
+REQUESTS_GRACE_S = 3
 
 
 def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
     """Serve until SIGTERM or SIGINT; raises `ConfigurationError` where it cannot begin."""
     service = Service(settings, adapters)
     for path in settings.generated:
-        log.info("key.generated", path=str(path))
+        log.info("key.kept", path=str(path))
     with listen(settings.host, settings.port) as listening:
         log.info("server.starting", url=url_of(listening), providers=sorted(settings.providers))
         config = uvicorn.Config(
@@ -38,11 +40,33 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            Server(config, service).run(sockets=[listening])
         except SystemExit:  # how uvicorn tells that the application did not start
             if service.refused is None:
                 raise
             raise service.refused from None
+
+
+class Server(uvicorn.Server):
+    """Told to stop, it finishes its work first, answering callbacks meanwhile; told twice, it stops at once."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._draining is not None or not self.started:
+            super().handle_exit(sig, frame)
+        else:
+            self._draining = asyncio.get_running_loop().create_task(self._drain(sig, frame))
+
+    async def _drain(self, sig: int, frame: FrameType | None) -> None:
+        log.info("server.stopping")
+        try:
+            await self._service.drain()
+        finally:
+            super().handle_exit(sig, frame)
 
 
 def _stopped(number: int, frame: object) -> None:

@@ -9,11 +9,13 @@ from starlette.applications import Starlette
 
 from adapters.base import Adapter
 from receiver.bell import Bell
+from receiver.budget import Budget
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.domain import Trust
-from receiver.errors import ConfigurationError, TaskweirError
+from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard
+from receiver.health import Health
 from receiver.intake import Taken
 from receiver.loops import Loop
 from receiver.outbound import Outbound
@@ -40,7 +42,7 @@ class Limits:
     poll: PollLimits = field(default_factory=PollLimits)
     delivery: DeliveryLimits = field(default_factory=DeliveryLimits)
     answer_within_s: float = 20.0
-    drain_s: float = 8.0
+    drain_s: float = 13.0
 
 
 class Service:
@@ -53,6 +55,7 @@ class Service:
         *,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        outbound: Outbound | None = None,
     ) -> None:
         path = settings.sqlite_path
         if path is None:
@@ -62,17 +65,20 @@ class Service:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._guard = Guard(settings.allow_networks)
-        self.refused: ConfigurationError | None = None
+        self.refused: Exception | None = None
         self.storage = SqliteStorage(path)
-        self.outbound = Outbound(self._guard)
+        self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
         served = serve_providers(settings, adapters)
         callbacks = CallbackUrls(settings.public_url, CallbackTokens(settings.secret_keys))
+        budgets = {name: Budget(cap=each.provider.rate) for name, each in served.items()}
+        self._budgets = budgets
         seal = Seal(settings.secret_keys)
         self.submitter = Submitter(
             storage=self.storage,
             outbound=self.outbound,
             providers=served,
+            budgets=budgets,
             callbacks=callbacks,
             clock=self._clock,
             bell=self.bell,
@@ -82,6 +88,7 @@ class Service:
             storage=self.storage,
             outbound=self.outbound,
             providers=served,
+            budgets=budgets,
             callbacks=callbacks,
             clock=self._clock,
             bell=self.bell,
@@ -102,6 +109,7 @@ class Service:
             Loop("poll", self.poller.run_once, self.poller.wake),
             Loop("deliver", self.courier.run_once, self.courier.wake),
         ]
+        self.health = Health(self.storage, self._clock, sorted(served), self.loops)
         self.doors = Doors(
             storage=self.storage,
             providers=served,
@@ -111,8 +119,10 @@ class Service:
             bell=self.bell,
             accept=self.submitter.accept,
             wake_poller=self.poller.wake.set,
+            wake_submitter=self.submitter.wake.set,
             check_target=self._check_target,
-            unready=self._unready,
+            health=self.health,
+            metrics_open=settings.metrics_open,
             api_key=settings.api_key,
             max_body=settings.max_body,
             answer_within_s=limits.answer_within_s,
@@ -123,7 +133,7 @@ class Service:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         try:
             await self.start()
-        except ConfigurationError as error:
+        except Exception as error:
             self.refused = error
             raise
         for loop in self.loops:
@@ -140,13 +150,27 @@ class Service:
         await self.outbound.start()
         await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
 
-    async def stop(self) -> None:
-        """Stop claiming, finish what was claimed within the grace period, close the store last."""
+    async def drain(self) -> None:
+        """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.
+
+        Callbacks are answered on. What is still being handed over then is in doubt, and says so.
+        """
+        if self.health.draining:
+            return
+        self.health.draining = True
         for loop in self.loops:
             await loop.stop()
-        await asyncio.gather(
-            *(each.crew.stop(self._limits.drain_s) for each in (self.submitter, self.poller, self.courier))
-        )
+        workers = (self.submitter, self.poller, self.courier)
+        await asyncio.gather(*(worker.crew.stop(self._limits.drain_s) for worker in workers))
+        try:
+            await self.submitter.abandon()
+            await self.storage.write(lambda store: store.release_leases(self._clock.now()))
+        except Unavailable as error:  # what is left behind lapses at the next start
+            log.error("leases.kept", error=str(error))
+
+    async def stop(self) -> None:
+        """Drain, and close the store last."""
+        await self.drain()
         await self.outbound.close()
         await self.storage.close()
         log.info("server.stopped")
@@ -154,7 +178,11 @@ class Service:
     def _wake(self, taken: Taken) -> None:
         if taken.owed:
             self.courier.wake.set()
-        if not taken.task.status.final:
+        if taken.task.status.final:
+            if taken.task.provider in self._budgets:
+                self._budgets[taken.task.provider].free_up()
+            self.submitter.wake.set()
+        else:
             self.poller.wake.set()
 
     async def _check_target(self, url: str) -> None:
@@ -162,25 +190,20 @@ class Service:
         parsed = self._guard.check_url(url)
         self._guard.judge(url, await self.outbound.resolve(parsed.raw_host or "", parsed.port or 0))
 
-    async def _unready(self) -> str | None:
-        stuck = [loop.name for loop in self.loops if loop.stuck]
-        if stuck:
-            return f"the {' and '.join(stuck)} loop does not move"
-        try:
-            await asyncio.wait_for(self.storage.write(lambda store: store.schema_version()), 5.0)
-        except TimeoutError:
-            return "the store does not answer"
-        except TaskweirError as error:
-            return str(error)
-        return None
-
 
 def serve_providers(settings: Settings, adapters: Mapping[str, Adapter]) -> Providers:
     """The configured providers with their adapters; raises `ConfigurationError`."""
     for provider in settings.providers.values():
-        if provider.trust is Trust.SIGNATURE:
+        if provider.trust is not Trust.SIGNATURE:
+            continue
+        if not adapters[provider.adapter].profile.signs_callbacks:
             raise ConfigurationError(
                 f"{provider.name}: trust is signature, but this provider does not sign its callbacks' bodies",
                 hint="Use poll (the default) or token.",
+            )
+        if provider.callback_secret is None:
+            raise ConfigurationError(
+                f"{provider.name}: trust is signature, but the secret that the provider signs with is missing",
+                hint=f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or callback_secret in TASKWEIR_PROVIDERS.",
             )
     return {name: Served(provider, adapters[provider.adapter]) for name, provider in settings.providers.items()}

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ API_KEY_FILE = "taskweir.api-key"
 SECRET_KEY_FILE = "taskweir.secret-key"  # noqa: S105 - a file's name
 MIN_API_KEY = 16
 MIN_SECRET_KEY = 32
+MOST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ SETTINGS = (
     Setting("TASKWEIR_MAX_BODY", "1048576", "Largest API request body, in bytes."),
     Setting("TASKWEIR_LOG_FORMAT", "console", "`console` or `json`."),
     Setting("TASKWEIR_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`."),
+    Setting("TASKWEIR_METRICS_OPEN", "0", "`1`: `/metrics` needs no key."),
     Setting("TASKWEIR_MIGRATE", "1", "`0`: `serve` leaves migrations to `taskweir migrate`."),
     Setting("TASKWEIR_PROVIDERS", "", "Further accounts: JSON, or `@file` with it; see Providers.", True),
 )
@@ -55,6 +58,7 @@ PROVIDER_SETTINGS = (
     Setting("TASKWEIR_<NAME>_BASE_URL", "the provider's own", "Another host that speaks the same wire."),
     Setting("TASKWEIR_<NAME>_TRUST", "poll", "What a callback is worth: `poll`, `token` or `signature`."),
     Setting("TASKWEIR_<NAME>_RATE", "", "Most requests per second to this provider; unset: no cap."),
+    Setting("TASKWEIR_<NAME>_CALLBACK_SECRET", "", "What the provider signs callbacks with, for `signature`.", True),
 )
 
 
@@ -73,6 +77,7 @@ class Settings:
     max_body: int
     log_format: str
     log_level: str
+    metrics_open: bool
     migrate: bool
     providers: Mapping[str, Provider]
     generated: tuple[Path, ...] = ()
@@ -103,13 +108,14 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
         data_dir=data_dir,
         public_url=_public_url(env),
         host=env.text("TASKWEIR_HOST"),
-        port=env.integer("TASKWEIR_PORT", fallback="PORT"),
+        port=_port(env),
         api_key=api_key,
         secret_keys=secret_keys,
         allow_networks=env.text("TASKWEIR_ALLOW_NETWORKS"),
         max_body=env.integer("TASKWEIR_MAX_BODY"),
         log_format=env.word("TASKWEIR_LOG_FORMAT", ("console", "json")),
         log_level=env.word("TASKWEIR_LOG_LEVEL", ("debug", "info", "warning", "error")),
+        metrics_open=env.word("TASKWEIR_METRICS_OPEN", ("0", "1")) == "1",
         migrate=env.word("TASKWEIR_MIGRATE", ("0", "1")) == "1",
         providers=_providers(env, adapters),
         generated=tuple(path for path in (api_key_file, secret_key_file) if path),
@@ -150,9 +156,9 @@ class _Environment:
             return value
         try:
             return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"{name}_FILE names {path}, which cannot be read: {error.strerror}",
+                f"{name}_FILE names {path}, which cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}",
                 hint=f"Make the file readable, or set {name} itself.",
             ) from None
 
@@ -186,17 +192,19 @@ def _key(env: _Environment, name: str, path: Path) -> tuple[str, Path | None]:
 
 
 def _kept_key(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="utf-8").strip()
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        key = secrets.token_urlsafe(32)
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    """The key in a file, made where there is none: whole under its name at once, or not at all."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # somebody else was first: theirs is the key
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _require_length(name: str, key: str, least: int) -> None:
@@ -215,6 +223,13 @@ def _database_url(env: _Environment) -> str:
             hint="Set TASKWEIR_DATABASE_URL=sqlite:///taskweir.db (or sqlite:////absolute/path.db).",
         )
     return url
+
+
+def _port(env: _Environment) -> int:
+    port = env.integer("TASKWEIR_PORT", fallback="PORT")
+    if port > MOST_PORT:
+        raise ConfigurationError(f"TASKWEIR_PORT is {port}", hint=f"Set TASKWEIR_PORT to a port, {MOST_PORT} at most.")
+    return port
 
 
 def _public_url(env: _Environment) -> str | None:
@@ -236,6 +251,7 @@ def _providers(env: _Environment, adapters: Mapping[str, str]) -> dict[str, Prov
             "base_url": env.given(f"{prefix}_BASE_URL") or base_url,
             "trust": env.given(f"{prefix}_TRUST"),
             "rate": env.given(f"{prefix}_RATE"),
+            "callback_secret": env.given(f"{prefix}_CALLBACK_SECRET"),
         }
         if account["api_key"]:
             providers[adapter] = _provider(adapter, account, adapters, where=prefix)
@@ -262,7 +278,7 @@ def _further_accounts(env: _Environment) -> dict[str, Any]:
 _PROVIDERS_HINT = (
     'Use {"kie": {"adapter": "apikley", "base_url": "https://api.kie.ai", "api_key": "…"}}, or @file with that in it.'
 )
-_ACCOUNT_FIELDS = frozenset({"adapter", "base_url", "api_key", "trust", "rate"})
+_ACCOUNT_FIELDS = frozenset({"adapter", "base_url", "api_key", "trust", "rate", "callback_secret"})
 
 
 def _provider(name: str, account: Any, adapters: Mapping[str, str], *, where: str) -> Provider:
@@ -292,6 +308,7 @@ def _provider(name: str, account: Any, adapters: Mapping[str, str], *, where: st
         api_key=api_key.strip(),
         trust=_trust(account.get("trust"), where),
         rate=_rate(account.get("rate"), where),
+        callback_secret=_callback_secret(account.get("callback_secret"), where),
     )
 
 
@@ -300,6 +317,16 @@ def _trust(word: Any, where: str) -> Trust:
         return Trust(word or "poll")
     except ValueError:
         raise ConfigurationError(f"{where}: trust is {word!r}", hint="Use poll, token or signature.") from None
+
+
+def _callback_secret(value: Any, where: str) -> str | None:
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str) or not value.isprintable() or not value.strip():
+        raise ConfigurationError(
+            f"{where}: callback_secret is not plain text", hint="Set the secret that the provider signs callbacks with."
+        )
+    return value.strip()
 
 
 def _rate(value: Any, where: str) -> float | None:

@@ -5,14 +5,18 @@ lapses belongs to a process that died in between: such a task is unconfirmed, ne
 """
 
 import asyncio
+import itertools
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer
-from receiver import policy
+from receiver import policy, provider_policy, story
+from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
+from receiver.budget import Budget
 from receiver.clock import Clock
-from receiver.crew import Crew
+from receiver.crew import Crew, each_alone
 from receiver.domain import (
     Failure,
     FailureKind,
@@ -27,10 +31,12 @@ from receiver.domain import (
     Verified,
     Work,
 )
+from receiver.errors import Unavailable
 from receiver.ids import new_id
-from receiver.intake import Taken, take
+from receiver.intake import Taken, take, take_ours
 from receiver.outbound import Audience, Outbound
-from receiver.providers import CallbackUrls, Providers, Served
+from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
+from receiver.standing import heard
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
 
@@ -42,7 +48,10 @@ class SubmitLimits:
     deadline_s: float = 30.0
     lease_s: float = 60.0
     batch: int = 100
-    in_flight: int = 1000
+
+
+_WAITING = ""  # the crew's key of what only waits for its commit
+STORE_PAUSES_S = (0.1, 0.5, 2.0, 5.0)
 
 
 class Submitter:
@@ -54,6 +63,7 @@ class Submitter:
         storage: Storage,
         outbound: Outbound,
         providers: Providers,
+        budgets: Mapping[str, Budget],
         callbacks: CallbackUrls,
         clock: Clock,
         bell: Bell,
@@ -62,6 +72,7 @@ class Submitter:
         self._storage = storage
         self._outbound = outbound
         self._providers = providers
+        self._budgets = budgets
         self._callbacks = callbacks
         self._clock = clock
         self._bell = bell
@@ -69,70 +80,118 @@ class Submitter:
         self.wake = asyncio.Event()
         self.crew = Crew(self.wake.set)
 
-    async def accept(self, task: Task) -> "asyncio.Task[None]":
-        """Commit a new task as being handed over, then hand it over; the handover goes on if its waiter leaves."""
-        now = self._clock.now()
-        timer = Timer(
-            task_id=task.id,
-            provider=task.provider,
-            work=Work.SUBMIT,
-            due_at=now + round(self._limits.lease_s * 1000),
-            owner=new_id("own", now),
+    async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None) -> None:
+        """Commit a new task, and `also` what belongs to it, then hand it over; that goes on if the caller leaves.
+
+        It is put off where its provider is paused or out of budget, and waits its turn where enough are under way.
+        """
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        free = self._free(task.provider, self._clock.now()) > 0
+        # A place is taken before the commit, so that those who come together do not all find it free.
+        place = task.provider if free else _WAITING
+        self.crew.start(place, self._take_on(task, also, recorded, free=free))
+        await asyncio.shield(recorded)
+
+    async def _take_on(
+        self, task: Task, also: Callable[[Store], None] | None, recorded: "asyncio.Future[None]", *, free: bool
+    ) -> None:
+        """Commit and handover in one piece, which no caller that leaves can cut between the two."""
+        now, budget = self._clock.now(), self._budgets[task.provider]
+        spent = budget.window(now) == 0 or budget.allows(now, 1) == 0
+        why = f"{task.provider} takes no more requests now" if spent else None
+        try:
+            taken, begun = await self._storage.write(
+                lambda store: self._record(store, task, also, now, free=free, why=why)
+            )
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
+            recorded.set_exception(error)
+            return
+        recorded.set_result(None)
+        self._bell.ring(taken)
+        if begun:
+            self._budgets[task.provider].submits_began(1, now)
+            await self._hand_over(taken.task)
+        else:
+            self.wake.set()
+
+    def _record(
+        self, store: Store, task: Task, also: Callable[[Store], None] | None, now: Ms, *, free: bool, why: str | None
+    ) -> tuple[Taken, bool]:
+        """The task and its timer: being handed over at once, put off with its event, or next in line."""
+        if provider_policy.may_submit(store.standing(task.provider)) is not None:
+            why = f"{task.provider} is paused"
+        begun = why is None and free
+        recorded = replace(task, status=Status.SUBMITTING if begun else Status.QUEUED)
+        store.record_task(recorded)
+        timer = Timer(task_id=task.id, provider=task.provider, work=Work.SUBMIT, due_at=now)
+        store.set_timer(self._leased(timer, now) if begun else timer)
+        if also is not None:
+            also(store)
+        if why is None:
+            return Taken(task=recorded), begun
+        story.tell(store, recorded, story.put_off(why), now)
+        put_off_now = Update(
+            status=Status.QUEUED, error=Failure(kind=FailureKind.UNAVAILABLE, message=why, retryable=True)
         )
+        return take(store, recorded, put_off_now, source=Source.SUBMIT, verified_by=None, now=now), False
 
-        def record(store: Store) -> None:
-            store.record_task(task)
-            store.set_timer(timer)
+    def _leased(self, timer: Timer, now: Ms) -> Timer:
+        return replace(timer, due_at=now + round(self._limits.lease_s * 1000), owner=new_id("own", now))
 
-        await self._storage.write(record)
-        return self.crew.start(task.provider, self._hand_over(task))
+    def _free(self, provider: str, now: Ms) -> int:
+        """How many more submits may be under way."""
+        return self._budgets[provider].window(now) - self.crew.count(provider)
+
+    async def abandon(self) -> None:
+        """What is still being handed over as the process ends: nobody will hear the answer, so it is in doubt."""
+        lost = Ambiguous(failure=_unlearnt("the server stopped before the answer came"))
+        await self._storage.write(
+            lambda store: [
+                self._settle(store, timer.task_id, lost, story.Exchange()) for timer in store.leased_timers(Work.SUBMIT)
+            ]
+        )
 
     async def run_once(self) -> float:
         """Start what is due; the seconds until something is."""
-        due = [
-            await self._run_provider(served)
-            for name, served in self._providers.items()
-            if self.crew.count(name) < self._limits.in_flight
-        ]
+        now = self._clock.now()
+        due = await each_alone(self._run_provider(name) for name in self._providers if self._free(name, now) > 0)
         return policy.seconds_until(due, self._clock.now())
 
-    async def _run_provider(self, served: Served) -> Ms | None:
-        name = served.provider.name
-        limit = min(self._limits.batch, self._limits.in_flight - self.crew.count(name))
+    async def _run_provider(self, name: str) -> Ms | None:
+        now, budget = self._clock.now(), self._budgets[name]
+        limit = budget.allows(now, min(self._limits.batch, self._free(name, now)))
+        if limit == 0:
+            return budget.next_at(now)
         starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
         for taken in settled:
-            self._announce(taken)
+            self._bell.ring(taken)
+        budget.submits_began(len(starting), now)
         for task in starting:
             self.crew.start(name, self._hand_over(task))
         return next_due
 
     def _claim(self, store: Store, provider: str, limit: int) -> tuple[list[Task], list[Taken], Ms | None]:
         now = self._clock.now()
-        until = now + round(self._limits.lease_s * 1000)
-        owner = new_id("own", now)
-        starting, settled = [], []
-        for timer in store.claim_timers(Work.SUBMIT, provider, owner=owner, now=now, until=until, limit=limit):
+        may = provider_policy.may_submit(store.standing(provider))
+        starting: list[Task] = []
+        settled: list[Taken] = []
+        lease = self._leased(Timer(task_id="", provider=provider, work=Work.SUBMIT, due_at=now), now)
+        for timer in store.claim_timers(
+            Work.SUBMIT, provider, owner=lease.owner or "", now=now, until=lease.due_at, limit=limit
+        ):
             task = store.task(timer.task_id)
             if task is None or task.status not in (Status.QUEUED, Status.SUBMITTING):
                 store.drop_timer(timer.task_id)
-            elif task.status is Status.SUBMITTING:
+            elif policy.exists(task) or task.status is Status.SUBMITTING:
                 lost = Ambiguous(failure=_unlearnt("the process ended while it was being handed over"))
                 settled.append(self._settle(store, task.id, lost))
             elif policy.due_for_expiry(task, now):
                 store.drop_timer(task.id)
-                settled.append(
-                    take(
-                        store,
-                        task,
-                        policy.expired(task),
-                        source=Source.DEADLINE,
-                        verified_by=None,
-                        now=now,
-                        ours=True,
-                    )
-                )
+                settled.append(take_ours(store, task, policy.expired(task), now))
+            elif may is not None and len(starting) >= may:
+                store.set_timer(replace(timer, due_at=policy.put_off_until(task, now), owner=None))
             else:
-                begun = replace(task, status=Status.SUBMITTING, version=task.version + 1)
+                begun = policy.begun(task)
                 store.save_task(begun, expected_version=task.version)
                 starting.append(begun)
         return starting, settled, store.next_due_timer(Work.SUBMIT, provider)
@@ -146,7 +205,9 @@ class Submitter:
             self._callbacks.of(served, task.id) if task.callback_expected else None,
         )
         began = self._clock.now()
-        reply = await self._outbound.send(call, deadline_s=self._limits.deadline_s, kind=Audience.PROVIDER_SUBMIT)
+        reply = await self._outbound.send(
+            call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
+        )
         now = self._clock.now()
         answer = _judged(reply, served, task, now)
         log.info(
@@ -156,36 +217,87 @@ class Submitter:
             answer=type(answer).__name__.lower(),
             status=reply.status if isinstance(reply, Reply) else None,
             reason=reply.reason if isinstance(reply, NoReply) else None,
+            provider_task_id=answer.update.provider_task_id if isinstance(answer, Accepted) else None,
             ms=now - began,
         )
-        self._announce(await self._storage.write(lambda store: self._settle(store, task.id, answer)))
+        self._learn(task.provider, answer, now)
+        exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
+        taken, resumed = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        self._bell.ring(taken)
+        if resumed or taken.task.status is Status.QUEUED:
+            self.wake.set()
 
-    def _settle(self, store: Store, task_id: str, answer: SubmitAnswer) -> Taken:
+    async def _recorded(self, do: Callable[[Store], tuple[Taken, bool]]) -> tuple[Taken, bool]:
+        """Commit an answer, however long the store takes to come back: it names a task that was paid for."""
+        for pause_s in itertools.chain(STORE_PAUSES_S, itertools.repeat(STORE_PAUSES_S[-1])):
+            try:
+                return await self._storage.write(do)
+            except Unavailable as error:
+                log.error("answer.waits", error=str(error))
+                await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    def _learn(self, provider: str, answer: SubmitAnswer, now: Ms) -> None:
+        """What an answer says about how much the provider can be asked for."""
+        budget = self._budgets[provider]
+        match answer:
+            case Ambiguous():
+                budget.submit_lost()
+            case NotCreated(full=True):
+                budget.fill_up(now)
+            case NotCreated(failure=failure, retry_after_s=retry_after_s):
+                if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.UPSTREAM):
+                    budget.narrow(now, retry_after_s)
+            case _:
+                budget.submit_answered(now)
+                budget.widen(now)
+
+    def _record_answer(
+        self, store: Store, task: Task, answer: SubmitAnswer, exchange: story.Exchange
+    ) -> tuple[Taken, bool]:
+        """The task, and how its provider stands after this; whether that resumed it."""
+        now = self._clock.now()
+        taken = self._settle(store, task.id, answer, exchange)
+        doubtful = isinstance(answer, Ambiguous)
+        if not doubtful and isinstance(answer, NotCreated) and answer.failure.kind is FailureKind.UNAVAILABLE:
+            return taken, False  # no connection says nothing about submits: polls will tell
+        before = store.standing(task.provider)
+        error = answer.failure.message if isinstance(answer, Ambiguous) else None
+        after = provider_policy.after_submit(before, answered=not doubtful, now=now, error=error)
+        return taken, heard(store, before, after, now)
+
+    def _settle(
+        self, store: Store, task_id: str, answer: SubmitAnswer, exchange: story.Exchange = story.UNHEARD
+    ) -> Taken:
         """Record what became of a handover, and set the timer that follows from it."""
         now = self._clock.now()
         task, timer = store.task(task_id), store.timer(task_id)
         if task is None:
             raise RuntimeError(f"{task_id} is gone while it was being handed over")
-        update = self._update_of(answer)
+        update = self._update_of(answer, task)
         taken = take(store, task, update, source=Source.SUBMIT, verified_by=_proof(answer), now=now)
         if isinstance(answer, Accepted) and taken.task.status is Status.SUBMITTING:
             twice = _unlearnt(f"its answer names {update.provider_task_id}, which is bound to another task")
             taken = take(store, task, _doubt(twice), source=Source.SUBMIT, verified_by=None, now=now)
+        taken = cancel_if_asked(store, taken, now=now)
         following = self._timer_after(taken.task, timer, answer, now)
         if following is None:
             store.drop_timer(task_id)
         else:
             store.set_timer(following)
+        next_at = following.due_at if following else None
+        story.tell(store, task, story.submitted(answer, taken.task, exchange, next_at=next_at, now=now), now)
         return taken
 
-    def _update_of(self, answer: SubmitAnswer) -> Update:
+    def _update_of(self, answer: SubmitAnswer, task: Task) -> Update:
         match answer:
             case Accepted(update=update):
                 return replace(update, status=update.status or Status.SUBMITTED)
             case Refused(failure=failure):
                 return Update(status=Status.FAILED, error=failure)
-            case NotCreated():
-                return Update(status=Status.QUEUED)
+            case NotCreated(failure=failure):
+                unneeded = task.cancel_asked and task.provider_task_id is None
+                return Update(status=None if unneeded else Status.QUEUED, error=failure)
             case Ambiguous(failure=failure):
                 return _doubt(failure)
 
@@ -208,11 +320,6 @@ class Submitter:
             else task.deadline_at
         )
         return replace(timer, work=Work.POLL, due_at=due_at, owner=None, tries=0)
-
-    def _announce(self, taken: Taken) -> None:
-        self._bell.ring(taken)
-        if taken.task.status is Status.QUEUED:
-            self.wake.set()
 
 
 def _judged(reply: Reply | NoReply, served: Served, task: Task, now: Ms) -> SubmitAnswer:

@@ -23,9 +23,11 @@ def waiting_for(task: Task, timer: Timer | None, now: Ms) -> Waiting | None:
     next_at = timer.due_at if timer is not None and timer.owner is None else None
     match task.status:
         case Status.QUEUED:
-            what, text = "submit", f"not handed over to {task.provider} yet; {_next('next try', next_at, now)}"
+            why = f" ({task.error.message})" if task.error else ""
+            what, text = "submit", f"not handed over to {task.provider} yet{why}; {_next('next try', next_at, now)}"
         case Status.SUBMITTING:
-            what, text = "answer", f"being handed over to {task.provider}"
+            then = "; canceled once that is answered" if task.cancel_asked else ""
+            what, text = "answer", f"being handed over to {task.provider}{then}"
         case Status.UNCONFIRMED:
             what, text = "confirmation", _unconfirmed(task, next_at, now)
         case _:

@@ -40,6 +40,7 @@ def test_values() -> None:
         TASKWEIR_APIKLEY_BASE_URL="http://127.0.0.1:9400/apikley/",
         TASKWEIR_APIKLEY_TRUST="token",
         TASKWEIR_APIKLEY_RATE="2.5",
+        TASKWEIR_APIKLEY_CALLBACK_SECRET=" whsec_x ",
     )
     assert str(settings.sqlite_path) == "/var/lib/t.db"
     assert (settings.public_url, settings.port) == ("https://t.example.com", 9000)
@@ -48,6 +49,7 @@ def test_values() -> None:
     provider = settings.providers["apikley"]
     assert (provider.api_key, provider.base_url) == ("ak", "http://127.0.0.1:9400/apikley")
     assert (provider.trust, provider.rate, provider.adapter) == (Trust.TOKEN, 2.5, "apikley")
+    assert provider.callback_secret == "whsec_x"
     assert read(TASKWEIR_PORT="1", PORT="2").port == 1
 
 
@@ -65,6 +67,10 @@ def test_further_accounts(tmp_path: Path) -> None:
     for value in (text, f"@{file}"):
         kie = read(TASKWEIR_PROVIDERS=value).providers["kie"]
         assert (kie.adapter, kie.base_url, kie.rate) == ("apikley", "https://api.kie.example", 2)
+        assert kie.callback_secret is None
+    signs = '{"kie": {"adapter": "apikley", "api_key": "k", "trust": "signature", "callback_secret": "shared"}}'
+    kie = read(TASKWEIR_PROVIDERS=signs).providers["kie"]
+    assert (kie.trust, kie.callback_secret) == (Trust.SIGNATURE, "shared")
 
 
 def test_keys_are_generated_once_and_kept_to_their_owner(tmp_path: Path) -> None:
@@ -95,6 +101,8 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"TASKWEIR_SECRET_KEY": ","}, "TASKWEIR_SECRET_KEY"),
         ({"TASKWEIR_PORT": "eighty"}, "TASKWEIR_PORT"),
         ({"TASKWEIR_PORT": "-1"}, "TASKWEIR_PORT"),
+        ({"TASKWEIR_PORT": "70000"}, "TASKWEIR_PORT"),
+        ({"TASKWEIR_API_KEY": "", "TASKWEIR_API_KEY_FILE": "/bin/true"}, "TASKWEIR_API_KEY_FILE"),
         ({"TASKWEIR_MAX_BODY": "1MB"}, "TASKWEIR_MAX_BODY"),
         ({"TASKWEIR_LOG_FORMAT": "xml"}, "TASKWEIR_LOG_FORMAT"),
         ({"TASKWEIR_LOG_LEVEL": "loud"}, "TASKWEIR_LOG_LEVEL"),
@@ -108,6 +116,15 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"TASKWEIR_APIKLEY_API_KEY": "k", "TASKWEIR_APIKLEY_RATE": "fast"}, "TASKWEIR_APIKLEY"),
         ({"TASKWEIR_APIKLEY_API_KEY": "k", "TASKWEIR_APIKLEY_BASE_URL": "ftp://x"}, "TASKWEIR_APIKLEY"),
         ({"TASKWEIR_APIKLEY_API_KEY": "a\nb"}, "TASKWEIR_APIKLEY"),
+        ({"TASKWEIR_APIKLEY_API_KEY": "k", "TASKWEIR_APIKLEY_CALLBACK_SECRET": "a\nb"}, "callback_secret"),
+        (
+            {"TASKWEIR_PROVIDERS": '{"kie": {"adapter": "apikley", "api_key": "k", "callback_secret": 5}}'},
+            "callback_secret",
+        ),
+        (
+            {"TASKWEIR_PROVIDERS": '{"kie": {"adapter": "apikley", "api_key": "k", "callback_secret": " "}}'},
+            "callback_secret",
+        ),
         ({"TASKWEIR_PROVIDERS": "{"}, "TASKWEIR_PROVIDERS"),
         ({"TASKWEIR_PROVIDERS": "[]"}, "TASKWEIR_PROVIDERS"),
         ({"TASKWEIR_PROVIDERS": "@/nowhere"}, "TASKWEIR_PROVIDERS"),
@@ -132,10 +149,12 @@ def test_secrets_are_shown_as_set() -> None:
         "TASKWEIR_API_KEY": "canary-1-0123456789",
         "TASKWEIR_SECRET_KEY": "canary-2-" + "x" * 32,
         "TASKWEIR_REAPI_API_KEY": "canary-3",
+        "TASKWEIR_REAPI_CALLBACK_SECRET": "canary-4",
         "TASKWEIR_PORT": "81",
     }
     rows = {name: value for name, value, _ in describe(secrets, ADAPTERS)}
     assert rows["TASKWEIR_API_KEY"] == rows["TASKWEIR_REAPI_API_KEY"] == "set"
+    assert rows["TASKWEIR_REAPI_CALLBACK_SECRET"] == "set"
     assert rows["TASKWEIR_APIKLEY_API_KEY"] == "unset"
     assert (rows["TASKWEIR_PORT"], rows["TASKWEIR_HOST"], rows["TASKWEIR_PUBLIC_URL"]) == ("81", "127.0.0.1", "unset")
     assert len(rows) == len(SETTINGS) + len(ADAPTERS) * len(PROVIDER_SETTINGS)

@@ -17,9 +17,10 @@ class Sent:
 
 
 class Sender(Protocol):
-    """One kind of destination. `batch` is how many parcels it takes at once."""
+    """One kind of destination. `batch` is how many parcels it takes at once, `longest_attempt_s` its own deadline."""
 
     batch: int
+    longest_attempt_s: float
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         """Try each parcel once; an outcome is a value, for every parcel, in order. Raises nothing of the network."""

@@ -19,6 +19,7 @@ class SqliteLogSender:
     """Idempotent on the event's id, a batch in one transaction; `<data dir>/logs/<tenant>/<name>.db`."""
 
     batch = 200
+    longest_attempt_s = 15.0
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
         self._data_dir = data_dir
@@ -26,16 +27,18 @@ class SqliteLogSender:
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         at = self._clock.now()
-        error = await asyncio.to_thread(self._append, destination, parcels)
+        errors = [await asyncio.to_thread(self._append, destination, parcels)] * len(parcels)
+        if errors[0] is not None and len(parcels) > 1:  # one bad row must not keep the others out
+            errors = [await asyncio.to_thread(self._append, destination, [parcel]) for parcel in parcels]
         duration_ms = max(self._clock.now() - at, 0)
         return [
             Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=duration_ms, error=error))
-            for parcel in parcels
+            for parcel, error in zip(parcels, errors, strict=True)
         ]
 
     def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> str | None:
-        rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in parcels]
         try:
+            rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in parcels]
             path = log_path(self._data_dir, destination)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
@@ -44,7 +47,7 @@ class SqliteLogSender:
                 _append_rows(connection, rows)
             finally:
                 connection.close()
-        except (OSError, sqlite3.Error, sqlite_utils.db.InvalidColumns) as error:
+        except (OSError, OverflowError, sqlite3.Error, sqlite_utils.db.InvalidColumns) as error:
             return f"the log cannot be written: {error}"
         return None
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from adapters.base import retry_after_seconds
 from receiver.clock import Clock
-from receiver.domain import Attempt, Call, Destination, NoReply, Reply
+from receiver.domain import Attempt, Call, Destination, Ms, NoReply, Reply
 from receiver.outbound import Audience, Outbound
-from receiver.sealing import Seal
+from receiver.sealing import Seal, tenant_row
 from receiver.senders.base import Sent
 from receiver.signing import sign
 from receiver.store.protocol import Parcel
@@ -24,7 +24,7 @@ class WebhookSender:
         self._outbound = outbound
         self._seal = seal
         self._clock = clock
-        self._deadline_s = deadline_s
+        self.longest_attempt_s = deadline_s
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         return [await self._post(destination, parcel) for parcel in parcels]
@@ -32,12 +32,21 @@ class WebhookSender:
     async def _post(self, destination: Destination, parcel: Parcel) -> Sent:
         at = self._clock.now()
         body = parcel.body.encode()
-        secret = self._seal.open(destination.sealed_secret, row=destination.id)
-        signed = sign([secret], message_id=parcel.delivery.event_id, at=at, body=body)
+        signed = sign(self._secrets(destination, at), message_id=parcel.delivery.event_id, at=at, body=body)
         headers = {"content-type": "application/json", "user-agent": "Taskweir/0.1", **signed}
         call = Call(method="POST", url=destination.target, headers=headers, body=body)
-        reply = await self._outbound.send(call, deadline_s=self._deadline_s, cap=KEPT_RESPONSE, kind=Audience.WEBHOOK)
+        reply = await self._outbound.send(
+            call, deadline_s=self.longest_attempt_s, cap=KEPT_RESPONSE, kind=Audience.WEBHOOK
+        )
         return _sent(reply, parcel, at=at, now=self._clock.now())
+
+    def _secrets(self, destination: Destination, at: Ms) -> list[str]:
+        """What signs for a destination now: the secret, and while a rotation overlaps the one before it."""
+        row = tenant_row(destination.tenant) if destination.hidden else destination.id
+        sealed = [destination.sealed_secret]
+        if destination.retired_secret is not None and at < destination.retired_until:
+            sealed.append(destination.retired_secret)
+        return [self._seal.open(secret, row=row) for secret in sealed]
 
 
 def _sent(reply: Reply | NoReply, parcel: Parcel, *, at: int, now: int) -> Sent:

@@ -5,13 +5,27 @@ from dataclasses import asdict, replace
 
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
 from receiver.store.protocol import Owed, Page, Parcel
-from receiver.store.rows import attempt_of, delivery_of, delivery_row, destination_of, destination_row
+from receiver.store.rows import (
+    attempt_of,
+    delivery_of,
+    delivery_row,
+    destination_of,
+    destination_row,
+    signed_for_by_its_tenant,
+)
 from receiver.store.statements import Row, Statements, Where
 
 
 class DeliveryVerbs(Statements):
     def record_destination(self, destination: Destination) -> None:
         self.count("insert_destination", **destination_row(destination))
+
+    def record_hidden_destination(self, destination: Destination) -> None:
+        self.count("insert_hidden_destination", **destination_row(destination))
+
+    def hidden_destination(self, destination_id: str) -> Destination | None:
+        row = self.one("select_hidden_destination", id=destination_id)
+        return destination_of(row) if row else None
 
     def destination(self, destination_id: str, tenant: str) -> Destination | None:
         row = self.one("select_destination", id=destination_id)
@@ -25,6 +39,7 @@ class DeliveryVerbs(Statements):
         where = Where()
         where.add("tenant = ?", page.tenant)
         where.add("id < ?", page.cursor)
+        where.clauses.append("hidden = 0")
         rows = self.page("SELECT * FROM destinations", where, order="id DESC", limit=page.limit)
         return [destination_of(row) for row in rows]
 
@@ -56,7 +71,7 @@ class DeliveryVerbs(Statements):
 
     def owed_destinations(self) -> Sequence[Owed]:
         rows = self.run("select_owed_destinations")
-        return [Owed(destination=destination_of(row), next_due_at=row["next_due_at"]) for row in rows]
+        return [Owed(destination=signed_for_by_its_tenant(row), next_due_at=row["next_due_at"]) for row in rows]
 
     def claim_deliveries(self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int) -> Sequence[Parcel]:
         rows = self.run("select_due_deliveries", destination_id=destination_id, now=now, limit=limit)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from receiver import json_text
-from receiver.domain import Event
+from receiver.domain import Event, Ms
 from receiver.store.protocol import Page, Recorded
 from receiver.store.statements import Row, Statements, Where
 
@@ -23,6 +23,21 @@ class EventVerbs(Statements):
             provider=event.task.provider,
             type=event.type.value,
             at=event.at,
+            body=body,
+        )
+
+    def record_operator_event(
+        self, *, seq: int, id: str, tenant: str, provider: str, type: str, at: Ms, body: str
+    ) -> None:
+        self.count(
+            "insert_event",
+            seq=seq,
+            id=id,
+            tenant=tenant,
+            task_id="",
+            provider=provider,
+            type=type,
+            at=at,
             body=body,
         )
 

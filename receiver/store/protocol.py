@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, Task, Timer, Work
+from receiver.provider_policy import Standing
 
 Result = TypeVar("Result")
 
@@ -43,6 +44,64 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptKey:
+    """An Idempotency-Key that was used: for which request, which task that made, and the status code of the answer.
+
+    `fingerprint` is the SHA-256 of the request's canonical text; `status` is None until the first answer was given.
+    """
+
+    tenant: str
+    key: str
+    fingerprint: str
+    task_id: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One sentence about a task, of its `kind`, and the facts in it; `sequence` is that of the event before it."""
+
+    at: Ms
+    sequence: int
+    kind: str
+    text: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often something happened to a task between the note before it (`after` of them were kept) and the next."""
+
+    after: int
+    kind: str
+    count: int
+    first_at: Ms
+    last_at: Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A delivery with what its story needs: the event's type, and whom it is for (`target` None: deleted since)."""
+
+    delivery: Delivery
+    event_type: str
+    destination_type: str | None
+    target: str | None
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chronicle:
+    """What happened to a task: each sort of thing in the order in which it happened, attempts by delivery id."""
+
+    notes: Sequence[Note]
+    tallies: Sequence[Tally]
+    events: Sequence[Recorded]
+    deliveries: Sequence[Brought]
+    attempts: Sequence[tuple[str, Attempt]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Which part of a list: at most `limit` rows of one tenant beyond `cursor`, newest first unless said otherwise.
 
@@ -73,8 +132,20 @@ class Store(Protocol):
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         """Compare-and-set; False when somebody else changed it since."""
 
+    def resubmitted(self, task_id: str) -> bool:
+        """Whether a task was resubmitted: another one names it as what it retries."""
+
     def list_tasks(self, page: Page) -> Sequence[Task]:
         """Filters: status, provider, model, provider_task_id, error_kind, metadata, created_after, created_before."""
+
+    # Idempotency keys
+    def keep_key(self, kept: KeptKey) -> bool:
+        """Keep a key with the task of its first use; False where the tenant has used it before."""
+
+    def kept_key(self, key: str, tenant: str) -> KeptKey | None: ...
+
+    def answer_key(self, key: str, tenant: str, status: int) -> None:
+        """Remember the status code of the first answer; later ones change nothing."""
 
     # Timers
     def timer(self, task_id: str) -> Timer | None: ...
@@ -84,10 +155,29 @@ class Store(Protocol):
 
     def drop_timer(self, task_id: str) -> None: ...
 
-    def claim_timers(self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int) -> Sequence[Timer]:
-        """Lease what is due, oldest first. The timers come back as they were before: `owner` names who let it lapse."""
+    def claim_timers(
+        self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
+    ) -> Sequence[Timer]:
+        """Lease what is due: the oldest, and `freshest` of the newest, which no backlog shall hold up.
+
+        The timers come back as they were before: `owner` names who let it lapse.
+        """
+
+    def hasten_submits(self, provider: str, now: Ms) -> None:
+        """Make due whatever waits to be handed over."""
 
     def next_due_timer(self, work: Work, provider: str) -> Ms | None: ...
+
+    def count_timers(self, work: Work, provider: str) -> int: ...
+
+    def leased_timers(self, work: Work) -> Sequence[Timer]:
+        """What is under way, or was when its process ended."""
+
+    # Providers
+    def standing(self, provider: str) -> Standing:
+        """How a provider stands; as at the beginning where it was never in trouble."""
+
+    def save_standing(self, standing: Standing) -> None: ...
 
     # Callbacks
     def keep_callback(self, task_id: str, *, digest: str, at: Ms, outcome: str, body: bytes, most: int) -> bool:
@@ -102,15 +192,39 @@ class Store(Protocol):
 
     def record_event(self, event: Event, body: str) -> None: ...
 
+    def record_operator_event(
+        self, *, seq: int, id: str, tenant: str, provider: str, type: str, at: Ms, body: str
+    ) -> None:
+        """An event that is about no task."""
+
     def event(self, event_id: str, tenant: str) -> Recorded | None: ...
 
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
 
+    # What is told of a task
+    def note(self, task_id: str, *, at: Ms, sequence: int, kind: str, text: str, data: Mapping[str, Any]) -> None:
+        """Keep one sentence about a task, and the facts in it; beyond the 500th it is only counted.
+
+        `sequence` is that of the task's last event before this.
+        """
+
+    def tally(self, task_id: str, kind: str, *, at: Ms) -> None:
+        """Count something that happened to a task again since its last note."""
+
+    def chronicle(self, task_id: str, *, most: int) -> Chronicle:
+        """All that is kept of what happened to a task, at most `most` rows of each kind but notes."""
+
     # Destinations
     def record_destination(self, destination: Destination) -> None: ...
 
-    def destination(self, destination_id: str, tenant: str) -> Destination | None: ...
+    def record_hidden_destination(self, destination: Destination) -> None:
+        """Keep the hidden destination of a webhook_url, unless it is kept already."""
+
+    def hidden_destination(self, destination_id: str) -> Destination | None: ...
+
+    def destination(self, destination_id: str, tenant: str) -> Destination | None:
+        """One that a user made; hidden ones are not found, nor listed, nor among the enabled."""
 
     def log_named(self, name: str, tenant: str) -> Destination | None:
         """The tenant's SQLite log of that name."""
@@ -121,6 +235,16 @@ class Store(Protocol):
 
     def delete_destination(self, destination_id: str) -> None:
         """Forget it, and cancel what is still owed to it."""
+
+    # Secrets
+    def tenant_secret(self, tenant: str) -> str | None:
+        """What signs for a tenant's hidden destinations, sealed; None where there is none yet."""
+
+    def keep_tenant_secret(self, tenant: str, sealed: str) -> str:
+        """Keep a tenant's first secret, unless it has one already; the one that it has now."""
+
+    def rotate_tenant_secret(self, tenant: str, sealed: str, *, until: Ms) -> None:
+        """Replace a tenant's secret; the one before signs along until then."""
 
     # Deliveries
     def record_delivery(self, delivery: Delivery, seq: int) -> None: ...
@@ -149,6 +273,9 @@ class Store(Protocol):
     # The store itself
     def lapse_leases(self, now: Ms) -> None:
         """Make due whatever is leased: the only process that could hold a lease is this one, and it just began."""
+
+    def release_leases(self, now: Ms) -> None:
+        """Give back every poll and delivery that is claimed: the only process that claims is about to end."""
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         """Make every open task that expects a callback due within this time: it may have come while we were away."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from receiver import json_text
@@ -43,11 +43,14 @@ def task_row(task: Task) -> dict[str, Any]:
         "error": json_text.write(asdict(task.error)) if task.error else None,
         "usage": json_text.write(asdict(task.usage)) if task.usage else None,
         "retry_of": task.retry_of,
+        "webhook_id": task.webhook_id,
+        "webhook_events": None if task.webhook_events is None else json_text.write(task.webhook_events),
         "created_at": task.created_at,
         "submitted_at": task.submitted_at,
         "finished_at": task.finished_at,
         "deadline_at": task.deadline_at,
         "ours": int(task.ours),
+        "cancel_asked": int(task.cancel_asked),
         "emitted": task.emitted,
         "sequence": task.sequence,
         "version": task.version,
@@ -74,9 +77,12 @@ def task_of(row: Row) -> Task:
         error=_failure_of(row["error"]),
         usage=Usage(**json.loads(row["usage"])) if row["usage"] else None,
         retry_of=row["retry_of"],
+        webhook_id=row["webhook_id"],
+        webhook_events=_words_of(row["webhook_events"]),
         submitted_at=row["submitted_at"],
         finished_at=row["finished_at"],
         ours=bool(row["ours"]),
+        cancel_asked=bool(row["cancel_asked"]),
         emitted=row["emitted"],
         sequence=row["sequence"],
         version=row["version"],
@@ -108,9 +114,10 @@ def timer_of(row: Row) -> Timer:
 
 def destination_row(destination: Destination) -> dict[str, Any]:
     row = asdict(destination)
+    del row["retired_secret"], row["retired_until"]  # not its own: its tenant's
     for name in ("event_types", "providers", "models", "metadata"):
         row[name] = None if row[name] is None else json_text.write(row[name])
-    return row | {"enabled": int(destination.enabled)}
+    return row | {"enabled": int(destination.enabled), "hidden": int(destination.hidden)}
 
 
 def destination_of(row: Row) -> Destination:
@@ -129,7 +136,21 @@ def destination_of(row: Row) -> Destination:
         max_in_flight=row["max_in_flight"],
         enabled=bool(row["enabled"]),
         disabled_reason=row["disabled_reason"],
+        hidden=bool(row["hidden"]),
         sealed_secret=row["sealed_secret"],
+    )
+
+
+def signed_for_by_its_tenant(row: Row) -> Destination:
+    """A destination as it is delivered to: a hidden one with the secrets of its tenant."""
+    destination = destination_of(row)
+    if not destination.hidden:
+        return destination
+    return replace(
+        destination,
+        sealed_secret=row["tenant_secret"] or "",
+        retired_secret=row["retired_secret"],
+        retired_until=row["retired_until"] or 0,
     )
 
 

@@ -4,8 +4,9 @@ import asyncio
 import fcntl
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -14,13 +15,18 @@ from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.events import EventVerbs
+from receiver.store.keys import KeyVerbs
+from receiver.store.notes import NoteVerbs
 from receiver.store.protocol import Store
+from receiver.store.secrets import SecretVerbs
+from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
 from receiver.store.tasks import TaskVerbs
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
 _READERS = 3
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 _OUT_OF_SERVICE = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -28,31 +34,39 @@ _OUT_OF_SERVICE = frozenset(
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
     }
 )
 
 
-class SqliteStore(TaskVerbs, EventVerbs, DeliveryVerbs):
+class SqliteStore(TaskVerbs, KeyVerbs, StandingVerbs, EventVerbs, DeliveryVerbs, NoteVerbs, SecretVerbs):
     """The verbs on one SQLite connection, inside whatever transaction it has open."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        return [dict(row) for row in _run(self._connection, sql, values)]
+        with _told():
+            return [dict(row) for row in self._connection.execute(sql, values)]
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
-        return _run(self._connection, sql, values).rowcount
+        with _told():
+            return self._connection.execute(sql, values).rowcount
 
     def lapse_leases(self, now: Ms) -> None:
         self.count("lapse_timers", now=now)
         self.count("lapse_deliveries", now=now)
 
+    def release_leases(self, now: Ms) -> None:
+        self.count("release_polls", now=now)
+        self.count("release_deliveries", now=now)
+
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         self.count("hasten_safety_polls", now=now, within=within)
 
     def schema_version(self) -> int:
-        row = self.one("ping")
+        row = self.one("select_schema_version")
         return int(row["version"] or 0) if row else 0
 
 
@@ -76,16 +90,23 @@ class _Connection:
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            _run(self._connection, "ROLLBACK")
 
     def close(self) -> None:
         self._connection.close()
 
 
-def _run(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
+def _run(connection: sqlite3.Connection, sql: str) -> None:
+    with _told():
+        connection.execute(sql)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is out of service is `Unavailable`; everything else that SQLite refuses is an error of ours."""
     try:
-        return connection.execute(sql, values or {})
-    except sqlite3.OperationalError as error:
+        yield
+    except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in _OUT_OF_SERVICE:
             raise Unavailable(f"the database cannot be used now: {error}") from error
         raise
@@ -101,6 +122,7 @@ class SqliteStorage:
         self._of_thread = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._lock: IO[str] | None = None
+        self._closed = False
 
     async def open(self, *, now: Ms, migrate: bool = True) -> None:
         """Take the lock, bring the schema up to date, start the writer; raises `ConfigurationError`."""
@@ -125,6 +147,8 @@ class SqliteStorage:
         return await self._writer.write(do)
 
     async def read(self, do: Callable[[Store], Result]) -> Result:
+        if self._closed:
+            raise Unavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, do)
 
     def _read(self, do: Callable[[Store], Result]) -> Result:
@@ -135,14 +159,16 @@ class SqliteStorage:
             connection.execute("PRAGMA query_only = 1")
             self._of_thread.connection = connection
             self._opened.append(connection)
-        connection.execute("BEGIN")
+        _run(connection, "BEGIN")
         try:
             return do(SqliteStore(connection))
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                _run(connection, "ROLLBACK")
 
     async def close(self) -> None:
         """Commit what waits and let go of the file."""
+        self._closed = True
         await self._writer.close()
         self._readers.shutdown()
         while self._opened:
@@ -240,12 +266,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise ConfigurationError(f"{path} is a directory", hint="Point TASKWEIR_DATABASE_URL at a writable file.")
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.row_factory = sqlite3.Row
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "mmap_size = 0",
-        "temp_store = MEMORY",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ConfigurationError(
+            f"{path} cannot be used: {error}",
+            hint="Point TASKWEIR_DATABASE_URL at a writable file of ours, or a new one.",
+        ) from None
     return connection

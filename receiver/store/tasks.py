@@ -25,6 +25,9 @@ class TaskVerbs(Statements):
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         return self.count("update_task", **task_row(task), expected=expected_version) == 1
 
+    def resubmitted(self, task_id: str) -> bool:
+        return self.one("select_resubmission", task_id=task_id) is not None
+
     def list_tasks(self, page: Page) -> Sequence[Task]:
         filters = page.where or {}
         where = Where()
@@ -50,15 +53,32 @@ class TaskVerbs(Statements):
     def drop_timer(self, task_id: str) -> None:
         self.count("delete_timer", task_id=task_id)
 
-    def claim_timers(self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int) -> Sequence[Timer]:
-        rows = self.run("select_due_timers", work=work.value, provider=provider, now=now, limit=limit)
+    def claim_timers(
+        self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
+    ) -> Sequence[Timer]:
+        of = {"work": work.value, "provider": provider, "now": now}
+        rows = list(self.run("select_due_timers", **of, limit=limit - freshest))
+        if freshest and len(rows) == limit - freshest:
+            known = {row["task_id"] for row in rows}
+            newest = self.run("select_freshest_timers", **of, limit=freshest)
+            rows += [row for row in newest if row["task_id"] not in known]
         for row in rows:
             self.count("lease_timer", owner=owner, until=until, task_id=row["task_id"])
         return [timer_of(row) for row in rows]
 
+    def hasten_submits(self, provider: str, now: Ms) -> None:
+        self.count("hasten_submits", provider=provider, now=now)
+
     def next_due_timer(self, work: Work, provider: str) -> Ms | None:
         row = self.one("select_next_due_timer", work=work.value, provider=provider)
         return row["due_at"] if row else None
+
+    def count_timers(self, work: Work, provider: str) -> int:
+        [row] = self.run("count_timers", work=work.value, provider=provider)
+        return int(row["count"])
+
+    def leased_timers(self, work: Work) -> Sequence[Timer]:
+        return [timer_of(row) for row in self.run("select_leased_timers", work=work.value)]
 
     def keep_callback(self, task_id: str, *, digest: str, at: Ms, outcome: str, body: bytes, most: int) -> bool:
         kept = self.one("count_callbacks", task_id=task_id)

@@ -28,12 +28,16 @@ class Transactional(Protocol):
     def close(self) -> None: ...
 
 
+class _Broken(Unavailable):
+    """A connection that could not undo a transaction: what it would do next is anybody's guess."""
+
+
 @dataclass(slots=True)
 class _Job:
     do: Callable[[Store], Any]
     future: "asyncio.Future[Any]"
     result: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Writer:
@@ -86,10 +90,19 @@ class Writer:
         running = True
         while running:
             jobs, running = self._waiting()
-            if jobs:
-                self._run(connection, jobs)
-                self._answer(_resolve, jobs)
+            if jobs and not self._run(connection, jobs):
+                connection = self._anew(connection)
+            self._answer(_resolve, jobs)
         connection.close()
+
+    def _anew(self, broken: Transactional) -> Transactional:
+        """A connection in the place of one that could not even undo; the broken one where there is none to be had."""
+        try:
+            fresh = self._connect()
+        except Exception:  # noqa: BLE001 - its next write tells what is wrong, to whoever waits for it
+            return broken
+        broken.close()
+        return fresh
 
     def _waiting(self) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
@@ -101,12 +114,18 @@ class Writer:
             item = self._jobs.get()
         return jobs, False
 
-    def _run(self, connection: Transactional, jobs: list[_Job]) -> None:
-        if len(jobs) > 1 and _committed(connection, jobs):
-            return
-        for job in jobs:
-            if not _committed(connection, [job]):
-                job.result = None
+    def _run(self, connection: Transactional, jobs: list[_Job]) -> bool:
+        """Run the jobs, together or one by one; whether the connection is still good."""
+        try:
+            if len(jobs) > 1 and _committed(connection, jobs):
+                return True
+            for job in jobs:
+                _committed(connection, [job])
+        except _Broken as broken:
+            for job in jobs:
+                job.error = job.error or broken.__cause__ or broken
+            return False
+        return True
 
     def _answer(self, callback: Callable[..., None], *values: Any) -> None:
         assert self._loop is not None  # noqa: S101 - open() set it before the thread began
@@ -137,11 +156,18 @@ def _committed(connection: Transactional, jobs: list[_Job]) -> bool:
         connection.commit()
     except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
         job.error = error
-        connection.rollback()
+        _undo(connection)
         return False
     for job in jobs:
         job.error = None
     return True
+
+
+def _undo(connection: Transactional) -> None:
+    try:
+        connection.rollback()
+    except Exception as error:
+        raise _Broken("the transaction could not be undone") from error
 
 
 def _resolve(jobs: list[_Job]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.base import Adapter
 from receiver import json_text
 from receiver.domain import Callback, Kind, Provider, Status
-from receiver.errors import Fault, Malformed
+from receiver.errors import Fault, Malformed, NotVerified
 from tests.adapters import hostile
 from tests.adapters.plain import HERE, MOUTHS, NOW, Sample, adapter_of, entries, said, samples
 
@@ -219,6 +219,19 @@ def test_only_who_takes_a_callback_url_reads_callbacks(name: str) -> None:
         for sample, _ in _bodies(name, "poll"):
             with pytest.raises(Malformed):
                 adapter.read_callback(Callback(headers={}, body=sample.body), media=Kind.VIDEO, now=NOW)
+
+
+@every_adapter
+def test_signatures_and_challenges_are_read_in_anything(name: str) -> None:
+    """No bytes and no header prove anything, nor are they an error; only who takes callbacks may sign them."""
+    adapter = adapter_of(name)
+    assert adapter.profile.takes_callback or not adapter.profile.signs_callbacks
+    for headers in ({}, *hostile.HEADERS):
+        for body in hostile.BODIES.values():
+            callback = Callback(headers=headers, body=body)
+            assert adapter.answer_challenge(callback) is None
+            with pytest.raises(NotVerified):
+                adapter.verify_callback(callback, "whsec_" + "A" * 32, now=NOW)
 
 
 @every_adapter

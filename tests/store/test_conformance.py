@@ -19,7 +19,8 @@ from receiver.domain import (
     Usage,
     Work,
 )
-from receiver.store.protocol import Page, Storage, Store
+from receiver.store.notes import MOST_NOTES
+from receiver.store.protocol import Chronicle, Page, Storage, Store, Tally
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, a_task, a_timer, an_event
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +35,8 @@ FULL_TASK = a_task(
     error=Failure(kind=FailureKind.QUOTA, message="no credits ☃", code="402", request_id="r", retryable=True),
     usage=Usage(amount=12.5),
     retry_of="task_0",
+    webhook_id="dst_own",
+    webhook_events=("task.*", "task.progress"),
     finished_at=NOW + MINUTE,
     ours=True,
     emitted=EventType.SUCCEEDED.bit,
@@ -414,3 +417,144 @@ async def test_a_caller_that_leaves_does_not_undo_its_write(storage: Storage) ->
 async def test_the_schema_has_a_version(storage: Storage) -> None:
     """Readiness asks for it."""
     assert await storage.read(lambda store: store.schema_version()) >= 1
+
+
+async def _chronicle(storage: Storage, task_id: str = "task_1", most: int = 99) -> Chronicle:
+    return await storage.read(lambda store: store.chronicle(task_id, most=most))
+
+
+async def test_notes_come_back_in_the_order_of_their_telling(storage: Storage) -> None:
+    """With their facts, several of one millisecond too; another task's are not among them."""
+
+    def write(store: Store) -> None:
+        for number in range(20):
+            store.note("task_1", at=NOW, sequence=number % 3, kind="poll", text=f"{number} \u2603", data={"n": number})
+        store.note("task_2", at=NOW, sequence=0, kind="submit", text="other", data={})
+
+    await storage.write(write)
+    notes = (await _chronicle(storage)).notes
+    assert [note.text for note in notes] == [f"{number} \u2603" for number in range(20)]
+    assert (notes[5].at, notes[5].sequence, notes[5].kind, notes[5].data) == (NOW, 2, "poll", {"n": 5})
+    assert len((await _chronicle(storage, "task_2")).notes) == 1
+
+
+async def test_what_is_counted_is_counted_between_notes(storage: Storage) -> None:
+    """How often, from when to when, since the note before; each kind and each task apart."""
+
+    def write(store: Store) -> None:
+        for second in range(3):
+            store.tally("task_1", "poll", at=NOW + second)
+        store.tally("task_1", "callback_again", at=NOW)
+        store.tally("task_2", "poll", at=NOW)
+        store.note("task_1", at=NOW, sequence=0, kind="poll", text="news", data={})
+        store.tally("task_1", "poll", at=NOW + MINUTE)
+
+    await storage.write(write)
+    assert list((await _chronicle(storage)).tallies) == [
+        Tally(after=0, kind="callback_again", count=1, first_at=NOW, last_at=NOW),
+        Tally(after=0, kind="poll", count=3, first_at=NOW, last_at=NOW + 2),
+        Tally(after=1, kind="poll", count=1, first_at=NOW + MINUTE, last_at=NOW + MINUTE),
+    ]
+
+
+async def test_a_task_has_only_so_many_notes(storage: Storage) -> None:
+    """What comes after them is counted."""
+
+    def write(store: Store) -> None:
+        for number in range(MOST_NOTES + 3):
+            store.note("task_1", at=NOW + number, sequence=0, kind="poll", text="x", data={})
+
+    await storage.write(write)
+    found = await _chronicle(storage)
+    assert len(found.notes) == MOST_NOTES == 500
+    unkept = {"first_at": NOW + MOST_NOTES, "last_at": NOW + MOST_NOTES + 2}
+    assert list(found.tallies) == [Tally(after=MOST_NOTES, kind="unkept", count=3, **unkept)]
+
+
+async def test_a_chronicle_has_events_deliveries_and_attempts(storage: Storage) -> None:
+    """A delivery with its event's type and whom it is for, also once that is deleted; each list up to a limit."""
+    attempt = Attempt(number=1, at=NOW, duration_ms=5, status=204)
+
+    def write(store: Store) -> None:
+        store.record_task(a_task())
+        store.record_destination(a_destination())
+        store.record_hidden_destination(a_destination(id="dst_own", hidden=True))
+        for seq in (1, 2):
+            store.record_event(an_event(seq), "{}")
+        store.record_event(an_event(3, task=a_task(id="task_2")), "{}")
+        for number, (destination, seq) in enumerate((("dst_1", 2), ("dst_own", 1), ("dst_gone", 1))):
+            store.record_delivery(a_delivery(id=f"dlv_{number}", destination_id=destination), seq)
+        store.record_delivery(a_delivery(id="dlv_9", task_id="task_2"), 3)
+        for delivery in ("dlv_0", "dlv_9"):
+            store.settle_delivery(delivery, attempt, owner="", state=DeliveryState.DELIVERED, due_at=None)
+
+    await storage.write(write)
+    found = await _chronicle(storage)
+    assert [event.seq for event in found.events] == [1, 2]
+    url = "https://example.com/hook"
+    assert [
+        (each.delivery.id, each.event_type, each.destination_type, each.target, each.hidden)
+        for each in found.deliveries
+    ] == [
+        ("dlv_1", "task.submitted", "webhook", url, True),
+        ("dlv_2", "task.submitted", None, None, False),
+        ("dlv_0", "task.submitted", "webhook", url, False),
+    ]
+    assert list(found.attempts) == [("dlv_0", attempt)]
+    cut = await _chronicle(storage, most=1)
+    assert (len(cut.events), len(cut.deliveries), len(cut.attempts)) == (1, 1, 1)
+
+
+async def test_a_hidden_destination_is_made_once_and_not_shown(storage: Storage) -> None:
+    """It is found by its id alone; no list, no tenant's view and no match has it."""
+    hidden = a_destination(id="dst_own", hidden=True)
+
+    def write(store: Store) -> None:
+        store.record_hidden_destination(hidden)
+        store.record_hidden_destination(replace(hidden, created_at=NOW + 1))
+
+    await storage.write(write)
+    assert await storage.read(lambda store: store.hidden_destination("dst_own")) == hidden
+    assert await storage.read(lambda store: store.hidden_destination("dst_none")) is None
+    assert await storage.read(lambda store: store.destination("dst_own", "default")) is None
+    assert await storage.read(lambda store: store.enabled_destinations("default")) == []
+    assert await storage.read(lambda store: store.list_destinations(Page(tenant="default", limit=9))) == []
+    await storage.write(lambda store: store.record_destination(a_destination(target=hidden.target)))
+    assert await storage.read(lambda store: store.hidden_destination("dst_1")) is None
+
+
+async def test_a_hidden_destination_is_owed_to_under_its_tenants_secret(storage: Storage) -> None:
+    """And under the one before it, until a rotation is over; a destination of a user's own keeps its own."""
+
+    def write(store: Store) -> None:
+        store.record_hidden_destination(a_destination(id="dst_own", hidden=True))
+        store.record_destination(a_destination(sealed_secret="own"))
+        for destination in ("dst_own", "dst_1"):
+            store.record_delivery(a_delivery(id=destination, destination_id=destination), 1)
+
+    async def secrets() -> list[tuple[str, str | None, int]]:
+        owed = await storage.read(lambda store: store.owed_destinations())
+        found = sorted((each.destination for each in owed), key=lambda each: each.id)
+        return [(each.sealed_secret, each.retired_secret, each.retired_until) for each in found]
+
+    await storage.write(write)
+    assert await secrets() == [("own", None, 0), ("", None, 0)]
+    assert await storage.write(lambda store: store.keep_tenant_secret("default", "first")) == "first"
+    assert await secrets() == [("own", None, 0), ("first", None, 0)]
+    await storage.write(lambda store: store.rotate_tenant_secret("default", "second", until=NOW))
+    assert await secrets() == [("own", None, 0), ("second", "first", NOW)]
+
+
+async def test_a_tenants_secret_is_made_once_and_rotated(storage: Storage) -> None:
+    """The first one stays until it is rotated; after that one before it is remembered."""
+
+    async def kept(tenant: str) -> str | None:
+        return await storage.read(lambda store: store.tenant_secret(tenant))
+
+    assert await kept("default") is None
+    assert await storage.write(lambda store: store.keep_tenant_secret("default", "first")) == "first"
+    assert await storage.write(lambda store: store.keep_tenant_secret("default", "again")) == "first"
+    await storage.write(lambda store: store.rotate_tenant_secret("default", "second", until=NOW))
+    assert await kept("default") == "second"
+    await storage.write(lambda store: store.rotate_tenant_secret("other", "theirs", until=NOW))
+    assert (await kept("other"), await kept("default")) == ("theirs", "second")

@@ -113,7 +113,7 @@ async def test_a_file_that_is_no_database_is_an_error_of_opening(tmp_path: Path)
     """Somebody else's file is not overwritten."""
     path = tmp_path / "taskweir.db"
     path.write_bytes(b"this is a text, and longer than a header, " * 40)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(ConfigurationError, match="not a database"):
         await SqliteStorage(path).open(now=NOW)
     assert path.read_bytes().startswith(b"this is a text")
 

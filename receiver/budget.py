@@ -1,0 +1,125 @@
+"""How much one provider is asked for: requests per second, and submits at once.
+
+No rate is assumed: everything goes until the provider says 429 or breaks. That halves what it is asked, its answers
+widen it again. Time comes in as `now`; what was learnt lives and dies with the process.
+"""
+
+from dataclasses import dataclass, field
+
+from receiver.domain import Ms
+
+SLOWEST_RATE = 0.2
+OPEN_AFTER: Ms = 120_000
+FIRST_WINDOW = 5
+WIDEST_WINDOW = 1000
+WINDOW_RESTS_AFTER: Ms = 60_000
+FULL_FOR: Ms = 60_000
+_MEASURED_OVER: Ms = 10_000
+
+
+@dataclass(slots=True)
+class Budget:
+    """One provider's. `cap` is the operator's own limit in requests per second; None is none."""
+
+    cap: float | None = None
+    _rate: float | None = None
+    _tokens: float = 1.0
+    _filled_at: Ms = 0
+    _held_until: Ms = 0
+    _narrowed_at: Ms = 0
+    _window: int = FIRST_WINDOW
+    _answered_at: Ms = 0
+    _full_until: Ms = 0
+    _places: int = 0
+    _spent: list[tuple[Ms, int]] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second now; None is as many as there are."""
+        limits = [limit for limit in (self._rate, self.cap) if limit is not None]
+        return min(limits, default=None)
+
+    def allows(self, now: Ms, most: int) -> int:
+        """How many of `most` requests may begin now."""
+        if now < self._held_until:
+            return 0
+        rate = self.rate
+        if rate is None:
+            return most
+        self._fill(rate, now)
+        return min(most, int(self._tokens))
+
+    def next_at(self, now: Ms) -> Ms:
+        """When the next request may begin."""
+        if now < self._held_until:
+            return self._held_until
+        rate = self.rate
+        if rate is None:
+            return now
+        self._fill(rate, now)
+        return now if self._tokens >= 1 else now + round((1 - self._tokens) / rate * 1000) + 1
+
+    def spend(self, count: int, now: Ms) -> None:
+        """Requests that began; counted whether the rate is limited or not, for a limit starts from what was sent."""
+        if count:
+            self._tokens -= count
+            self._spent = [(at, spent) for at, spent in self._spent if now - at < _MEASURED_OVER]
+            self._spent.append((now, count))
+
+    def narrow(self, now: Ms, retry_after_s: float | None = None) -> None:
+        """The provider said 429, or broke: half of what was sent lately, and nothing before `Retry-After`."""
+        if retry_after_s:
+            self._held_until = max(self._held_until, now + round(retry_after_s * 1000))
+        if now - self._narrowed_at < 1000:
+            return  # one burst of refusals is one refusal
+        sent = sum(spent for at, spent in self._spent if now - at < _MEASURED_OVER) / (_MEASURED_OVER / 1000)
+        self._rate = max((self._rate or max(sent, 1.0)) / 2, SLOWEST_RATE)
+        self._narrowed_at, self._tokens, self._filled_at = now, 0.0, now
+
+    def widen(self, now: Ms) -> None:
+        """The provider answered: a little more; all of it again after two minutes without a refusal."""
+        if self._rate is None:
+            return
+        if now - self._narrowed_at >= OPEN_AFTER:
+            self._rate = None
+        else:
+            self._rate += max(self._rate * 0.02, 0.02)
+
+    def window(self, now: Ms) -> int:
+        """How many submits may be under way: few at first, one more for each answered one.
+
+        So that a provider that takes requests and never answers costs a handful of doubtful tasks, not thousands.
+        """
+        return min(self._places, self._rested(now)) if self.full(now) else self._rested(now)
+
+    def _rested(self, now: Ms) -> int:
+        return self._window if now - self._answered_at < WINDOW_RESTS_AFTER else min(self._window, FIRST_WINDOW)
+
+    def submit_answered(self, now: Ms) -> None:
+        self._window = min(self._rested(now) + 1, WIDEST_WINDOW)
+        self._answered_at = now
+
+    def submit_lost(self) -> None:
+        self._window = 1
+
+    def fill_up(self, now: Ms) -> None:
+        """Too many tasks of ours are with the provider: no submit until one of them ends, or a minute is over."""
+        self._full_until, self._places = now + FULL_FOR, 0
+
+    def full(self, now: Ms) -> bool:
+        """Whether the provider takes a task only in the place of one that ended."""
+        return now < self._full_until
+
+    def free_up(self) -> None:
+        """One of our tasks ended: there is a place for another."""
+        self._places += 1
+
+    def submits_began(self, count: int, now: Ms) -> None:
+        """Submits are requests like any other, and each takes a place."""
+        self.spend(count, now)
+        self._places = max(self._places - count, 0)
+
+    def _fill(self, rate: float, now: Ms) -> None:
+        # At most a second's worth in hand: a pause is not saved up for a burst.
+        self._tokens = min(self._tokens + (now - self._filled_at) / 1000 * rate, max(rate, 1.0))
+        self._filled_at = now

@@ -1,0 +1,101 @@
+"""What the answer to a poll does to its task, in one transaction, and when to ask again."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adapters.base import PollAnswer, PollFailed
+from receiver import policy, story
+from receiver.domain import Callback, FailureKind, Ms, Source, Task, Timer, Update, Verified
+from receiver.errors import Malformed
+from receiver.intake import Taken, take, take_ours
+from receiver.providers import Served
+from receiver.store.protocol import Store
+
+
+def settle(store: Store, served: Served, timer: Timer, answer: PollAnswer, *, asked_at: Ms, now: Ms) -> Taken | None:
+    """Record an answer, whoever holds the lease by now; set the next timer only while the lease is this one."""
+    task, current = store.task(timer.task_id), store.timer(timer.task_id)
+    if task is None:
+        return None
+    leased = current is not None and current.owner == timer.owner
+    timer = current or timer
+    if isinstance(answer, Update):
+        taken, following = _answered(store, served, task, timer, answer, asked_at=asked_at, now=now)
+    else:
+        taken, following = _unanswered(store, served, task, timer, answer, now)
+    if taken.task.status.final and not (
+        policy.watches_late(taken.task, now) or policy.still_rings(taken.task, following)
+    ):
+        store.drop_timer(task.id)
+    elif leased:
+        store.set_timer(following)
+    line = story.polled(answer, task, taken.task, timer, next_at=following.due_at, now=now)
+    story.tell(store, task, line, now)
+    return taken
+
+
+def _answered(
+    store: Store, served: Served, task: Task, timer: Timer, update: Update, *, asked_at: Ms, now: Ms
+) -> tuple[Taken, Timer]:
+    empty_since = (timer.empty_since or now) if policy.empty(update) else None
+    if empty_since is not None:
+        update = policy.without_result(update, empty_since, now)
+    source, proof = policy.source_and_proof(timer, update)
+    taken = take(store, task, update, source=source, verified_by=proof, now=now)
+    if policy.due_for_expiry(taken.task, asked_at) and empty_since is None:
+        taken = take_ours(store, taken.task, policy.expired(task), now)
+    pace = served.adapter.profile.pace
+    due_at = policy.next_poll_at(taken.task, timer, pace, now=now, spread=random.random())  # noqa: S311 - jitter
+    return taken, replace(
+        timer,
+        due_at=due_at,
+        owner=None,
+        tries=0,
+        rings=None if timer.rings is None else timer.rings + 1,
+        missing_since=None,
+        empty_since=empty_since,
+        answered_at=now,
+    )
+
+
+def _unanswered(
+    store: Store, served: Served, task: Task, timer: Timer, answer: PollFailed, now: Ms
+) -> tuple[Taken, Timer]:
+    missing = answer.failure.kind is FailureKind.NOT_FOUND
+    timer = replace(timer, missing_since=(timer.missing_since or now) if missing else None)
+    profile = served.adapter.profile
+    if missing and policy.believes_missing(timer, now, profile.grace_s) and not task.status.final:
+        gone = policy.vanished(task, answer.failure)
+        taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
+    elif policy.may_take_callback(task, timer, now):
+        taken = _take_claim(store, served, task, now)
+    elif policy.due_for_expiry(task, now) and policy.given_up(task, now):
+        taken = take_ours(store, task, policy.expired(task), now)
+    else:
+        taken = Taken(task=task)
+    due_at = policy.after_failed_poll(
+        timer,
+        profile.pace,
+        retry_after_s=answer.retry_after_s,
+        now=now,
+        spread=random.random(),  # noqa: S311 - jitter
+    )
+    return taken, replace(timer, due_at=due_at, owner=None, tries=timer.tries + 1)
+
+
+def _take_claim(store: Store, served: Served, task: Task, now: Ms) -> Taken:
+    """What the newest readable callback claimed, where nobody else could be asked until the deadline."""
+    for body in store.callbacks(task.id):
+        for update in _updates_in(served, body, task, now):
+            final = update.status is not None and update.status.final
+            if final and not policy.about_another(task, update):
+                return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
+    return Taken(task=task)
+
+
+def _updates_in(served: Served, body: bytes, task: Task, now: Ms) -> Sequence[Update]:
+    try:
+        return served.read_callback(Callback(headers={}, body=body), task, now)
+    except Malformed:
+        return ()

@@ -1,0 +1,107 @@
+"""How much a provider is asked for: everything, until it says otherwise."""
+
+from receiver.budget import FIRST_WINDOW, SLOWEST_RATE, WIDEST_WINDOW, Budget
+from tests.make import MINUTE, NOW, SECOND
+
+
+def drained(budget: Budget, *, from_: int, seconds: int, wanted: int = 10_000) -> int:
+    """How many requests begin in so many seconds, where always more are wanted."""
+    begun = 0
+    for tick in range(0, seconds * SECOND, 50):
+        now = from_ + tick
+        count = budget.allows(now, wanted)
+        budget.spend(count, now)
+        begun += count
+    return begun
+
+
+def test_no_rate_is_assumed() -> None:
+    """A provider that never complained gets all there is, at once."""
+    budget = Budget()
+    assert budget.allows(NOW, 5000) == 5000
+    budget.spend(5000, NOW)
+    assert (budget.allows(NOW, 5000), budget.next_at(NOW), budget.rate) == (5000, NOW, None)
+
+
+def test_the_operators_cap_is_kept() -> None:
+    """Requests per second, without saving up a burst over a quiet time."""
+    assert 19 <= drained(Budget(cap=2), from_=NOW, seconds=10) <= 21
+    budget = Budget(cap=0.5)
+    budget.spend(budget.allows(NOW, 9), NOW)
+    assert budget.next_at(NOW) == NOW + 2 * SECOND + 1
+    assert budget.allows(NOW + MINUTE, 9) == 1
+
+
+def test_a_refusal_halves_what_was_sent() -> None:
+    """A hundred a second becomes fifty; a second burst of refusals within the second is the same one."""
+    budget = Budget()
+    for second in range(10):
+        budget.spend(100, NOW + second * SECOND)
+    now = NOW + 9 * SECOND
+    budget.narrow(now)
+    budget.narrow(now + 10)
+    assert budget.rate == 50
+    budget.narrow(now + 2 * SECOND)
+    assert budget.rate == 25
+
+
+def test_it_never_falls_silent() -> None:
+    """One request in five seconds is the least."""
+    budget = Budget()
+    for second in range(100):
+        budget.narrow(NOW + second * 2 * SECOND)
+    assert budget.rate == SLOWEST_RATE
+
+
+def test_retry_after_is_obeyed() -> None:
+    """Nothing before it."""
+    budget = Budget()
+    budget.narrow(NOW, 30)
+    assert budget.allows(NOW + 29 * SECOND, 9) == 0
+    assert budget.next_at(NOW) == NOW + 30 * SECOND
+    assert budget.allows(NOW + 35 * SECOND, 9) > 0
+
+
+def test_answers_widen_it_again() -> None:
+    """Little by little, and all of it after two minutes without a refusal; the operator's cap stays."""
+    budget = Budget(cap=10)
+    budget.widen(NOW)
+    budget.spend(100, NOW)
+    budget.narrow(NOW)
+    assert budget.rate == 5
+    budget.widen(NOW + SECOND)
+    assert 5 < (budget.rate or 0) < 6
+    for _ in range(100):
+        budget.widen(NOW + 2 * SECOND)
+    assert budget.rate == 10
+    budget.widen(NOW + 2 * MINUTE)
+    assert budget.rate == 10
+    assert budget._rate is None
+
+
+def test_few_submits_are_under_way_at_first() -> None:
+    """One more for each answered one, one after a lost one, few again after a quiet minute."""
+    budget = Budget()
+    assert budget.window(NOW) == FIRST_WINDOW
+    for _ in range(2 * WIDEST_WINDOW):
+        budget.submit_answered(NOW)
+    assert budget.window(NOW) == WIDEST_WINDOW
+    assert budget.window(NOW + MINUTE) == FIRST_WINDOW
+    budget.submit_lost()
+    assert budget.window(NOW) == 1
+    budget.submit_answered(NOW)
+    assert budget.window(NOW) == 2
+
+
+def test_a_full_provider_gets_no_submit_until_one_of_ours_ends() -> None:
+    """Or a minute is over; what was learnt of its window stays."""
+    budget = Budget()
+    budget.submit_answered(NOW)
+    budget.fill_up(NOW)
+    assert (budget.full(NOW), budget.window(NOW)) == (True, 0)
+    budget.free_up()
+    assert budget.window(NOW) == 1
+    budget.submits_began(1, NOW)
+    assert budget.window(NOW) == 0
+    assert budget.window(NOW + MINUTE - 1) == 0
+    assert budget.window(NOW + MINUTE) == FIRST_WINDOW
