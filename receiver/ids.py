@@ -1,5 +1,6 @@
 """Ids of everything we record: unguessable, and sorted by the time they were made."""
 
+import hashlib
 import os
 
 from receiver.domain import Ms
@@ -9,5 +10,14 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, 
 
 def new_id(prefix: str, now: Ms) -> str:
     """`<prefix>_` and 26 characters: 48 bits of time, 80 of chance; never reused, not even after a restore."""
-    number = now << 80 | int.from_bytes(os.urandom(10))
-    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_{_text(now << 80 | int.from_bytes(os.urandom(10)))}"
+
+
+def id_of(prefix: str, *parts: str) -> str:
+    """The same id for the same parts, for what there is once of: as long as any other, but of no time."""
+    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:16])
+    return f"{prefix}_{_text(number)}"
+
+
+def _text(number: int) -> str:
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

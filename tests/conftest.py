@@ -1,8 +1,15 @@
 """What every test may ask for."""
 
+import os
+
 import pytest
 
 from receiver.telemetry import configure_logs
+
+# What a developer's shell may hold, and no test asked for.
+for _name in ("http_proxy", "https_proxy", "all_proxy", "FORCE_COLOR"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
 
 
 @pytest.fixture

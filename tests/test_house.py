@@ -13,11 +13,11 @@ THE_WAY_OF_ONE_DATUM = [
     "receiver/web/callbacks.py",
     "adapters/apikley.py",
     "receiver/poller.py",
+    "receiver/poll_answers.py",
     "receiver/intake.py",
     "receiver/policy.py",
     "receiver/delivery.py",
     "receiver/senders/webhook.py",
-    "receiver/delivery_policy.py",
 ]
 
 
@@ -52,7 +52,7 @@ def test_the_way_of_one_datum_can_be_read() -> None:
     places = [readme.find(f"`{name}`") for name in THE_WAY_OF_ONE_DATUM]
     assert -1 not in places
     assert places == sorted(places)
-    assert all(len((ROOT / name).read_text().splitlines()) <= 300 for name in THE_WAY_OF_ONE_DATUM)
+    assert all(len((ROOT / name).read_text().splitlines()) <= 320 for name in THE_WAY_OF_ONE_DATUM)
 
 
 def test_the_lock_has_hashes_and_names_no_index() -> None:

@@ -35,6 +35,12 @@ S = Status
         ),
         (a_task(status=S.SUBMITTING), a_timer(owner="own"), "answer", "being handed over to apikley"),
         (
+            a_task(status=S.SUBMITTING, cancel_asked=True),
+            a_timer(owner="own"),
+            "answer",
+            "being handed over to apikley; canceled once that is answered",
+        ),
+        (
             a_task(status=S.UNCONFIRMED, callback_expected=True),
             IN_18_S,
             "confirmation",

@@ -15,6 +15,7 @@ PANELS = {
     "sandbox": TRY,
     "sink": TRY,
     "submit": TALK,
+    "adopt": TALK,
     "tasks": TALK,
     "events": TALK,
     "destinations": TALK,

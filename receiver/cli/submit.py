@@ -73,9 +73,13 @@ def submit(
     if deadline is not None:
         body["deadline_seconds"] = deadline
     with Api(server_of(os.environ)) as api:
-        task = api.post("/v1/tasks", body)
-        if wait and task["status"] not in FINAL:
-            task = _finished(api, task)
+        print_new(api, api.post("/v1/tasks", body), wait=wait, as_json=as_json)
+
+
+def print_new(api: Api, task: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    """Print a task that was just made, on request once it is final; raises `Failed` where it then did not succeed."""
+    if wait and task["status"] not in FINAL:
+        task = _finished(api, task)
     _print(task, as_json=as_json)
     if task["status"] in FINAL - {Status.SUCCEEDED}:
         raise Failed(f"{task['id']} {task['status']}", *filter(None, [failure_of(task)]))

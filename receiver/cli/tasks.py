@@ -8,10 +8,14 @@ import typer
 from rich.text import Text
 
 from receiver.cli.api import Api, path_of, server_of
-from receiver.cli.screen import fields_of, output, print_list, say, status_text
+from receiver.cli.screen import aside, fields_of, output, print_list, say, status_text
+from receiver.cli.submit import print_new
 from receiver.cli.text import age, compact, failure_of, moment, outcome_of, plain, pretty
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_help_panel="Talk to a server", help="Look at tasks.")
+Id = Annotated[str, typer.Argument(help="The task's id, or <provider>:<the provider's own id>.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the task as JSON.")]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at tasks, cancel or settle them.")
 
 
 @app.command("list")
@@ -31,10 +35,7 @@ def list_tasks(
 
 
 @app.command()
-def show(
-    id: Annotated[str, typer.Argument(help="The task's id, or <provider>:<the provider's own id>.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
-) -> None:
+def show(id: Id, as_json: AsJson = False) -> None:
     """Show one task, its outputs and what it waits for."""
     with Api(server_of(os.environ)) as api:
         task = api.get(path_of("tasks", id), holds="outputs")
@@ -61,6 +62,47 @@ def show(
             ]
         )
     )
+
+
+@app.command()
+def cancel(id: Id, as_json: AsJson = False) -> None:
+    """Cancel a task here; no provider so far can be told, and a result that it still brings is recorded as late."""
+    with Api(server_of(os.environ)) as api:
+        _print_settled(api.post(path_of("tasks", id, "cancel"), None), as_json=as_json)
+
+
+@app.command()
+def resubmit(
+    id: Id,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until the outcome is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a final or an unconfirmed task once more, as a new task: it is paid for again."""
+    with Api(server_of(os.environ)) as api:
+        print_new(api, api.post(path_of("tasks", id, "resubmit"), None), wait=wait, as_json=as_json)
+
+
+@app.command()
+def resolve(
+    id: Id,
+    provider_task_id: Annotated[str, typer.Option(help="The provider has it, under this id.", show_default=False)] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="The provider never had it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of an unconfirmed task."""
+    if bool(provider_task_id) == failed:
+        raise typer.BadParameter("give --provider-task-id, or --failed")
+    found = {"status": "failed"} if failed else {"provider_task_id": provider_task_id}
+    with Api(server_of(os.environ)) as api:
+        _print_settled(api.post(path_of("tasks", id, "resolve"), found), as_json=as_json)
+
+
+def _print_settled(task: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        say(output(), pretty(task))
+        return
+    waits = plain((task["waiting_for"] or {}).get("text"))
+    say(aside(), ": ".join(filter(None, [f"{plain(task['id'])} {plain(task['status'])}", waits])))
 
 
 def _label(found: Mapping[str, Any]) -> str:

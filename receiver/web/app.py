@@ -11,7 +11,20 @@ from starlette.routing import BaseRoute, Route
 
 from receiver.errors import TaskweirError
 from receiver.telemetry import log
-from receiver.web import callbacks, deliveries, destinations, events, ops, tasks
+from receiver.web import (
+    actions,
+    adopt,
+    bulk,
+    callbacks,
+    deliveries,
+    destinations,
+    events,
+    ops,
+    providers,
+    tasks,
+    timeline,
+    webhooks,
+)
 from receiver.web.answers import problem, problem_of
 from receiver.web.doors import Caller, Doors, caller_of
 
@@ -45,14 +58,27 @@ def _routes() -> list[BaseRoute]:
     return [
         *health,
         *calls,
+        Route("/metrics", ops.metrics),
         _private("/v1/me", GET=ops.me),
+        _private("/v1/providers", GET=providers.list_providers),
+        _private("/v1/providers/{name}/pause", POST=providers.pause_provider),
+        _private("/v1/providers/{name}/resume", POST=providers.resume_provider),
         _private("/v1/tasks", GET=tasks.list_tasks, POST=tasks.create_task),
+        _private("/v1/tasks/adopt", POST=adopt.adopt_task),
+        _private("/v1/tasks/bulk", POST=bulk.act_on_many),
         _private("/v1/tasks/{id}", GET=tasks.get_task),
+        _private("/v1/tasks/{id}/cancel", POST=actions.cancel_task),
+        _private("/v1/tasks/{id}/refresh", POST=actions.refresh_task),
+        _private("/v1/tasks/{id}/resolve", POST=actions.resolve_task),
+        _private("/v1/tasks/{id}/resubmit", POST=actions.resubmit_task),
+        _private("/v1/tasks/{id}/timeline", GET=timeline.get_timeline),
         _private("/v1/events", GET=events.list_events),
         _private("/v1/events/{id}", GET=events.get_event),
         _private("/v1/destinations", GET=destinations.list_destinations, POST=destinations.create_destination),
         _private("/v1/destinations/{id}", GET=destinations.get_destination, DELETE=destinations.delete_destination),
         _private("/v1/destinations/{id}/secret", GET=destinations.get_secret),
+        _private("/v1/webhook-secret", GET=webhooks.get_secret),
+        _private("/v1/webhook-secret/rotate", POST=webhooks.rotate_secret),
         _private("/v1/deliveries", GET=deliveries.list_deliveries),
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
     ]

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver import policy, signing
-from receiver.domain import Callback, Source, Status, Task, Trust, Update, Verified
+from receiver import policy, signing, story
+from receiver.actions import cancel_if_asked
+from receiver.domain import Callback, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
 from receiver.errors import Malformed, NotVerified, Unknown
 from receiver.intake import Taken, take
 from receiver.providers import Served
@@ -17,6 +19,7 @@ from receiver.web.doors import Doors, doors_of
 KEPT_BYTES = 64 * 1024
 MOST_READ = 1024 * 1024
 MOST_KEPT = 20
+_UNHANDED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
 DEAF_MS = sum(policy.RING_PAUSES_S) * policy.SECOND
 
 
@@ -29,15 +32,40 @@ async def receive(request: Request) -> Response:
         task_id = doors.callbacks.tokens.read(name, request.path_params["token"])
     except NotVerified:
         raise Unknown("no such callback") from None
-    if request.method != "POST" or served is None:
+    if request.method != "POST":
         return Response(status_code=200)
-    raw = await _body(request)
-    taken, rang = await doors.storage.write(lambda store: _record(store, doors, served, task_id, raw, request))
+    if served is None:
+        await _keep_unread(doors, name, task_id, await _body(request))
+        return Response(status_code=200)
+    callback = Callback(headers=dict(request.headers), body=await _body(request))
+    challenge = served.adapter.answer_challenge(callback)
+    if challenge is not None:
+        return Response(challenge, media_type="application/json")
+    taken, rang = await doors.storage.write(lambda store: _record(store, doors, served, task_id, callback))
     if taken is not None:
         doors.bell.ring(taken)
     if rang:
         doors.wake_poller()
     return Response(served.adapter.profile.ack, media_type="application/json")
+
+
+async def _keep_unread(doors: Doors, provider: str, task_id: str, body: bytes) -> None:
+    """A callback of a provider that is not configured now: kept, and asked about once it is again."""
+
+    def keep(store: Store) -> None:
+        now = doors.clock.now()
+        task, timer = store.task(task_id), store.timer(task_id)
+        if task is None or task.provider != provider:
+            return
+        digest = hashlib.sha256(body).hexdigest()
+        outcome = f"{provider} is not configured"
+        kept = store.keep_callback(
+            task.id, digest=digest, at=now, outcome=outcome, body=signing.redact(body), most=MOST_KEPT
+        )
+        if kept and timer is not None:
+            store.set_timer(policy.rung(timer, now, None))
+
+    await doors.storage.write(keep)
 
 
 async def _body(request: Request) -> bytes:
@@ -54,31 +82,50 @@ async def _body(request: Request) -> bytes:
     return kept
 
 
-def _record(
-    store: Store, doors: Doors, served: Served, task_id: str, raw: bytes, request: Request
-) -> tuple[Taken | None, bool]:
+def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: Callback) -> tuple[Taken | None, bool]:
     """One transaction: the inbox, what the body may change by itself, and the timer that makes us ask."""
     now = doors.clock.now()
     task = store.task(task_id)
     if task is None or task.provider != served.provider.name:
         return None, False
-    updates, outcome = _read(served, task, raw, dict(request.headers), now)
-    digest = hashlib.sha256(raw).hexdigest()
-    body = signing.redact(raw)
-    kept = store.keep_callback(task.id, digest=digest, at=now, outcome=outcome, body=body, most=MOST_KEPT)
-    if not kept and not _heard_again(store, task, now):
-        return None, False
-    taken, believed = None, []
+    updates, odd = _read(served, task, callback, now)
+    proof = Verified.SIGNATURE if served.vouches(callback, now) else None
+    kept = _keep(store, served, task, callback, odd, now)
+    listens = kept or _heard_again(store, task, now)
+    # A signed one may come after the same body without its signature: it counts, but makes nobody ask again.
+    taken, heard = _take_all(store, served, task, updates if listens or proof else (), proof, now)
+    if taken.task.status is not Status.SUBMITTING:
+        taken = cancel_if_asked(store, taken, now=now)
+    after = taken.task
+    believed = [each.update for each in heard if not policy.about_another(after, each.update)]
+    rang = (listens or after.status.final) and _ring(store, after, believed, now)
+    line = story.called_back(heard, after, odd=odd, proof=proof, rang=rang, kept=kept)
+    story.tell(store, task, line, now)
+    return (taken if heard else None), rang
+
+
+def _keep(store: Store, served: Served, task: Task, callback: Callback, odd: str | None, now: Ms) -> bool:
+    digest, body = hashlib.sha256(callback.body).hexdigest(), served.clean_body(callback.body)
+    outcome = "read" if odd is None else f"odd: {odd}"
+    return store.keep_callback(task.id, digest=digest, at=now, outcome=outcome[:200], body=body, most=MOST_KEPT)
+
+
+def _take_all(
+    store: Store, served: Served, task: Task, updates: Sequence[Update], proof: Verified | None, now: Ms
+) -> tuple[Taken, list[story.Heard]]:
+    """Each update in turn; what became of all of them together, and of each."""
+    taken, heard = Taken(task=task), []
     for update in updates:
-        if _about_another(task, update):
-            continue
-        taken = _take(store, served, task, update, now)
-        task = taken.task
-        believed.append(update)
-    return taken, _ring(store, task, believed, now)
+        before = taken.task
+        step = Taken(task=before)
+        if not policy.about_another(before, update):
+            step = _take(store, served, before, update, proof, now)
+        heard.append(story.Heard(update=update, before=before, after=step.task, refused=step.refused))
+        taken = replace(step, events=taken.events + step.events, owed=taken.owed + step.owed)
+    return taken, heard
 
 
-def _heard_again(store: Store, task: Task, now: int) -> bool:
+def _heard_again(store: Store, task: Task, now: Ms) -> bool:
     """Whether a body that is not kept counts all the same: where no more are, once the polls that the last one
     caused are over, so that a flood neither makes us deaf to the end nor hammers the provider."""
     timer = store.timer(task.id)
@@ -86,36 +133,41 @@ def _heard_again(store: Store, task: Task, now: int) -> bool:
     return quiet and len(store.callbacks(task.id)) >= MOST_KEPT
 
 
-def _read(served: Served, task: Task, raw: bytes, headers: dict[str, str], now: int) -> tuple[Sequence[Update], str]:
+def _read(served: Served, task: Task, callback: Callback, now: Ms) -> tuple[Sequence[Update], str | None]:
+    """The updates in it, or none and what is odd about it."""
     try:
-        return served.read_callback(Callback(headers=headers, body=raw), task, now), "read"
+        return served.read_callback(callback, task, now), None
     except Malformed as error:
-        return (), f"odd: {error}"[:200]
+        return (), str(error)
 
 
-def _about_another(task: Task, update: Update) -> bool:
-    known = task.provider_task_id
-    return known is not None and update.provider_task_id is not None and update.provider_task_id != known
+def _take(store: Store, served: Served, task: Task, update: Update, proof: Verified | None, now: Ms) -> Taken:
+    """What a callback may change: all of it where it is trusted, else only that the task exists, under this id.
 
-
-def _take(store: Store, served: Served, task: Task, update: Update, now: int) -> Taken:
-    """What a callback may change: all of it where it is trusted, else only that the task exists, under this id."""
-    if served.provider.trust is not Trust.TOKEN:
+    A signature says who speaks, not of which task: it vouches for an update that names the provider's id.
+    """
+    proof = proof if update.provider_task_id is not None else None
+    if (served.provider.trust is not Trust.TOKEN and proof is None) or policy.empty(update):
+        proof = None
         update = Update(
-            status=Status.SUBMITTED if task.status is Status.UNCONFIRMED and update.provider_task_id else None,
+            status=Status.SUBMITTED if task.status in _UNHANDED and update.provider_task_id else None,
             provider_task_id=update.provider_task_id,
         )
-    return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
+    return take(store, task, update, source=Source.CALLBACK, verified_by=proof or Verified.TOKEN, now=now)
 
 
-def _ring(store: Store, task: Task, updates: Sequence[Update], now: int) -> bool:
+def _ring(store: Store, task: Task, updates: Sequence[Update], now: Ms) -> bool:
     """Move the task's next poll to now; True where there is one to make."""
     timer = store.timer(task.id)
     if task.status.final and not task.ours:
         store.drop_timer(task.id)
         return False
     if timer is None:
-        return False
+        if task.provider_task_id is None:
+            return False
+        timer = Timer(task_id=task.id, provider=task.provider, work=Work.POLL, due_at=now)
+    if task.status is Status.SUBMITTED and timer.work is Work.SUBMIT:
+        timer = replace(timer, work=Work.POLL, tries=0)
     claimed = next((update.status for update in updates if update.status and update.status.final), None)
     store.set_timer(policy.rung(timer, now, claimed))
     return True

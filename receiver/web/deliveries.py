@@ -42,7 +42,7 @@ def _fields(delivery: Delivery) -> dict[str, Any]:
         "id": delivery.id,
         "event_id": delivery.event_id,
         "destination_id": delivery.destination_id,
-        "task_id": delivery.task_id,
+        "task_id": delivery.task_id or None,
         "state": delivery.state.value,
         "attempts": delivery.attempts,
         "next_attempt_at": formats.timestamp(delivery.due_at) if pending and delivery.due_at else None,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from receiver import formats, signing
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES, GROUPS
-from receiver.domain import Destination, EventType
+from receiver.domain import Destination, EventType, OperatorEvent
 from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, Unavailable, Unknown
 from receiver.ids import new_id
 from receiver.store.protocol import Page, Store
@@ -18,7 +18,7 @@ from receiver.web.answers import json_answer, page_answer
 from receiver.web.doors import Caller, Doors, doors_of, query_cursor, query_limit, read_model
 
 _LOG_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_EVENT_TYPES = frozenset({*EventType, *GROUPS})
+_EVENT_TYPES = frozenset({*EventType, *OperatorEvent, *GROUPS})
 Words = Annotated[list[str], Field(min_length=1, max_length=100)]
 
 

@@ -1,11 +1,10 @@
 """What every door may use, wired by main, and how a request is read."""
 
-import asyncio
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -15,9 +14,10 @@ from receiver.bell import Bell
 from receiver.clock import Clock
 from receiver.domain import Task
 from receiver.errors import Fault, Invalid, Malformed, NotVerified, TooLarge
+from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
 from receiver.sealing import Seal
-from receiver.store.protocol import Storage
+from receiver.store.protocol import Storage, Store
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,6 +25,12 @@ DEFAULT_LIMIT = 50
 MOST = 200
 MOST_FAULTS = 100  # told at once: the refusal of a body must not be larger than the body
 _ID = re.compile(r"[0-9a-z]{26}")
+
+
+class Accept(Protocol):
+    """Commits a new task, `also` with what belongs to it, and has it handed over."""
+
+    def __call__(self, task: Task, *, also: Callable[[Store], None] | None = None) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +43,16 @@ class Doors:
     seal: Seal
     clock: Clock
     bell: Bell
-    accept: Callable[[Task], Awaitable["asyncio.Task[None]"]]
+    accept: Accept
     wake_poller: Callable[[], None]
+    wake_submitter: Callable[[], None]
     check_target: Callable[[str], Awaitable[None]]
-    unready: Callable[[], Awaitable[str | None]]
+    health: Health
     api_key: str = field(repr=False)
     max_body: int = 1024 * 1024
+    metrics_open: bool = False
     answer_within_s: float = 20.0
+    keys_under_way: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +73,10 @@ def caller_of(request: Request) -> Caller:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     # Header values reach us decoded as Latin-1; a key beyond ASCII was sent as UTF-8.
     given, wanted = key.strip(" \t").encode("latin-1"), doors_of(request).api_key.encode()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
+    if scheme.lower() != "bearer":
         raise NotVerified("send the API key as `Authorization: Bearer <key>`")
+    if not hmac.compare_digest(given, wanted):
+        raise NotVerified("this API key is not known here")
     return Caller(tenant="default")
 
 
@@ -92,7 +103,22 @@ def _too_large(most: int) -> TooLarge:
 
 async def read_model(request: Request, model: type[Model]) -> Model:
     """The body as a validated model; raises `Malformed` (not JSON) or `Invalid` (each field with its path)."""
-    value = json_text.read_strict(await read_body(request, doors_of(request).max_body))
+    return model_of(await read_json(request), model)
+
+
+async def read_optional(request: Request, model: type[Model]) -> Model:
+    """The same of a request that may come without a body: then the model has its defaults."""
+    body = await read_body(request, doors_of(request).max_body)
+    return model_of(json_text.read_strict(body) if body else {}, model)
+
+
+async def read_json(request: Request) -> Any:
+    """The body's JSON; raises `Malformed`."""
+    return json_text.read_strict(await read_body(request, doors_of(request).max_body))
+
+
+def model_of(value: Any, model: type[Model]) -> Model:
+    """JSON as a validated model; raises `Invalid`."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

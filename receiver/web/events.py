@@ -3,8 +3,8 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.delivery_policy import wants_type
-from receiver.domain import EventType
+from receiver.delivery_policy import GROUPS, wants_type
+from receiver.domain import EventType, OperatorEvent
 from receiver.errors import Fault, Invalid, Unknown
 from receiver.store.protocol import Page, Recorded
 from receiver.web.answers import text_answer
@@ -52,8 +52,8 @@ def _order(request: Request) -> str:
 
 def _types(request: Request) -> list[str] | None:
     asked = [word for text in request.query_params.getlist("type") for word in text.split(",") if word]
-    known = {*EventType, "task.*", "task.finished"}
     for word in asked:
-        if word not in known:
+        if word not in {*EventType, *OperatorEvent, *GROUPS}:
             raise Invalid([Fault(path="type", message=f"no event type {word!r}")])
-    return [kind.value for kind in EventType if wants_type(asked, kind)] if asked else None
+    named = [kind.value for kind in OperatorEvent if kind in asked]
+    return [*named, *(kind.value for kind in EventType if wants_type(asked, kind))] if asked else None

@@ -1,10 +1,11 @@
 """The doors for whoever operates us: are we alive, are we ready, who am I."""
 
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of
+from receiver.web.doors import Caller, caller_of, doors_of
 
 
 async def live(request: Request) -> Response:
@@ -13,11 +14,30 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """`GET /health/ready`: the store is reachable and migrated, and the loops move; else 503 with the reason."""
-    reason = await doors_of(request).unready()
-    if reason is None:
-        return json_answer({"status": "ready"})
-    return json_answer({"status": "unready", "reason": reason}, 503)
+    """`GET /health/ready`: the store takes a write, the loops move, we are not stopping; else 503."""
+    report = await doors_of(request).health.report()
+    loops = {loop.name: {"moved_s_ago": loop.moved_s_ago, "oldest_due_s": loop.oldest_due_s} for loop in report.loops}
+    if report.reason is None:
+        return json_answer({"status": "ready", "loops": loops})
+    return json_answer({"status": "unready", "reason": report.reason, "loops": loops}, 503)
+
+
+async def metrics(request: Request) -> Response:
+    """`GET /metrics`, for Prometheus: the root key, or open where `TASKWEIR_METRICS_OPEN=1`."""
+    doors = doors_of(request)
+    if not doors.metrics_open:
+        caller_of(request)
+    report = await doors.health.report()
+    registry = CollectorRegistry()
+    moved = Gauge("taskweir_loop_moved_seconds_ago", "Since a loop last came round.", ["loop"], registry=registry)
+    late = Gauge(
+        "taskweir_loop_oldest_due_seconds", "How long the oldest thing to do is due.", ["loop"], registry=registry
+    )
+    Gauge("taskweir_ready", "Whether the process is fit for work.", registry=registry).set(report.reason is None)
+    for loop in report.loops:
+        moved.labels(loop.name).set(loop.moved_s_ago)
+        late.labels(loop.name).set(loop.oldest_due_s)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 async def me(request: Request, caller: Caller) -> Response:

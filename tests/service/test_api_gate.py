@@ -122,7 +122,7 @@ async def test_every_door_but_the_public_ones_wants_the_key(tmp_path: Path) -> N
     async with a_world(tmp_path) as world:
         private = [(path, methods) for path, methods in routes(world) if path not in PUBLIC and CALLBACKS not in path]
         assert len(private) >= 10
-        assert all(path.startswith("/v1/") for path, _ in private)
+        assert all(path.startswith("/v1/") or path == "/metrics" for path, _ in private)
         wrong = {
             f"{method} {path} {name}": complaint(await bare(world, method, filled(path), key, content=b"{"), 401)
             for path, methods in private
@@ -182,7 +182,9 @@ async def test_a_method_that_an_address_does_not_take_is_405(tmp_path: Path) -> 
     """With all that it takes in `Allow` (RFC 9110, 15.5.6)."""
     async with a_world(tmp_path) as world:
         for path, methods in routes(world):
-            for method in sorted(set(METHODS) - methods):
+            # A GET of /v1/tasks/adopt asks for a task of that name, and there is none.
+            taken = methods | ({"GET", "HEAD"} if path in ("/v1/tasks/adopt", "/v1/tasks/bulk") else set())
+            for method in sorted(set(METHODS) - taken):
                 answer = await world.api.request(method, filled(path), json={})
                 assert complaint(answer, 405) is None, (method, path)
                 assert set(answer.headers["allow"].split(", ")) == methods

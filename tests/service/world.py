@@ -3,8 +3,9 @@
 import asyncio
 import json
 import socket
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,14 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from adapters.base import Adapter
 from adapters.sandbox.server import running
 from receiver.delivery import DeliveryLimits
 from receiver.main import load_adapters, settings_of
+from receiver.outbound import Outbound
 from receiver.poller import PollLimits
 from receiver.service import Limits, Service
+from receiver.store.protocol import Store
 from receiver.submit import SubmitLimits
 from tests.make import StoppedClock
 from tests.raw_servers import RawServer, raw_server
@@ -26,8 +30,8 @@ from tests.raw_servers import RawServer, raw_server
 API_KEY = "root-key-0123456789"
 PUBLIC_URL = "http://taskweir.test"
 LIMITS = Limits(
-    submit=SubmitLimits(deadline_s=0.3, lease_s=60),
-    poll=PollLimits(deadline_s=0.3),
+    submit=SubmitLimits(deadline_s=0.8, lease_s=60),
+    poll=PollLimits(deadline_s=0.8),
     delivery=DeliveryLimits(),
     answer_within_s=5.0,
     drain_s=0.1,
@@ -65,6 +69,13 @@ class World:
 
     async def deliveries(self, **query: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = (await self.api.get("/v1/deliveries", params=query)).json()["items"]
+        return items
+
+    async def story(self, task_id: str) -> list[dict[str, Any]]:
+        """The task's timeline."""
+        response = await self.api.get(f"/v1/tasks/{task_id}/timeline")
+        assert response.status_code == 200, response.text
+        items: list[dict[str, Any]] = response.json()["items"]
         return items
 
     async def destination(self, url: str, **fields: Any) -> dict[str, Any]:
@@ -115,10 +126,12 @@ async def a_world(
     base_urls: dict[str, str] | None = None,
     limits: Limits = LIMITS,
     clock: StoppedClock | None = None,
+    adapters: Mapping[str, Adapter] | None = None,
+    outbound: Outbound | None = None,
     **environment: str,
 ) -> AsyncIterator[World]:
     """A service on an empty store, its providers at `base_url`/<name>; no loop runs but by `turn`."""
-    adapters = load_adapters()
+    adapters = load_adapters() if adapters is None else adapters
     settings = settings_of(
         {
             "TASKWEIR_DATABASE_URL": f"sqlite:///{directory}/taskweir.db",
@@ -138,7 +151,7 @@ async def a_world(
         adapters,
     )
     clock = clock or StoppedClock()
-    service = Service(settings, adapters, clock=clock, limits=limits)
+    service = Service(settings, adapters, clock=clock, limits=limits, outbound=outbound)
     await service.start()
     transport = httpx.ASGITransport(app=service.app, raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {API_KEY}"}
@@ -147,6 +160,34 @@ async def a_world(
             yield World(service=service, api=api, clock=clock)
         finally:
             await service.stop()
+
+
+@asynccontextmanager
+async def held_writes(world: World) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Nothing is committed inside this block; what waits is, after it, in the order in which it came.
+
+    Gives a function that returns once so many writes wait.
+    """
+    released, holding = threading.Event(), threading.Event()
+
+    def hold(store: Store) -> None:
+        holding.set()
+        released.wait(10)
+
+    async def waiting(count: int) -> None:
+        for _ in range(5000):
+            if world.service.storage._writer._jobs.qsize() >= count:
+                return
+            await asyncio.sleep(0.001)
+        raise AssertionError(f"never did {count} writes wait")
+
+    held = asyncio.ensure_future(world.service.storage.write(hold))
+    await asyncio.to_thread(holding.wait, 10)
+    try:
+        yield waiting
+    finally:
+        released.set()
+        await held
 
 
 def free_port() -> int:
@@ -172,6 +213,7 @@ class Scripted:
     """A provider that says what it was told to: each reply once, the last one for ever.
 
     A reply is (status, JSON body), or a word: `hang` never answers, `close` hangs up, `half` breaks off in the body.
+    An event holds back the reply after it until it is set.
     """
 
     replies: deque[Any] = field(default_factory=deque)
@@ -190,10 +232,16 @@ class Scripted:
         """Forget what was left to say, and say this."""
         self.replies = deque(replies)
 
+    def _next(self) -> Any:
+        return self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
+
     async def answer(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await server.read(reader)
-            reply = self.replies.popleft() if len(self.replies) > 1 else self.replies[0]
+            reply = self._next()
+            if isinstance(reply, asyncio.Event):
+                await reply.wait()
+                reply = self._next()
             if reply == "hang":
                 await asyncio.Event().wait()
             if reply == "close":

@@ -1,0 +1,130 @@
+"""The doors for what a caller does to one task: cancel it, look again now, resolve it, submit it once more."""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver import actions
+from receiver.action_policy import Refusal
+from receiver.domain import Ms, Status, Task
+from receiver.errors import Conflict, Fault, Invalid
+from receiver.intake import Taken
+from receiver.store.protocol import Store
+from receiver.web.adopt import ProviderTaskId
+from receiver.web.answers import json_answer
+from receiver.web.doors import Caller, doors_of, read_optional
+from receiver.web.idempotency import Keep
+from receiver.web.showing import ended, owned, query_wait, resolved, shown, wait_until
+from receiver.web.submits import submitted
+
+Result = TypeVar("Result")
+Act = Callable[[Store, Task, Ms], Taken | Refusal]
+
+
+class NothingIn(BaseModel):
+    """A body with nothing in it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ResolveIn(BaseModel):
+    """What became of an unconfirmed task: exactly one of these."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    provider_task_id: ProviderTaskId | None = None
+    status: Literal["failed"] | None = None
+
+
+async def cancel_task(request: Request, caller: Caller) -> Response:
+    """`POST /v1/tasks/{id}/cancel`: 202 where it is being handed over, and canceled once that is answered."""
+    await read_optional(request, NothingIn)
+    taken = await _act(request, caller, lambda store, task, now: actions.cancel(store, task, now=now))
+    doors_of(request).bell.ring(taken)
+    return await _answer(request, taken, caller, 202 if taken.task.status is Status.SUBMITTING else 200)
+
+
+async def refresh_task(request: Request, caller: Caller) -> Response:
+    """`POST /v1/tasks/{id}/refresh?wait=`: its next poll, or try to be handed over, is due now."""
+    doors, wait_s = doors_of(request), query_wait(request)
+    await read_optional(request, NothingIn)
+    taken = await _act(request, caller, lambda store, task, now: actions.refresh(store, task, at=now))
+    doors.wake_submitter()
+    doors.wake_poller()
+    await wait_until(doors, taken.task.id, caller, ended, within_s=wait_s)
+    return await _answer(request, taken, caller)
+
+
+async def resolve_task(request: Request, caller: Caller) -> Response:
+    """`POST /v1/tasks/{id}/resolve`: an unconfirmed task gets its provider's id, or ends as failed."""
+    await _known(request, caller)
+    asked = await read_optional(request, ResolveIn)
+    found = asked.provider_task_id
+    if (found is None) == (asked.status is None):
+        raise Invalid([Fault(path="provider_task_id", message='give either this, or {"status": "failed"}')])
+
+    def resolve(store: Store, task: Task, now: Ms) -> Taken | Refusal:
+        if found is None:
+            return actions.declare_failed(store, task, now=now)
+        return actions.bind(store, task, found, now=now)
+
+    taken = await _act(request, caller, resolve)
+    doors_of(request).bell.ring(taken)
+    return await _answer(request, taken, caller)
+
+
+async def resubmit_task(request: Request, caller: Caller) -> Response:
+    """`POST /v1/tasks/{id}/resubmit`: a new task with the same content, answered as any submit is."""
+    doors = doors_of(request)
+    await read_optional(request, NothingIn)
+    task_id = await resolved(doors, request.path_params["id"], caller)
+    original = await doors.storage.read(lambda store: owned(store, task_id, caller))
+
+    async def record(keep: Keep) -> str:
+        now = doors.clock.now()
+        served = doors.providers.get(original.provider)
+        task = _allowed(actions.resubmission(original, served, doors.callbacks, now=now, due_at=now))
+        replaced: list[Taken] = []
+
+        def also(store: Store) -> None:
+            keep(store, task.id)
+            replaced[:] = [_allowed(actions.replace_by(store, owned(store, original.id, caller), task.id, now=now))]
+
+        await doors.accept(task, also=also)
+        for taken in replaced:
+            if taken.events:
+                doors.bell.ring(taken)
+        return task.id
+
+    return await submitted(request, caller, {"resubmit": original.id}, record)
+
+
+async def _act(request: Request, caller: Caller, act: Act) -> Taken:
+    """Do something to the task that the path names; raises `Unknown` or `Conflict`."""
+    doors = doors_of(request)
+    # A write that raises costs whatever waits with it a second try: unknown ids end here.
+    task_id = await _known(request, caller)
+    now = doors.clock.now()
+    return _allowed(await doors.storage.write(lambda store: act(store, owned(store, task_id, caller), now)))
+
+
+async def _known(request: Request, caller: Caller) -> str:
+    """The id of the task that the path names; raises `Unknown`."""
+    doors = doors_of(request)
+    task_id = await resolved(doors, request.path_params["id"], caller)
+    await doors.storage.read(lambda store: owned(store, task_id, caller))
+    return task_id
+
+
+def _allowed(outcome: Result | Refusal) -> Result:
+    if isinstance(outcome, Refusal):
+        raise Conflict(outcome.reason)
+    return outcome
+
+
+async def _answer(request: Request, taken: Taken, caller: Caller, code: int = 200) -> Response:
+    fields, _ = await shown(doors_of(request), taken.task.id, caller)
+    return json_answer(fields, code)

@@ -1,0 +1,92 @@
+"""How a task is found, waited for and shown, for every door that answers with one."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+
+from receiver import formats
+from receiver.domain import EventType, Ms, Status, Task, Timer
+from receiver.errors import Unknown
+from receiver.store.protocol import Store
+from receiver.waiting import waiting_for
+from receiver.web.doors import Caller, Doors, query_integer
+
+MOST_WAIT_S = 60
+_UNSETTLED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
+
+
+def query_wait(request: Request) -> int:
+    """`?wait=`: how many seconds the caller waits for the end; raises `Invalid`."""
+    return query_integer(request, "wait", 0, least=0, most=MOST_WAIT_S)
+
+
+async def resolved(doors: Doors, task_id: str, caller: Caller) -> str:
+    """Our id of a task that may be named `<provider>:<provider_task_id>`; what nobody has stays as it is."""
+    provider, colon, provider_task_id = task_id.partition(":")
+    if not colon:
+        return task_id
+    task = await doors.storage.read(lambda store: store.task_of_provider(provider, provider_task_id))
+    return task.id if task and task.tenant == caller.tenant else task_id
+
+
+def owned(store: Store, task_id: str, caller: Caller) -> Task:
+    """The caller's task of that id; raises `Unknown`, of another tenant's, too."""
+    task = store.task(task_id)
+    if task is None or task.tenant != caller.tenant:
+        raise Unknown(f"no task {task_id!r}")
+    return task
+
+
+def handed_over(task: Task) -> bool:
+    """Whether the handover is over for now: answered, in doubt, or put off."""
+    put_off = task.status is Status.QUEUED and task.emitted & EventType.QUEUED.bit
+    return bool(put_off) or task.status not in (Status.QUEUED, Status.SUBMITTING)
+
+
+def ended(task: Task) -> bool:
+    return task.status.final
+
+
+async def wait_until(
+    doors: Doors, task_id: str, caller: Caller, happened: Callable[[Task], bool], *, within_s: float
+) -> None:
+    """Return when it happened or the seconds are over; looks again each second, for another process may change it."""
+    ends_at = asyncio.get_running_loop().time() + within_s
+    with doors.bell.watch(task_id) as watch:
+        while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
+            if happened(await doors.storage.read(lambda store: owned(store, task_id, caller))):
+                return
+            if doors.health.draining and happened is ended:
+                return  # an end may be hours away; a handover is over before the process is
+            await watch.wait(min(left_s, 1.0))
+
+
+async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, Any], Status]:
+    """A task as it is answered, and its status."""
+
+    def look(store: Store) -> tuple[Task, Timer | None]:
+        return owned(store, task_id, caller), store.timer(task_id)
+
+    task, timer = await doors.storage.read(look)
+    return task_answer(task, timer, doors.clock.now()), task.status
+
+
+def submit_code(status: Status) -> int:
+    """201 once handed over, finished or refused; 202 while nobody can say that."""
+    return 202 if status in _UNSETTLED else 201
+
+
+def task_answer(task: Task, timer: Timer | None, now: Ms) -> dict[str, Any]:
+    """The task with its input and what it waits for."""
+    waiting = waiting_for(task, timer, now)
+    fields = formats.task_fields(task)
+    fields["input"] = dict(task.input)
+    fields["waiting_for"] = waiting and {
+        "what": waiting.what,
+        "since": formats.timestamp(waiting.since),
+        "next_at": waiting.next_at and formats.timestamp(waiting.next_at),
+        "text": waiting.text,
+    }
+    return fields

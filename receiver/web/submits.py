@@ -1,0 +1,38 @@
+"""How a submit is answered: recorded once, waited for, with the code that tells how far it got."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.errors import Unavailable
+from receiver.store.protocol import Store
+from receiver.web.answers import json_answer
+from receiver.web.doors import Caller, doors_of
+from receiver.web.idempotency import Record, once, remember, replayed, use_of
+from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until
+
+
+async def submitted(request: Request, caller: Caller, asked: Any, record: Record) -> Response:
+    """Have a new task recorded, once per Idempotency-Key, and answer when it is handed over.
+
+    `asked` is the JSON that the request asks for: the same key with another one is refused. `Prefer: respond-async`
+    does not wait, `?wait=` waits for the end as well.
+    """
+    doors, wait_s = doors_of(request), query_wait(request)
+    if doors.health.draining:
+        raise Unavailable("the server is stopping; nothing was recorded")
+    use = use_of(request, caller, asked)
+    task_id, earlier = await once(doors, use, record) if use else (await record(_keep_nothing), None)
+    if "respond-async" not in ",".join(request.headers.getlist("prefer")).lower():
+        await wait_until(doors, task_id, caller, handed_over, within_s=doors.answer_within_s)
+        await wait_until(doors, task_id, caller, ended, within_s=wait_s)
+    fields, status = await shown(doors, task_id, caller)
+    response = json_answer(fields, submit_code(status))
+    if earlier is not None:
+        return replayed(earlier, response)
+    return await remember(doors, use, response) if use else response
+
+
+def _keep_nothing(store: Store, task_id: str) -> None:
+    """A request without a key."""

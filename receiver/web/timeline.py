@@ -1,0 +1,30 @@
+"""The door for a task's timeline: all that happened to it, one sentence each."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver import formats
+from receiver.domain import Task
+from receiver.store.protocol import Chronicle, Store
+from receiver.timeline import timeline
+from receiver.web.answers import json_answer
+from receiver.web.doors import Caller, doors_of
+from receiver.web.showing import owned, resolved
+
+MOST_ROWS = 1000
+
+
+async def get_timeline(request: Request, caller: Caller) -> Response:
+    """`GET /v1/tasks/{id}/timeline`: in time order, and whole."""
+    doors = doors_of(request)
+    task_id = await resolved(doors, request.path_params["id"], caller)
+
+    def look(store: Store) -> tuple[Task, Chronicle]:
+        return owned(store, task_id, caller), store.chronicle(task_id, most=MOST_ROWS)
+
+    task, chronicle = await doors.storage.read(look)
+    items = [
+        {"at": formats.timestamp(item.at), "kind": item.kind, "text": item.text, "data": item.data}
+        for item in timeline(task, chronicle, most=MOST_ROWS)
+    ]
+    return json_answer({"items": items})
