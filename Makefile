@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint run setup lock clean
+.PHONY: demo test faults lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -15,6 +15,11 @@ test: $(READY)
 	$(VENV)/bin/coverage run -m pytest --numprocesses 2
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
+
+# kill -9, 2,000 times; the tests run a part of it. KILLS=100 for a shorter one.
+KILLS := 2000
+faults: $(READY)
+	@$(VENV)/bin/python -m tests.faults $(KILLS)
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

@@ -52,5 +52,10 @@ class Seal:
             raise NotVerified("a sealed secret was changed, or belongs to another row") from None
 
 
+def tenant_row(tenant: str) -> str:
+    """The row that a tenant's own secret is sealed for."""
+    return f"tenant:{tenant}"
+
+
 def _derived(key: str, purpose: bytes, length: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(key.encode())

@@ -1,0 +1,59 @@
+"""Starts servers quickly, again and again: forked from a process that has imported everything already."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import receiver.server
+from adapters.sandbox.server import create_app
+from adapters.sandbox.server import serve as serve_sandbox
+from receiver.main import serve
+from tests.faults.failpoints import Failpoint, arm
+
+assert receiver.server  # imported here, once, for all the servers that are forked from this process
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([__name__])
+
+
+def start_server(environment: Mapping[str, str], log: Path) -> ForkServerProcess:
+    """`taskweir serve` as a process of its own; with `TASKWEIR_FAILPOINT=name:n` it kills itself there."""
+    return _start(_serve, dict(environment), log)
+
+
+def start_sandbox(port: int, ledger: Path, log: Path, *, finish_after_s: float, retry_s: float) -> ForkServerProcess:
+    """The provider sandbox as a process of its own."""
+    return _start(_sandbox, port, ledger, log, finish_after_s, retry_s)
+
+
+def _start(target: Callable[..., None], *values: Any) -> ForkServerProcess:
+    process = _CONTEXT.Process(target=target, args=values, daemon=True)
+    process.start()
+    return process
+
+
+def _serve(environment: dict[str, str], log: Path) -> None:
+    _print_to(log)
+    os.environ.clear()
+    os.environ.update(environment)
+    failpoint = os.environ.pop("TASKWEIR_FAILPOINT", None)
+    if failpoint is not None:
+        arm(Failpoint(failpoint))
+    serve()
+
+
+def _sandbox(port: int, ledger: Path, log: Path, finish_after_s: float, retry_s: float) -> None:
+    _print_to(log)
+    app = create_app(finish_after_s=finish_after_s, ledger=ledger, callback_retry_s=retry_s)
+    asyncio.run(serve_sandbox(app, host="127.0.0.1", port=port, ready=lambda url: None))
+
+
+def _print_to(log: Path) -> None:
+    os.setsid()  # Ctrl-C is for whoever counts the kills
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
