@@ -12,6 +12,8 @@ from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served
 from receiver.store.protocol import Store
 
+_NO_WORD = frozenset({FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.AUTH})
+
 
 def settle(store: Store, served: Served, timer: Timer, answer: PollAnswer, *, asked_at: Ms, now: Ms) -> Taken | None:
     """Record an answer, whoever holds the lease by now; set the next timer only while the lease is this one."""
@@ -63,7 +65,13 @@ def _unanswered(
     store: Store, served: Served, task: Task, timer: Timer, answer: PollFailed, now: Ms
 ) -> tuple[Taken, Timer]:
     missing = answer.failure.kind is FailureKind.NOT_FOUND
-    timer = replace(timer, missing_since=(timer.missing_since or now) if missing else None)
+    # A claim that its provider was heard about, if only to say that it is another task's, is no longer the only word.
+    heard = answer.failure.kind not in _NO_WORD
+    timer = replace(
+        timer,
+        missing_since=(timer.missing_since or now) if missing else None,
+        answered_at=now if heard else timer.answered_at,
+    )
     profile = served.adapter.profile
     if missing and policy.believes_missing(timer, now, profile.grace_s) and not task.status.final:
         gone = policy.vanished(task, answer.failure)

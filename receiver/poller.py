@@ -161,7 +161,7 @@ class Poller:
         now = self._clock.now()
         answer: PollAnswer
         if isinstance(reply, Reply):
-            answer = served.adapter.read_poll(reply, media=Kind.VIDEO, now=now)
+            answer = served.read_poll(reply, Kind.VIDEO, now)
         else:
             answer = _failed(FailureKind.UNAVAILABLE, reply.reason)
         await self._storage.write(lambda store: self._hear(store, served, answer))
@@ -175,7 +175,7 @@ class Poller:
     def _read(self, served: Served, task: Task, reply: Reply | NoReply) -> PollAnswer:
         if not isinstance(reply, Reply):
             return _failed(FailureKind.UNAVAILABLE, reply.reason)
-        answer = served.read_poll(reply, task, self._clock.now())
+        answer = served.read_poll(reply, task.media, self._clock.now())
         return answer if isinstance(answer, PollFailed) else self._about_this(task, answer)
 
     def _learn(self, served: Served, reply: Reply | NoReply, answer: PollAnswer) -> None:

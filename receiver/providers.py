@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
-from receiver.domain import Callback, Failure, FailureKind, Ms, Provider, Reply, Task, Trust, Update
+from receiver.domain import Callback, Failure, FailureKind, Kind, Ms, Provider, Reply, Task, Trust, Update
 from receiver.errors import Malformed, NotVerified
 from receiver.signing import CallbackTokens, redact
 from receiver.telemetry import log
@@ -33,10 +33,10 @@ class Served:
             return replace(answer, update=self._clean_update(answer.update))
         return replace(answer, failure=self._clean_failure(answer.failure))
 
-    def read_poll(self, reply: Reply, task: Task, now: Ms) -> PollAnswer:
-        """What the answer to a poll means."""
+    def read_poll(self, reply: Reply, media: Kind, now: Ms) -> PollAnswer:
+        """What the answer to a poll means; `media` is what the task asked for."""
         try:
-            answer = self.adapter.read_poll(reply, media=task.media, now=now)
+            answer = self.adapter.read_poll(reply, media=media, now=now)
         except Exception as error:  # noqa: BLE001 - an adapter is a guest: its fault is a failed poll
             return PollFailed(failure=_broken(error))
         if isinstance(answer, Update):

@@ -53,7 +53,7 @@ STORM = [
     ("event", "task.queued is recorded as event 1: handing it over is put off."),
     (
         "submit",
-        "Sent, and nobody knows whether apikley took it: no answer within 0.3 s; it is not sent again by itself.",
+        "Sent, and nobody knows whether apikley took it: no answer within 0.8 s; it is not sent again by itself.",
     ),
     ("event", "task.unconfirmed is recorded as event 2: nobody knows whether apikley took it."),
     ("callback", "A callback came that cannot be read (a callback without a code); nobody can be asked about it."),
