@@ -228,7 +228,9 @@ def may_take_callback(task: Task, timer: Timer, now: Ms) -> bool:
 
 def rung(timer: Timer, now: Ms, claimed: Status | None) -> Timer:
     """A callback rang: ask now, and a few times more while no final state is found."""
-    claim = claimed if claimed is not None and claimed.final else timer.claimed
+    # What an earlier ring claimed was answered by a poll since: it does not come back with this one.
+    stale = timer.answered_at is not None and timer.answered_at >= (timer.rung_at or 0)
+    claim = claimed if claimed is not None and claimed.final else None if stale else timer.claimed
     remembered = replace(timer, rings=0, rung_at=now, claimed=claim)
     if timer.work is Work.SUBMIT:
         return remembered  # still being handed over: the first poll follows at once when it is
