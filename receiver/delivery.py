@@ -47,7 +47,7 @@ class Courier:
 
     async def run_once(self) -> float:
         """Start what is due; the seconds until something is."""
-        owed = await self._storage.read(lambda store: store.owed_destinations())
+        owed = await self._storage.read(lambda store: store.owed_destinations(self._clock.now()))
         now = self._clock.now()
         shares = self._shares([each.destination for each in owed if each.next_due_at <= now])
         if shares:
@@ -154,5 +154,6 @@ def _settle(store: Store, parcels: Sequence[Parcel], outcomes: Sequence[Sent], n
             sent.attempt,
             owner=parcel.delivery.owner or "",
             state=following.state,
+            tries=following.tries,
             due_at=following.due_at,
         )

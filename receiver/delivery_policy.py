@@ -24,25 +24,38 @@ GROUPS = ("task.*", "task.finished")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """What becomes of a delivery: its state, and when it is due again where it is still pending."""
+    """What becomes of a delivery: its state, where it stands on the schedule, when it is due if it is still pending."""
 
     state: DeliveryState
+    tries: int
     due_at: Ms | None = None
 
 
-def next_delivery(delivery: Delivery, attempt: Attempt, *, retry_after_s: float | None, now: Ms, spread: float) -> Next:
+def next_delivery(
+    delivery: Delivery,
+    attempt: Attempt,
+    *,
+    retry_after_s: float | None,
+    now: Ms,
+    spread: float,
+    probe_of: Ms | None = None,
+) -> Next:
     """After an attempt: delivered, due again on the schedule (+-20 %), or dead when the schedule is used up.
 
-    `Retry-After` on 429 and 503 delays further, never earlier than the schedule and at most by a day.
+    `Retry-After` on 429 and 503 delays further, never earlier than the schedule and at most by a day. A probe is an
+    attempt outside the schedule: where it fails, the delivery is due as before, at `probe_of`.
     """
     if attempt.succeeded:
-        return Next(state=DeliveryState.DELIVERED)
-    if delivery.attempts >= len(PAUSES_S):
-        return Next(state=DeliveryState.DEAD)
-    pause_s = PAUSES_S[delivery.attempts] * (0.8 + 0.4 * spread)
+        return Next(state=DeliveryState.DELIVERED, tries=delivery.tries)
+    if probe_of is not None:
+        return Next(state=DeliveryState.PENDING, tries=delivery.tries, due_at=probe_of)
+    tries = delivery.tries + 1
+    if tries >= len(PAUSES_S):
+        return Next(state=DeliveryState.DEAD, tries=tries)
+    pause_s = PAUSES_S[tries] * (0.8 + 0.4 * spread)
     if attempt.status in (429, 503) and retry_after_s is not None:
         pause_s = max(pause_s, min(retry_after_s, RETRY_AFTER_CAP_S))
-    return Next(state=DeliveryState.PENDING, due_at=now + round(pause_s * 1000))
+    return Next(state=DeliveryState.PENDING, tries=tries, due_at=now + round(pause_s * 1000))
 
 
 def wants(destination: Destination, event: EventType, task: Task) -> bool:
@@ -55,9 +68,15 @@ def wants(destination: Destination, event: EventType, task: Task) -> bool:
     )
 
 
-def wants_operator_event(destination: Destination, event: OperatorEvent, provider: str) -> bool:
-    """Whether a destination wants an operators' event about this provider: only where it names the type."""
-    return event in destination.event_types and (destination.providers is None or provider in destination.providers)
+def wants_operator_event(destination: Destination, event: OperatorEvent, about: str) -> bool:
+    """Whether a destination wants an operators' event about this provider or destination: only where it names the type.
+
+    Never one about itself.
+    """
+    if event not in destination.event_types or about == destination.id:
+        return False
+    of_provider = event in (OperatorEvent.PROVIDER_PAUSED, OperatorEvent.PROVIDER_RESUMED)
+    return not of_provider or destination.providers is None or about in destination.providers
 
 
 def wants_type(event_types: Sequence[str], event: EventType) -> bool:

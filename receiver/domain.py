@@ -213,6 +213,10 @@ class OperatorEvent(StrEnum):
 
     PROVIDER_PAUSED = "provider.paused"
     PROVIDER_RESUMED = "provider.resumed"
+    DESTINATION_FAILING = "destination.failing"
+    DESTINATION_RECOVERED = "destination.recovered"
+    DESTINATION_DISABLED = "destination.disabled"
+    DELIVERY_DEAD = "delivery.dead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,13 +273,38 @@ class Pace:
     every_s: float
 
 
+class Format(StrEnum):
+    """How an event is written for a destination."""
+
+    STANDARD = "standard"
+    CLOUDEVENTS = "cloudevents"
+    CLOUDEVENTS_BINARY = "cloudevents-binary"
+    FLAT = "flat"
+
+
+class Scheme(StrEnum):
+    """How a webhook is signed: with a shared secret (HMAC-SHA256), or with a private key (ed25519)."""
+
+    V1 = "v1"
+    V1A = "v1a"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetiredSecret:
+    """A secret that was rotated out, sealed; it signs along until then."""
+
+    sealed: str = field(repr=False)
+    until: Ms
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """Where a user wants events.
 
     `type` is webhook or sqlite; `target` the URL, or the log's name. A filter that is None lets everything through.
-    `sealed_secret` is the signing secret, encrypted, never shown. A `hidden` one serves the webhook_urls of tasks; its
-    tenant's secret signs for it, and until `retired_until` the one before that.
+    `sealed_secret` is what it signs with, encrypted, never shown; `retired` signs along; the values of `headers` are
+    sealed, too. `ordered`: one delivery in flight per task, by sequence. `retention_days` is how long a log keeps its
+    rows (None: for ever). A `hidden` one serves the webhook_urls of tasks; its tenant's secrets sign for it.
     """
 
     id: str
@@ -287,15 +316,19 @@ class Destination:
     providers: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     metadata: Mapping[str, str] | None = None
-    format: str = "standard"
+    format: Format = Format.STANDARD
     description: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signature: Scheme = Scheme.V1
+    ordered: bool = False
     max_in_flight: int = 32
+    rate_per_second: float | None = None
+    retention_days: int | None = None
     enabled: bool = True
     disabled_reason: str | None = None
     hidden: bool = False
     sealed_secret: str = field(default="", repr=False)
-    retired_secret: str | None = field(default=None, repr=False)
-    retired_until: Ms = 0
+    retired: tuple[RetiredSecret, ...] = field(default=(), repr=False)
 
 
 class DeliveryState(StrEnum):
@@ -307,7 +340,11 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One event owed to one destination; `attempts` counts the tries begun."""
+    """One event owed to one destination.
+
+    `attempts` counts all that were begun; `tries` those that failed on the schedule, which a probe is outside of.
+    `due_at` is None once it is no longer pending, and while it waits behind another one of its task.
+    """
 
     id: str
     tenant: str
@@ -318,6 +355,7 @@ class Delivery:
     created_at: Ms
     due_at: Ms | None
     attempts: int = 0
+    tries: int = 0
     owner: str | None = None
 
 

@@ -64,7 +64,7 @@ class Health:
         now = self.clock.now()
         submits = [store.next_due_timer(Work.SUBMIT, name) for name in self.providers]
         polls = [store.next_due_timer(Work.POLL, name) for name in self.providers]
-        owed = [each.next_due_at for each in store.owed_destinations()]
+        owed = [each.next_due_at for each in store.owed_destinations(now)]
         return {"submit": _late(submits, now), "poll": _late(polls, now), "deliver": _late(owed, now)}
 
 

@@ -13,6 +13,11 @@ def new_id(prefix: str, now: Ms) -> str:
     return f"{prefix}_{_text(now << 80 | int.from_bytes(os.urandom(10)))}"
 
 
+def first_id(prefix: str, at: Ms) -> str:
+    """What every id made at this time or later is at or above, and every earlier one below."""
+    return f"{prefix}_{_text(max(at, 0) << 80)}"
+
+
 def id_of(prefix: str, *parts: str) -> str:
     """The same id for the same parts, for what there is once of: as long as any other, but of no time."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:16])

@@ -125,6 +125,7 @@ def _event(
 def _fan_out(store: Store, event: Event, destinations: Iterable[Destination]) -> int:
     wanting = [each for each in destinations if delivery_policy.wants(each, event.type, event.task)]
     for destination in wanting:
+        behind = destination.ordered and store.waits_for(destination.id, event.task.id)
         delivery = Delivery(
             id=new_id("dlv", event.at),
             tenant=event.task.tenant,
@@ -133,7 +134,7 @@ def _fan_out(store: Store, event: Event, destinations: Iterable[Destination]) ->
             destination_id=destination.id,
             state=DeliveryState.PENDING,
             created_at=event.at,
-            due_at=event.at,
+            due_at=None if behind else event.at,
         )
         store.record_delivery(delivery, event.seq)
     return len(wanting)

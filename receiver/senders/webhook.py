@@ -41,11 +41,9 @@ class WebhookSender:
         return _sent(reply, parcel, at=at, now=self._clock.now())
 
     def _secrets(self, destination: Destination, at: Ms) -> list[str]:
-        """What signs for a destination now: the secret, and while a rotation overlaps the one before it."""
+        """What signs for a destination now: the secret, and while a rotation overlaps those before it."""
         row = tenant_row(destination.tenant) if destination.hidden else destination.id
-        sealed = [destination.sealed_secret]
-        if destination.retired_secret is not None and at < destination.retired_until:
-            sealed.append(destination.retired_secret)
+        sealed = [destination.sealed_secret, *(each.sealed for each in destination.retired if at < each.until)]
         return [self._seal.open(secret, row=row) for secret in sealed]
 
 

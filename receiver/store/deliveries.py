@@ -1,55 +1,18 @@
-"""Verbs about destinations, and what is owed to them."""
+"""Verbs about deliveries: what is owed, claimed, tried."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
-from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
+from receiver import json_text
+from receiver.breaker_policy import Breaker
+from receiver.domain import Attempt, Delivery, DeliveryState, Ms, RetiredSecret
+from receiver.sealing import tenant_row
 from receiver.store.protocol import Owed, Page, Parcel
-from receiver.store.rows import (
-    attempt_of,
-    delivery_of,
-    delivery_row,
-    destination_of,
-    destination_row,
-    signed_for_by_its_tenant,
-)
+from receiver.store.rows import attempt_of, breaker_of, delivery_of, delivery_row, destination_of
 from receiver.store.statements import Row, Statements, Where
 
 
 class DeliveryVerbs(Statements):
-    def record_destination(self, destination: Destination) -> None:
-        self.count("insert_destination", **destination_row(destination))
-
-    def record_hidden_destination(self, destination: Destination) -> None:
-        self.count("insert_hidden_destination", **destination_row(destination))
-
-    def hidden_destination(self, destination_id: str) -> Destination | None:
-        row = self.one("select_hidden_destination", id=destination_id)
-        return destination_of(row) if row else None
-
-    def destination(self, destination_id: str, tenant: str) -> Destination | None:
-        row = self.one("select_destination", id=destination_id)
-        return destination_of(row) if row and row["tenant"] == tenant else None
-
-    def log_named(self, name: str, tenant: str) -> Destination | None:
-        row = self.one("select_log", target=name, tenant=tenant)
-        return destination_of(row) if row else None
-
-    def list_destinations(self, page: Page) -> Sequence[Destination]:
-        where = Where()
-        where.add("tenant = ?", page.tenant)
-        where.add("id < ?", page.cursor)
-        where.clauses.append("hidden = 0")
-        rows = self.page("SELECT * FROM destinations", where, order="id DESC", limit=page.limit)
-        return [destination_of(row) for row in rows]
-
-    def enabled_destinations(self, tenant: str) -> Sequence[Destination]:
-        return [destination_of(row) for row in self.run("select_enabled_destinations", tenant=tenant)]
-
-    def delete_destination(self, destination_id: str) -> None:
-        self.count("delete_destination", id=destination_id)
-        self.count("cancel_deliveries", destination_id=destination_id)
-
     def record_delivery(self, delivery: Delivery, seq: int) -> None:
         self.count("insert_delivery", **delivery_row(delivery, seq))
 
@@ -69,26 +32,86 @@ class DeliveryVerbs(Statements):
     def attempts(self, delivery_id: str) -> Sequence[Attempt]:
         return [attempt_of(row) for row in self.run("select_attempts", delivery_id=delivery_id)]
 
-    def owed_destinations(self) -> Sequence[Owed]:
-        rows = self.run("select_owed_destinations")
-        return [Owed(destination=signed_for_by_its_tenant(row), next_due_at=row["next_due_at"]) for row in rows]
+    def delivery_states(self, destination_id: str, event_ids: Sequence[str]) -> Mapping[str, set[DeliveryState]]:
+        states: dict[str, set[DeliveryState]] = {}
+        ids = json_text.write(list(event_ids))
+        for row in self.run("select_delivery_states", destination_id=destination_id, event_ids=ids):
+            states.setdefault(row["event_id"], set()).add(DeliveryState(row["state"]))
+        return states
 
-    def claim_deliveries(self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int) -> Sequence[Parcel]:
-        rows = self.run("select_due_deliveries", destination_id=destination_id, now=now, limit=limit)
-        for row in rows:
-            self.count("lease_delivery", owner=owner, until=until, id=row["id"])
-        return [_parcel(row, owner, until) for row in rows]
+    def owed_destinations(self, now: Ms) -> Sequence[Owed]:
+        retired: dict[str, tuple[RetiredSecret, ...]] = {}
+        for row in self.run("select_retired_secrets", now=now):
+            secret = RetiredSecret(sealed=row["sealed_secret"], until=row["until"])
+            retired[row["owner"]] = (*retired.get(row["owner"], ()), secret)
+        rows = self.run("select_owed_destinations")
+        return [_owed(row, retired) for row in rows if row["next_due_at"] is not None]
+
+    def claim_deliveries(
+        self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
+    ) -> Sequence[Parcel]:
+        of = {"destination_id": destination_id, "now": now}
+        rows = list(self.run("select_due_deliveries", **of, limit=limit - freshest))
+        if freshest and len(rows) == limit - freshest:
+            known = {row["id"] for row in rows}
+            newest = self.run("select_freshest_deliveries", **of, limit=freshest)
+            rows += [row for row in newest if row["id"] not in known]
+        return [self._leased(row, owner, until) for row in rows]
+
+    def claim_probe(self, destination_id: str, *, owner: str, now: Ms, until: Ms) -> Parcel | None:
+        row = self.one("select_first_delivery", destination_id=destination_id, now=now)
+        return self._leased(row, owner, until) if row else None
+
+    def _leased(self, row: Row, owner: str, until: Ms) -> Parcel:
+        self.count("lease_delivery", owner=owner, until=until, id=row["id"])
+        leased = replace(delivery_of(row), owner=owner, due_at=until, attempts=row["attempts"] + 1)
+        was_due_at, seq = row["due_at"], row["event_seq"]
+        return Parcel(delivery=leased, seq=seq, body=row["body"], input=row["input"], was_due_at=was_due_at)
+
+    def unended_attempts(self, delivery: Delivery) -> int:
+        [row] = self.run("count_attempts", delivery_id=delivery.id)
+        return delivery.attempts - 1 - int(row["ended"])
 
     def settle_delivery(
-        self, delivery_id: str, attempt: Attempt, *, owner: str, state: DeliveryState, due_at: Ms | None
+        self,
+        delivery_id: str,
+        attempt: Attempt,
+        *,
+        owner: str,
+        state: DeliveryState,
+        tries: int,
+        due_at: Ms | None,
     ) -> bool:
         self.count("insert_attempt", delivery_id=delivery_id, **asdict(attempt))
-        return self.count("settle_delivery", id=delivery_id, owner=owner, state=state.value, due_at=due_at) == 1
+        following = {"state": state.value, "tries": tries, "due_at": due_at}
+        return self.count("settle_delivery", id=delivery_id, owner=owner, **following) == 1
 
     def release_delivery(self, delivery_id: str, *, owner: str, now: Ms) -> None:
         self.count("release_delivery", id=delivery_id, owner=owner, now=now)
 
+    def set_delivery(self, delivery_id: str, *, state: DeliveryState, tries: int, due_at: Ms | None) -> None:
+        self.count("set_delivery", id=delivery_id, state=state.value, tries=tries, due_at=due_at)
 
-def _parcel(row: Row, owner: str, until: Ms) -> Parcel:
-    leased = replace(delivery_of(row), owner=owner, due_at=until, attempts=row["attempts"] + 1)
-    return Parcel(delivery=leased, seq=row["event_seq"], body=row["body"], input=row["input"])
+    def waits_for(self, destination_id: str, task_id: str) -> bool:
+        return self.one("select_waiting_delivery", destination_id=destination_id, task_id=task_id) is not None
+
+    def advance_line(self, destination_id: str, task_id: str, now: Ms) -> None:
+        self.count("advance_line", destination_id=destination_id, task_id=task_id, now=now)
+
+    def form_lines(self, destination_id: str) -> None:
+        self.count("form_lines", destination_id=destination_id)
+
+    def dissolve_lines(self, destination_id: str, now: Ms) -> None:
+        self.count("dissolve_lines", destination_id=destination_id, now=now)
+
+
+def _owed(row: Row, retired: Mapping[str, tuple[RetiredSecret, ...]]) -> Owed:
+    """A destination as it is delivered to: a hidden one with the secrets of its tenant."""
+    kept = destination_of(row)
+    owner = tenant_row(kept.tenant) if kept.hidden else kept.id
+    secret = (row["tenant_secret"] or "") if kept.hidden else kept.sealed_secret
+    destination = replace(kept, sealed_secret=secret, retired=retired.get(owner, ()))
+    fares = (
+        Breaker(destination_id=kept.id) if row["failures"] is None else breaker_of({**row, "destination_id": kept.id})
+    )
+    return Owed(destination=destination, next_due_at=row["next_due_at"], breaker=fares)

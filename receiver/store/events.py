@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from receiver import json_text
 from receiver.domain import Event, Ms
+from receiver.ids import first_id as first_id_at
 from receiver.store.protocol import Page, Recorded
 from receiver.store.statements import Row, Statements, Where
 
@@ -59,6 +60,11 @@ class EventVerbs(Statements):
             where.add("type IN (SELECT value FROM json_each(?))", json_text.write(list(filters["type"])))
         order = "seq DESC" if newest_first else "seq"
         return [_recorded(row) for row in self.page("SELECT * FROM events", where, order=order, limit=page.limit)]
+
+    def events_since(self, tenant: str, *, first_id: str, until: Ms, limit: int) -> Sequence[Recorded]:
+        end_id = first_id_at("evt", until)
+        rows = self.run("select_events_since", tenant=tenant, first_id=first_id, end_id=end_id, limit=limit)
+        return [_recorded(row) for row in rows]
 
 
 def _recorded(row: Row) -> Recorded:

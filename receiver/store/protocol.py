@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, Task, Timer, Work
 from receiver.provider_policy import Standing
 
@@ -27,20 +28,34 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owed:
-    """A destination with deliveries that wait, and when the first of them is due."""
+    """A destination with deliveries that wait, when the first of them is due, and how it fares."""
 
     destination: Destination
     next_due_at: Ms
+    breaker: Breaker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """A claimed delivery with all that its sender needs; `input` is the task's, as JSON text (None: not kept)."""
+    """A claimed delivery with all that its sender needs; `input` is the task's, as JSON text (None: not kept).
+
+    `was_due_at` is when it was due before the claim.
+    """
 
     delivery: Delivery
     seq: int
     body: str
     input: str | None
+    was_due_at: Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A secret as it is kept: sealed for `row`. It stands in a `place` that only the store knows the meaning of."""
+
+    place: str
+    row: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +217,9 @@ class Store(Protocol):
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
 
+    def events_since(self, tenant: str, *, first_id: str, until: Ms, limit: int) -> Sequence[Recorded]:
+        """A tenant's events from this id on, before this time, in the order of their ids."""
+
     # What is told of a task
     def note(self, task_id: str, *, at: Ms, sequence: int, kind: str, text: str, data: Mapping[str, Any]) -> None:
         """Keep one sentence about a task, and the facts in it; beyond the 500th it is only counted.
@@ -219,7 +237,7 @@ class Store(Protocol):
     def record_destination(self, destination: Destination) -> None: ...
 
     def record_hidden_destination(self, destination: Destination) -> None:
-        """Keep the hidden destination of a webhook_url, unless it is kept already."""
+        """Keep the hidden destination of a webhook_url; one that is kept already is enabled again if it was not."""
 
     def hidden_destination(self, destination_id: str) -> Destination | None: ...
 
@@ -233,8 +251,15 @@ class Store(Protocol):
 
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]: ...
 
+    def save_destination(self, destination: Destination) -> None:
+        """Replace what is kept of it, but for the secrets that it retired."""
+
     def delete_destination(self, destination_id: str) -> None:
         """Forget it, and cancel what is still owed to it."""
+
+    def breaker(self, destination_id: str) -> Breaker: ...
+
+    def save_breaker(self, breaker: Breaker) -> None: ...
 
     # Secrets
     def tenant_secret(self, tenant: str) -> str | None:
@@ -243,8 +268,17 @@ class Store(Protocol):
     def keep_tenant_secret(self, tenant: str, sealed: str) -> str:
         """Keep a tenant's first secret, unless it has one already; the one that it has now."""
 
-    def rotate_tenant_secret(self, tenant: str, sealed: str, *, until: Ms) -> None:
-        """Replace a tenant's secret; the one before signs along until then."""
+    def replace_tenant_secret(self, tenant: str, sealed: str) -> str | None:
+        """Replace a tenant's secret; the one before, sealed."""
+
+    def retire_secret(self, owner: str, sealed: str, *, now: Ms, until: Ms) -> None:
+        """Let a secret of this destination, or `tenant:<name>`, sign along until then; forget those of the past."""
+
+    def sealed_secrets(self) -> Sequence[Sealed]:
+        """Every secret that is kept, header values included."""
+
+    def reseal(self, old: Sealed, text: str) -> bool:
+        """Put this text in the place of the old one; False where that is there no more."""
 
     # Deliveries
     def record_delivery(self, delivery: Delivery, seq: int) -> None: ...
@@ -254,21 +288,64 @@ class Store(Protocol):
     def list_deliveries(self, page: Page) -> Sequence[Delivery]:
         """Filters: state, destination_id, task_id, event_id."""
 
+    def delivery_states(self, destination_id: str, event_ids: Sequence[str]) -> Mapping[str, set[DeliveryState]]:
+        """How the deliveries of these events to one destination stand, by event; those without any are missing."""
+
     def attempts(self, delivery_id: str) -> Sequence[Attempt]: ...
 
-    def owed_destinations(self) -> Sequence[Owed]:
-        """The enabled destinations that anything waits for."""
+    def owed_destinations(self, now: Ms) -> Sequence[Owed]:
+        """The enabled destinations that anything waits for, with the secrets that sign for them now."""
 
-    def claim_deliveries(self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int) -> Sequence[Parcel]:
-        """Lease what is due to one destination, oldest first, each attempt counted."""
+    def claim_deliveries(
+        self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
+    ) -> Sequence[Parcel]:
+        """Lease what is due to one destination: the oldest, and `freshest` of the newest; each attempt is counted."""
+
+    def claim_probe(self, destination_id: str, *, owner: str, now: Ms, until: Ms) -> Parcel | None:
+        """Lease the delivery that is due first, be it in the future, for an attempt outside the schedule."""
+
+    def unended_attempts(self, delivery: Delivery) -> int:
+        """How many attempts of a claimed delivery were begun before this one, and never heard of again."""
 
     def settle_delivery(
-        self, delivery_id: str, attempt: Attempt, *, owner: str, state: DeliveryState, due_at: Ms | None
+        self,
+        delivery_id: str,
+        attempt: Attempt,
+        *,
+        owner: str,
+        state: DeliveryState,
+        tries: int,
+        due_at: Ms | None,
     ) -> bool:
         """Record an attempt and what becomes of the delivery; False where the lease was lost and it did not succeed."""
 
     def release_delivery(self, delivery_id: str, *, owner: str, now: Ms) -> None:
         """Give back a delivery that was claimed and never tried; the attempt does not count."""
+
+    def set_delivery(self, delivery_id: str, *, state: DeliveryState, tries: int, due_at: Ms | None) -> None:
+        """Move a delivery whatever it was; an attempt under way is not recorded any more, unless it succeeds."""
+
+    def waits_for(self, destination_id: str, task_id: str) -> bool:
+        """Whether anything of a task is still pending for a destination."""
+
+    def advance_line(self, destination_id: str, task_id: str, now: Ms) -> None:
+        """Make due the first of a task's deliveries to an ordered destination, where nothing of it is before that."""
+
+    def form_lines(self, destination_id: str) -> None:
+        """Let what is pending, and not under way, wait behind the first one of its task."""
+
+    def dissolve_lines(self, destination_id: str, now: Ms) -> None:
+        """Make due whatever waits behind another one."""
+
+    # Retention
+    def prune(self, before: Ms, *, limit: int) -> int:
+        """Delete up to `limit` events, and as many tasks, of an earlier time with all that belongs to them.
+
+        Never what is still owed, nor a task that is not done with. How many were deleted.
+        """
+
+    def pruned_seq(self) -> int:
+        """The highest seq that was ever deleted; 0 while none was."""
 
     # The store itself
     def lapse_leases(self, now: Ms) -> None:

@@ -96,9 +96,19 @@ VALUES (:seq, :id, :tenant, :task_id, :provider, :type, :at, :body)
 
 -- insert_destination --
 INSERT INTO destinations (id, tenant, type, target, created_at, event_types, providers, models, metadata, format,
-  description, max_in_flight, enabled, disabled_reason, hidden, sealed_secret)
+  description, headers, signature, ordered, max_in_flight, rate_per_second, retention_days, enabled, disabled_reason,
+  hidden, sealed_secret)
 VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :providers, :models, :metadata, :format,
-  :description, :max_in_flight, :enabled, :disabled_reason, :hidden, :sealed_secret)
+  :description, :headers, :signature, :ordered, :max_in_flight, :rate_per_second, :retention_days, :enabled,
+  :disabled_reason, :hidden, :sealed_secret)
+
+-- update_destination --
+UPDATE destinations SET target = :target, event_types = :event_types, providers = :providers, models = :models,
+  metadata = :metadata, format = :format, description = :description, headers = :headers, signature = :signature,
+  ordered = :ordered, max_in_flight = :max_in_flight, rate_per_second = :rate_per_second,
+  retention_days = :retention_days, enabled = :enabled, disabled_reason = :disabled_reason,
+  sealed_secret = :sealed_secret
+WHERE id = :id
 
 -- insert_hidden_destination --
 -- The first task with this webhook_url makes it, the next ones find it: its id follows from tenant, URL and format.
@@ -107,6 +117,9 @@ INSERT INTO destinations (id, tenant, type, target, created_at, event_types, for
 VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :description, :max_in_flight, 1, 1, '')
 ON CONFLICT DO NOTHING
 
+-- enable_again --
+UPDATE destinations SET enabled = 1, disabled_reason = NULL WHERE id = :id AND enabled = 0
+
 -- select_destination --
 SELECT * FROM destinations WHERE id = :id AND hidden = 0
 
@@ -114,17 +127,44 @@ SELECT * FROM destinations WHERE id = :id AND hidden = 0
 SELECT * FROM destinations WHERE id = :id AND hidden = 1
 
 -- insert_tenant_secret --
-INSERT INTO tenant_secrets (tenant, sealed_secret, retired_secret, retired_until) VALUES (:tenant, :sealed_secret, NULL, 0)
-ON CONFLICT (tenant) DO NOTHING
+INSERT INTO tenant_secrets (tenant, sealed_secret) VALUES (:tenant, :sealed_secret) ON CONFLICT (tenant) DO NOTHING
 
 -- select_tenant_secret --
 SELECT * FROM tenant_secrets WHERE tenant = :tenant
 
--- rotate_tenant_secret --
--- The one before signs along for a while; the one before that is forgotten.
-INSERT INTO tenant_secrets (tenant, sealed_secret, retired_secret, retired_until) VALUES (:tenant, :sealed_secret, NULL, 0)
-ON CONFLICT (tenant) DO UPDATE SET retired_secret = tenant_secrets.sealed_secret, retired_until = :retired_until,
-  sealed_secret = excluded.sealed_secret
+-- upsert_tenant_secret --
+INSERT INTO tenant_secrets (tenant, sealed_secret) VALUES (:tenant, :sealed_secret)
+ON CONFLICT (tenant) DO UPDATE SET sealed_secret = excluded.sealed_secret
+
+-- insert_retired_secret --
+INSERT INTO retired_secrets (owner, sealed_secret, until) VALUES (:owner, :sealed_secret, :until)
+
+-- select_retired_secrets --
+SELECT * FROM retired_secrets WHERE until > :now ORDER BY until DESC
+
+-- delete_retired_secrets --
+DELETE FROM retired_secrets WHERE until <= :now
+
+-- delete_retired_secrets_of --
+DELETE FROM retired_secrets WHERE owner = :owner
+
+-- select_sealed_secrets --
+SELECT 'destination' AS place, id AS row, sealed_secret AS text FROM destinations WHERE sealed_secret <> ''
+UNION ALL SELECT 'headers', id, headers FROM destinations WHERE headers IS NOT NULL
+UNION ALL SELECT 'tenant', 'tenant:' || tenant, sealed_secret FROM tenant_secrets
+UNION ALL SELECT 'retired', owner, sealed_secret FROM retired_secrets
+
+-- reseal_destination --
+UPDATE destinations SET sealed_secret = :text WHERE id = :row AND sealed_secret = :old
+
+-- reseal_headers --
+UPDATE destinations SET headers = :text WHERE id = :row AND headers = :old
+
+-- reseal_tenant --
+UPDATE tenant_secrets SET sealed_secret = :text WHERE 'tenant:' || tenant = :row AND sealed_secret = :old
+
+-- reseal_retired --
+UPDATE retired_secrets SET sealed_secret = :text WHERE owner = :row AND sealed_secret = :old
 
 -- select_log --
 SELECT * FROM destinations WHERE tenant = :tenant AND type = 'sqlite' AND target = :target
@@ -140,11 +180,17 @@ UPDATE deliveries SET state = 'canceled', due_at = NULL, owner = NULL
 WHERE destination_id = :destination_id AND state = 'pending'
 
 -- insert_delivery --
-INSERT INTO deliveries (id, tenant, event_seq, event_id, task_id, destination_id, state, created_at, due_at, attempts, owner)
-VALUES (:id, :tenant, :event_seq, :event_id, :task_id, :destination_id, :state, :created_at, :due_at, :attempts, :owner)
+INSERT INTO deliveries (id, tenant, event_seq, event_id, task_id, destination_id, state, created_at, due_at, attempts,
+  tries, owner)
+VALUES (:id, :tenant, :event_seq, :event_id, :task_id, :destination_id, :state, :created_at, :due_at, :attempts,
+  :tries, :owner)
 
 -- select_delivery --
 SELECT * FROM deliveries WHERE id = :id
+
+-- select_delivery_states --
+SELECT DISTINCT event_id, state FROM deliveries
+WHERE event_id IN (SELECT value FROM json_each(:event_ids)) AND destination_id = :destination_id
 
 -- select_owed_destinations --
 -- One index step per destination that is owed something, however long its queue is.
@@ -154,9 +200,11 @@ WITH RECURSIVE owed (id) AS (
   SELECT (SELECT min(destination_id) FROM deliveries WHERE state = 'pending' AND destination_id > owed.id)
   FROM owed WHERE owed.id IS NOT NULL
 )
-SELECT destinations.*, secrets.sealed_secret AS tenant_secret, secrets.retired_secret, secrets.retired_until,
+SELECT destinations.*, secrets.sealed_secret AS tenant_secret,
+  breakers.failures, breakers.failing, breakers.failing_since, breakers.opened_at, breakers.probe_at, breakers.probes,
   (SELECT min(due_at) FROM deliveries WHERE state = 'pending' AND destination_id = owed.id) AS next_due_at
 FROM owed JOIN destinations ON destinations.id = owed.id
+LEFT JOIN breakers ON breakers.destination_id = destinations.id
 LEFT JOIN tenant_secrets AS secrets ON destinations.hidden = 1 AND secrets.tenant = destinations.tenant
 WHERE destinations.enabled = 1
 
@@ -167,6 +215,115 @@ JOIN events ON events.seq = deliveries.event_seq
 LEFT JOIN inputs ON inputs.task_id = deliveries.task_id
 WHERE deliveries.destination_id = :destination_id AND deliveries.state = 'pending' AND deliveries.due_at <= :now
 ORDER BY deliveries.due_at LIMIT :limit
+
+-- select_freshest_deliveries --
+SELECT deliveries.*, events.body, inputs.input
+FROM deliveries
+JOIN events ON events.seq = deliveries.event_seq
+LEFT JOIN inputs ON inputs.task_id = deliveries.task_id
+WHERE deliveries.destination_id = :destination_id AND deliveries.state = 'pending' AND deliveries.due_at <= :now
+ORDER BY deliveries.due_at DESC LIMIT :limit
+
+-- select_first_delivery --
+-- The one to probe with; never one that is under way.
+SELECT deliveries.*, events.body, inputs.input
+FROM deliveries
+JOIN events ON events.seq = deliveries.event_seq
+LEFT JOIN inputs ON inputs.task_id = deliveries.task_id
+WHERE deliveries.destination_id = :destination_id AND deliveries.state = 'pending' AND deliveries.due_at IS NOT NULL
+  AND (deliveries.owner IS NULL OR deliveries.due_at <= :now)
+ORDER BY deliveries.due_at LIMIT 1
+
+-- count_attempts --
+SELECT count(*) AS ended FROM attempts WHERE delivery_id = :delivery_id
+
+-- select_breaker --
+SELECT * FROM breakers WHERE destination_id = :destination_id
+
+-- upsert_breaker --
+INSERT INTO breakers (destination_id, failures, failing, failing_since, opened_at, probe_at, probes)
+VALUES (:destination_id, :failures, :failing, :failing_since, :opened_at, :probe_at, :probes)
+ON CONFLICT (destination_id) DO UPDATE SET failures = excluded.failures, failing = excluded.failing,
+  failing_since = excluded.failing_since, opened_at = excluded.opened_at, probe_at = excluded.probe_at,
+  probes = excluded.probes
+
+-- delete_breaker --
+DELETE FROM breakers WHERE destination_id = :destination_id
+
+-- select_waiting_delivery --
+SELECT id FROM deliveries
+WHERE task_id = :task_id AND destination_id = :destination_id AND state = 'pending' LIMIT 1
+
+-- advance_line --
+UPDATE deliveries SET due_at = :now WHERE due_at IS NULL AND id = (
+  SELECT id FROM deliveries WHERE task_id = :task_id AND destination_id = :destination_id AND state = 'pending'
+  ORDER BY due_at IS NULL, event_seq, id LIMIT 1
+)
+
+-- form_lines --
+UPDATE deliveries SET due_at = NULL
+WHERE destination_id = :destination_id AND state = 'pending' AND owner IS NULL AND task_id <> '' AND EXISTS (
+  SELECT 1 FROM deliveries AS other
+  WHERE other.task_id = deliveries.task_id AND other.destination_id = deliveries.destination_id
+    AND other.state = 'pending' AND other.id <> deliveries.id
+    AND (other.owner IS NOT NULL OR (other.event_seq, other.id) < (deliveries.event_seq, deliveries.id))
+)
+
+-- dissolve_lines --
+UPDATE deliveries SET due_at = :now WHERE destination_id = :destination_id AND state = 'pending' AND due_at IS NULL
+
+-- set_delivery --
+UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL WHERE id = :id
+
+-- select_events_since --
+SELECT * FROM events WHERE id >= :first_id AND id < :end_id AND tenant = :tenant ORDER BY id LIMIT :limit
+
+-- select_prunable_events --
+SELECT seq, id FROM events WHERE id < :end_id AND NOT EXISTS (
+  SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state = 'pending'
+)
+ORDER BY id LIMIT :limit
+
+-- prune_attempts --
+DELETE FROM attempts WHERE delivery_id IN (
+  SELECT id FROM deliveries WHERE event_id IN (SELECT value FROM json_each(:ids))
+)
+
+-- prune_deliveries --
+DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(:ids))
+
+-- prune_events --
+DELETE FROM events WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- raise_pruned --
+UPDATE counters SET value = max(value, :seq) WHERE name = 'pruned'
+
+-- select_pruned --
+SELECT value FROM counters WHERE name = 'pruned'
+
+-- select_prunable_tasks --
+SELECT id FROM tasks WHERE id < :end_id AND finished_at < :before
+  AND NOT EXISTS (SELECT 1 FROM timers WHERE timers.task_id = tasks.id)
+  AND NOT EXISTS (SELECT 1 FROM events WHERE events.task_id = tasks.id)
+ORDER BY id LIMIT :limit
+
+-- prune_inputs --
+DELETE FROM inputs WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- prune_inbox --
+DELETE FROM inbox WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- prune_notes --
+DELETE FROM notes WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- prune_tallies --
+DELETE FROM tallies WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- prune_keys --
+DELETE FROM idempotency_keys WHERE task_id IN (SELECT value FROM json_each(:ids))
+
+-- prune_tasks --
+DELETE FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- lease_delivery --
 -- The attempt is counted before the work, so that what kills its worker comes to an end.
@@ -179,7 +336,7 @@ ON CONFLICT (delivery_id, number) DO NOTHING
 
 -- settle_delivery --
 -- A success is recorded whoever holds the lease; anything else only if it is still ours.
-UPDATE deliveries SET state = :state, due_at = :due_at, owner = NULL
+UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL
 WHERE id = :id AND state = 'pending' AND (owner = :owner OR :state = 'delivered')
 
 -- select_attempts --

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from receiver import json_text
+from receiver.breaker_policy import Breaker
 from receiver.domain import (
     Attempt,
     Delivery,
@@ -13,9 +14,11 @@ from receiver.domain import (
     Destination,
     Failure,
     FailureKind,
+    Format,
     Kind,
     Output,
     Role,
+    Scheme,
     Status,
     Task,
     Timer,
@@ -114,10 +117,17 @@ def timer_of(row: Row) -> Timer:
 
 def destination_row(destination: Destination) -> dict[str, Any]:
     row = asdict(destination)
-    del row["retired_secret"], row["retired_until"]  # not its own: its tenant's
+    del row["retired"]  # rows of their own
     for name in ("event_types", "providers", "models", "metadata"):
         row[name] = None if row[name] is None else json_text.write(row[name])
-    return row | {"enabled": int(destination.enabled), "hidden": int(destination.hidden)}
+    return row | {
+        "format": destination.format.value,
+        "headers": json_text.write(dict(destination.headers)) if destination.headers else None,
+        "signature": destination.signature.value,
+        "ordered": int(destination.ordered),
+        "enabled": int(destination.enabled),
+        "hidden": int(destination.hidden),
+    }
 
 
 def destination_of(row: Row) -> Destination:
@@ -131,9 +141,14 @@ def destination_of(row: Row) -> Destination:
         providers=_words_of(row["providers"]),
         models=_words_of(row["models"]),
         metadata=json.loads(row["metadata"]) if row["metadata"] else None,
-        format=row["format"],
+        format=Format(row["format"]),
         description=row["description"],
+        headers=json.loads(row["headers"]) if row["headers"] else {},
+        signature=Scheme(row["signature"]),
+        ordered=bool(row["ordered"]),
         max_in_flight=row["max_in_flight"],
+        rate_per_second=row["rate_per_second"],
+        retention_days=row["retention_days"],
         enabled=bool(row["enabled"]),
         disabled_reason=row["disabled_reason"],
         hidden=bool(row["hidden"]),
@@ -141,16 +156,19 @@ def destination_of(row: Row) -> Destination:
     )
 
 
-def signed_for_by_its_tenant(row: Row) -> Destination:
-    """A destination as it is delivered to: a hidden one with the secrets of its tenant."""
-    destination = destination_of(row)
-    if not destination.hidden:
-        return destination
-    return replace(
-        destination,
-        sealed_secret=row["tenant_secret"] or "",
-        retired_secret=row["retired_secret"],
-        retired_until=row["retired_until"] or 0,
+def breaker_row(breaker: Breaker) -> dict[str, Any]:
+    return asdict(breaker) | {"failing": json_text.write(breaker.failing)}
+
+
+def breaker_of(row: Row) -> Breaker:
+    return Breaker(
+        destination_id=row["destination_id"],
+        failures=row["failures"],
+        failing=tuple(json.loads(row["failing"])),
+        failing_since=row["failing_since"],
+        opened_at=row["opened_at"],
+        probe_at=row["probe_at"],
+        probes=row["probes"],
     )
 
 
@@ -173,6 +191,7 @@ def delivery_of(row: Row) -> Delivery:
         created_at=row["created_at"],
         due_at=row["due_at"],
         attempts=row["attempts"],
+        tries=row["tries"],
         owner=row["owner"],
     )
 

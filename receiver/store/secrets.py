@@ -1,6 +1,9 @@
-"""Verbs about a tenant's own secret, which signs for its tasks' webhooks."""
+"""Verbs about secrets, all of them sealed: a tenant's own, those that were rotated out, and whatever else is sealed."""
+
+from collections.abc import Sequence
 
 from receiver.domain import Ms
+from receiver.store.protocol import Sealed
 from receiver.store.statements import Statements
 
 
@@ -14,5 +17,18 @@ class SecretVerbs(Statements):
         [row] = self.run("select_tenant_secret", tenant=tenant)
         return str(row["sealed_secret"])
 
-    def rotate_tenant_secret(self, tenant: str, sealed: str, *, until: Ms) -> None:
-        self.count("rotate_tenant_secret", tenant=tenant, sealed_secret=sealed, retired_until=until)
+    def replace_tenant_secret(self, tenant: str, sealed: str) -> str | None:
+        before = self.tenant_secret(tenant)
+        self.count("upsert_tenant_secret", tenant=tenant, sealed_secret=sealed)
+        return before
+
+    def retire_secret(self, owner: str, sealed: str, *, now: Ms, until: Ms) -> None:
+        self.count("delete_retired_secrets", now=now)
+        if until > now:
+            self.count("insert_retired_secret", owner=owner, sealed_secret=sealed, until=until)
+
+    def sealed_secrets(self) -> Sequence[Sealed]:
+        return [Sealed(**row) for row in self.run("select_sealed_secrets")]
+
+    def reseal(self, old: Sealed, text: str) -> bool:
+        return self.count(f"reseal_{old.place}", row=old.row, old=old.text, text=text) == 1

@@ -14,10 +14,12 @@ from typing import IO, Any, TypeVar
 from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.store.deliveries import DeliveryVerbs
+from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
 from receiver.store.keys import KeyVerbs
 from receiver.store.notes import NoteVerbs
 from receiver.store.protocol import Store
+from receiver.store.retention import RetentionVerbs
 from receiver.store.secrets import SecretVerbs
 from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
@@ -41,7 +43,17 @@ _OUT_OF_SERVICE = frozenset(
 )
 
 
-class SqliteStore(TaskVerbs, KeyVerbs, StandingVerbs, EventVerbs, DeliveryVerbs, NoteVerbs, SecretVerbs):
+class SqliteStore(
+    TaskVerbs,
+    KeyVerbs,
+    StandingVerbs,
+    EventVerbs,
+    DestinationVerbs,
+    DeliveryVerbs,
+    NoteVerbs,
+    SecretVerbs,
+    RetentionVerbs,
+):
     """The verbs on one SQLite connection, inside whatever transaction it has open."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

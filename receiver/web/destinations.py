@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from receiver import formats, signing
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES, GROUPS
-from receiver.domain import Destination, EventType, OperatorEvent
+from receiver.domain import Destination, EventType, Format, OperatorEvent
 from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, Unavailable, Unknown
 from receiver.ids import new_id
 from receiver.store.protocol import Page, Store
@@ -117,7 +117,7 @@ def _destination(asked: DestinationIn, doors: Doors, caller: Caller, secret: str
         providers=tuple(asked.providers) if asked.providers else None,
         models=tuple(asked.models) if asked.models else None,
         metadata=asked.metadata or None,
-        format=asked.format,
+        format=Format(asked.format),
         description=asked.description,
         max_in_flight=asked.max_in_flight,
         sealed_secret=doors.seal.seal(secret, row=destination_id),

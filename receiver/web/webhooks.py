@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from receiver import signing
 from receiver.delivery_policy import GROUPS, OWN_EVENT_TYPES
-from receiver.domain import Destination, EventType, Task
+from receiver.domain import Destination, EventType, Format, Task
 from receiver.errors import AddressRefused, Fault, Invalid, Malformed, NotVerified, Unavailable
 from receiver.ids import id_of
 from receiver.sealing import tenant_row
@@ -32,7 +32,7 @@ class WebhookIn(BaseModel):
 
     webhook_url: str | None = None
     webhook_events: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
-    webhook_format: Literal["standard"] | None = None
+    webhook_format: Literal["standard", "cloudevents", "cloudevents-binary", "flat"] | None = None
 
     @field_validator("webhook_events")
     @classmethod
@@ -64,7 +64,7 @@ async def attach(doors: Doors, asked: WebhookIn, task: Task) -> tuple[Task, Reco
             raise Invalid([Fault(path=name, message="goes with webhook_url only") for name in alone])
         return task, lambda store: None
     await _check(doors, url)
-    wanted = asked.webhook_format or "standard"
+    wanted = Format(asked.webhook_format or Format.STANDARD)
     destination = Destination(
         id=id_of("dst", task.tenant, url, wanted),
         tenant=task.tenant,
@@ -116,8 +116,15 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
     doors = doors_of(request)
     asked = await read_optional(request, RotationIn)
     sealed, secret = _new_secret(doors, caller.tenant)
-    until = doors.clock.now() + asked.overlap_seconds * 1000
-    await doors.storage.write(lambda store: store.rotate_tenant_secret(caller.tenant, sealed, until=until))
+    now = doors.clock.now()
+
+    def rotate(store: Store) -> None:
+        before = store.replace_tenant_secret(caller.tenant, sealed)
+        if before is not None:
+            owner = tenant_row(caller.tenant)
+            store.retire_secret(owner, before, now=now, until=now + asked.overlap_seconds * 1000)
+
+    await doors.storage.write(rotate)
     return json_answer({"secret": secret})
 
 

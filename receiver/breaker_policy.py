@@ -1,0 +1,68 @@
+"""Every decision about a destination that fails, pure: when its queue is held, probed, and given up."""
+
+from dataclasses import dataclass, replace
+
+from receiver.domain import Ms
+
+IN_A_ROW = 5
+OVER_DELIVERIES = 3
+PROBE_PAUSES_S = (60, 120, 240, 480, 900)
+GIVEN_UP_AFTER: Ms = 120 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """How a destination fares: as it was made, all is well.
+
+    `failures` counts those in a row, `failing` names up to three deliveries that they were of, `failing_since` is the
+    time of the first. From `opened_at` on its queue is held, and one delivery tried at `probe_at`.
+    """
+
+    destination_id: str
+    failures: int = 0
+    failing: tuple[str, ...] = ()
+    failing_since: Ms | None = None
+    opened_at: Ms | None = None
+    probe_at: Ms | None = None
+    probes: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the queue is held."""
+        return self.opened_at is not None
+
+
+def after_success(breaker: Breaker) -> Breaker:
+    """One success, and all is well again."""
+    return Breaker(destination_id=breaker.destination_id)
+
+
+def after_failure(breaker: Breaker, delivery_id: str, now: Ms) -> Breaker:
+    """One more failure in a row: five of them, over three deliveries or more, open the breaker."""
+    known = delivery_id in breaker.failing or len(breaker.failing) >= OVER_DELIVERIES
+    failed = replace(
+        breaker,
+        failures=breaker.failures + 1,
+        failing=breaker.failing if known else (*breaker.failing, delivery_id),
+        failing_since=now if breaker.failing_since is None else breaker.failing_since,
+    )
+    if failed.open or failed.failures < IN_A_ROW or len(failed.failing) < OVER_DELIVERIES:
+        return failed
+    return replace(failed, opened_at=now, probe_at=now + PROBE_PAUSES_S[0] * 1000)
+
+
+def given_up(breaker: Breaker, now: Ms) -> bool:
+    """Whether a destination that failed just now has done nothing else for 120 hours."""
+    return breaker.failing_since is not None and now - breaker.failing_since >= GIVEN_UP_AFTER
+
+
+def probe_due(breaker: Breaker, now: Ms) -> bool:
+    """Whether a held queue is to be tried now, by one delivery."""
+    return breaker.probe_at is not None and now >= breaker.probe_at
+
+
+def probing(breaker: Breaker, now: Ms) -> Breaker:
+    """A probe begins: the next one comes later, 1 to 15 minutes."""
+    probes = breaker.probes + 1
+    pause_s = PROBE_PAUSES_S[min(probes, len(PROBE_PAUSES_S) - 1)]
+    return replace(breaker, probes=probes, probe_at=now + pause_s * 1000)

@@ -1,0 +1,61 @@
+"""Verbs about destinations: where tenants want events, and how each fares."""
+
+from collections.abc import Sequence
+
+from receiver.breaker_policy import Breaker
+from receiver.domain import Destination
+from receiver.store.protocol import Page
+from receiver.store.rows import breaker_of, breaker_row, destination_of, destination_row
+from receiver.store.statements import Statements, Where
+
+
+class DestinationVerbs(Statements):
+    def record_destination(self, destination: Destination) -> None:
+        self.count("insert_destination", **destination_row(destination))
+
+    def record_hidden_destination(self, destination: Destination) -> None:
+        self.count("insert_hidden_destination", **destination_row(destination))
+        if self.count("enable_again", id=destination.id):
+            self.count("delete_breaker", destination_id=destination.id)
+
+    def hidden_destination(self, destination_id: str) -> Destination | None:
+        row = self.one("select_hidden_destination", id=destination_id)
+        return destination_of(row) if row else None
+
+    def destination(self, destination_id: str, tenant: str) -> Destination | None:
+        row = self.one("select_destination", id=destination_id)
+        return destination_of(row) if row and row["tenant"] == tenant else None
+
+    def log_named(self, name: str, tenant: str) -> Destination | None:
+        row = self.one("select_log", target=name, tenant=tenant)
+        return destination_of(row) if row else None
+
+    def list_destinations(self, page: Page) -> Sequence[Destination]:
+        where = Where()
+        where.add("tenant = ?", page.tenant)
+        where.add("id < ?", page.cursor)
+        where.clauses.append("hidden = 0")
+        rows = self.page("SELECT * FROM destinations", where, order="id DESC", limit=page.limit)
+        return [destination_of(row) for row in rows]
+
+    def enabled_destinations(self, tenant: str) -> Sequence[Destination]:
+        return [destination_of(row) for row in self.run("select_enabled_destinations", tenant=tenant)]
+
+    def save_destination(self, destination: Destination) -> None:
+        self.count("update_destination", **destination_row(destination))
+
+    def delete_destination(self, destination_id: str) -> None:
+        self.count("delete_destination", id=destination_id)
+        self.count("cancel_deliveries", destination_id=destination_id)
+        self.count("delete_breaker", destination_id=destination_id)
+        self.count("delete_retired_secrets_of", owner=destination_id)
+
+    def breaker(self, destination_id: str) -> Breaker:
+        row = self.one("select_breaker", destination_id=destination_id)
+        return breaker_of(row) if row else Breaker(destination_id=destination_id)
+
+    def save_breaker(self, breaker: Breaker) -> None:
+        if breaker == Breaker(destination_id=breaker.destination_id):
+            self.count("delete_breaker", destination_id=breaker.destination_id)
+        else:
+            self.count("upsert_breaker", **breaker_row(breaker))
