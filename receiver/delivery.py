@@ -9,12 +9,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from receiver import delivery_policy, policy
+from receiver import delivery_policy, formats, json_text, policy
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Attempt, Destination, Ms
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
 from receiver.ids import new_id
-from receiver.senders.base import Sender, Sent
+from receiver.senders.base import PING_SEQ, Sender, Sent
 from receiver.store.protocol import Parcel, Storage, Store
 from receiver.telemetry import log
 
@@ -55,6 +55,11 @@ class Courier:
                 self._start(destination, parcels)
         waiting = [each.next_due_at for each in owed if self._free(each.destination) > 0]
         return policy.seconds_until(waiting, self._clock.now()) if self._left() > 0 else policy.MINUTE / policy.SECOND
+
+    async def ping(self, destination: Destination) -> Attempt:
+        """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
+        [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
+        return sent.attempt
 
     def _left(self) -> int:
         return self._limits.in_flight - self.crew.total
@@ -132,6 +137,24 @@ class Courier:
                 Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=0, error=failed))
                 for parcel in parcels
             ]
+
+
+def _ping(destination: Destination, now: Ms) -> Parcel:
+    event_id = new_id("evt", now)
+    delivery = Delivery(
+        id=new_id("dlv", now),
+        tenant=destination.tenant,
+        event_id=event_id,
+        task_id="",
+        destination_id=destination.id,
+        state=DeliveryState.PENDING,
+        created_at=now,
+        due_at=now,
+        attempts=1,
+    )
+    data = {"destination_id": destination.id}
+    body = {"id": event_id, "type": "ping", "timestamp": formats.timestamp(now), "data": data}
+    return Parcel(delivery=delivery, seq=PING_SEQ, body=json_text.write(body), input=None, was_due_at=now)
 
 
 def _release(store: Store, parcels: Sequence[Parcel], now: Ms) -> None:

@@ -11,7 +11,7 @@ import sqlite_utils
 from receiver import formats
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination
-from receiver.senders.base import Sent
+from receiver.senders.base import PING_SEQ, Sent
 from receiver.store.protocol import Parcel
 
 
@@ -38,7 +38,8 @@ class SqliteLogSender:
 
     def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> str | None:
         try:
-            rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in parcels]
+            recorded = [parcel for parcel in parcels if parcel.seq != PING_SEQ]
+            rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in recorded]
             path = log_path(self._data_dir, destination)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
