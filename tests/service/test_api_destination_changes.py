@@ -130,9 +130,9 @@ async def test_what_cannot_be_is_refused_by_its_path(tmp_path: Path) -> None:
         before = everything(tmp_path)
         wrong = {
             f"{path}: {str(body)[:80]}": complaint(
-                await world.api.patch(f"/v1/destinations/{id}", json=body), 422, path
+                await world.api.patch(f"/v1/destinations/{known}", json=body), 422, path
             )
-            for id, table in ((hook, BAD), (log, BAD_OF_A_LOG))
+            for known, table in ((hook, BAD), (log, BAD_OF_A_LOG))
             for body, path in table
         }
         assert failures(wrong) == {}
