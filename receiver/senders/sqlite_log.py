@@ -39,7 +39,10 @@ class SqliteLogSender:
     def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> str | None:
         try:
             recorded = [parcel for parcel in parcels if parcel.seq != PING_SEQ]
-            rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in recorded]
+            rows = [
+                formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input))
+                for parcel in recorded
+            ]
             path = log_path(self._data_dir, destination)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
@@ -74,8 +77,3 @@ def _append_rows(connection: sqlite3.Connection, rows: Sequence[dict[str, object
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _prompt(text: str | None) -> str | None:
-    prompt = json.loads(text).get("prompt") if text else None
-    return prompt if isinstance(prompt, str) else None
