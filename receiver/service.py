@@ -22,6 +22,7 @@ from receiver.outbound import Outbound
 from receiver.policy import MINUTE
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
+from receiver.retention import Retention
 from receiver.sealing import Seal
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
@@ -103,11 +104,13 @@ class Service:
             clock=self._clock,
             limits=limits.delivery,
         )
+        self.retention = Retention(storage=self.storage, clock=self._clock, days=settings.retention_days)
         self.bell.listen(self._wake)
         self.loops = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
             Loop("poll", self.poller.run_once, self.poller.wake),
             Loop("deliver", self.courier.run_once, self.courier.wake),
+            Loop("retain", self.retention.run_once, self.retention.wake),
         ]
         self.health = Health(self.storage, self._clock, sorted(served), self.loops)
         self.doors = Doors(
