@@ -88,7 +88,8 @@ def _owe_all(errand: Errand, events: Sequence[Recorded], now: Ms, store: Store) 
     destination = store.destination(errand.destination_id, errand.tenant)
     if destination is None or not destination.enabled:
         return None
-    meant = _meant(store, errand, destination, events)
+    kept = [event for event in events if store.event(event.id, errand.tenant)]  # retention may have been here
+    meant = _meant(store, errand, destination, kept)
     for event in meant:
         _owe(store, destination, event, now)
     return len(meant)
