@@ -26,6 +26,7 @@ from receiver.signing_keys import (
 __all__ = [
     "CallbackTokens",
     "check_secret",
+    "judge",
     "new_secret",
     "public_key",
     "redact",

@@ -13,6 +13,7 @@ from receiver.senders.base import Sent
 from receiver.senders.webhook import WebhookSender
 from receiver.store.protocol import Parcel
 from tests.make import NOW, StoppedClock, a_delivery, a_destination
+from tests.rendered.samples import body_of
 
 SEAL = Seal(["k" * 32])
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -43,10 +44,12 @@ def a_target(
     return a_destination(**values | fields)
 
 
-def a_parcel(body: str = '{"id":"evt_1","type":"ping","data":{}}', *, event_id: str = "evt_1", **fields: Any) -> Parcel:
-    """A claimed delivery of an event with this text."""
+def a_parcel(body: str | None = None, *, event_id: str = "evt_1", **fields: Any) -> Parcel:
+    """A claimed delivery of an event with this text; a small one where none is given."""
     delivery = a_delivery(event_id=event_id, attempts=3)
-    return Parcel(**{"delivery": delivery, "seq": 1, "body": body, "input": None, "was_due_at": NOW} | fields)
+    return Parcel(
+        **{"delivery": delivery, "seq": 1, "body": body or body_of("ping"), "input": None, "was_due_at": NOW} | fields
+    )
 
 
 async def sent(sender: WebhookSender, destination: Destination, parcel: Parcel | None = None) -> Sent:
