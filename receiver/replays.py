@@ -9,7 +9,7 @@ from functools import partial
 from receiver.action_policy import Refusal
 from receiver.delivery_actions import why_not_sent
 from receiver.delivery_policy import wants, wants_operator_event, wants_type
-from receiver.domain import Delivery, DeliveryState, Destination, EventType, Ms, OperatorEvent
+from receiver.domain import Delivery, DeliveryState, Destination, EventType, Ms, OperatorEvent, Task
 from receiver.ids import first_id
 from receiver.intake import destinations_of, owe
 from receiver.store.protocol import Recorded, Storage, Store
@@ -97,13 +97,13 @@ def _owe_all(errand: Errand, events: Sequence[Recorded], now: Ms, store: Store) 
 
 def _meant(store: Store, errand: Errand, destination: Destination, events: Sequence[Recorded]) -> list[Recorded]:
     states = store.delivery_states(destination.id, [event.id for event in events])
-    return [
+    asked = [
         event
         for event in events
-        if means(errand.only, states.get(event.id, set()))
-        and _is_of(errand.event_types, event)
-        and _wanted(store, destination, event)
+        if means(errand.only, states.get(event.id, set())) and _is_of(errand.event_types, event)
     ]
+    tasks = {task_id: store.task(task_id) for task_id in {event.task_id for event in asked}}
+    return [event for event in asked if _wants(destination, event, tasks[event.task_id])]
 
 
 def means(only: Only, states: set[DeliveryState]) -> bool:
@@ -119,10 +119,10 @@ def _is_of(event_types: Sequence[str] | None, event: Recorded) -> bool:
     return event.type in list(EventType) and wants_type(event_types, EventType(event.type))
 
 
-def _wanted(store: Store, destination: Destination, event: Recorded) -> bool:
+def _wants(destination: Destination, event: Recorded, task: Task | None) -> bool:
+    """Whether a destination wants an event that was recorded of this task, or of none."""
     if not event.task_id:
         return wants_operator_event(destination, OperatorEvent(event.type), _about(event))
-    task = store.task(event.task_id)
     return task is not None and wants(destination, EventType(event.type), task)
 
 
@@ -138,12 +138,9 @@ def _owe(store: Store, destination: Destination, event: Recorded, now: Ms) -> De
 
 def replay(store: Store, event: Recorded, tenant: str, *, now: Ms) -> list[Delivery]:
     """Deliver an event again to all that want it now, the webhook of its own task among them."""
-    if event.task_id:
-        task = store.task(event.task_id)
-        candidates = destinations_of(store, task) if task is not None else ()
-    else:
-        candidates = store.enabled_destinations(tenant)
-    return [_owe(store, each, event, now) for each in candidates if _wanted(store, each, event)]
+    task = store.task(event.task_id)
+    candidates = store.enabled_destinations(tenant) if task is None else destinations_of(store, task)
+    return [_owe(store, each, event, now) for each in candidates if _wants(each, event, task)]
 
 
 def replay_to(store: Store, event: Recorded, destination: Destination, *, now: Ms) -> list[Delivery] | Refusal:
