@@ -99,15 +99,12 @@ class SqliteLogSender:
         return None
 
     def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
-        rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in parcels]
+        rows = [
+            formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input)) for parcel in parcels
+        ]
         log_file.append(log_path(self._data_dir, destination), rows, lock_wait_s=self._lock_wait_s)
 
 
 def log_path(data_dir: Path, destination: Destination) -> Path:
     """Where a SQLite destination's file is."""
     return data_dir / "logs" / destination.tenant / f"{destination.target}.db"
-
-
-def _prompt(text: str | None) -> str | None:
-    prompt = json.loads(text).get("prompt") if text else None
-    return prompt if isinstance(prompt, str) else None
