@@ -97,7 +97,7 @@ class Service:
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock),
+                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
                 "sqlite": SqliteLogSender(settings.data_dir, self._clock),
             },
             clock=self._clock,
