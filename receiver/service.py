@@ -98,7 +98,10 @@ class Service:
         logs = SqliteLogSender(settings.data_dir, self._clock)
         self.courier = Courier(
             storage=self.storage,
-            senders={"webhook": WebhookSender(self.outbound, seal, self._clock), "sqlite": logs},
+            senders={
+                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
+                "sqlite": logs,
+            },
             clock=self._clock,
             limits=limits.delivery,
         )

@@ -16,7 +16,7 @@ from receiver import formats
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Ms
 from receiver.senders import log_file
-from receiver.senders.base import Sent
+from receiver.senders.base import PING_SEQ, Sent
 from receiver.store.protocol import Parcel
 from receiver.telemetry import log
 
@@ -100,7 +100,9 @@ class SqliteLogSender:
 
     def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
         rows = [
-            formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input)) for parcel in parcels
+            formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input))
+            for parcel in parcels
+            if parcel.seq != PING_SEQ
         ]
         log_file.append(log_path(self._data_dir, destination), rows, lock_wait_s=self._lock_wait_s)
 

@@ -318,11 +318,18 @@ class Store(Protocol):
     ) -> Sequence[Parcel]:
         """Lease what is due to one destination: the oldest, and `freshest` of the newest; each attempt is counted."""
 
-    def claim_probe(self, destination_id: str, *, owner: str, now: Ms, until: Ms) -> Parcel | None:
-        """Lease the delivery that is due first, be it in the future, for an attempt outside the schedule."""
+    def claim_probe(
+        self, destination_id: str, *, owner: str, now: Ms, until: Ms, freshest: bool = False
+    ) -> Parcel | None:
+        """Lease one delivery for an attempt outside the schedule: the one due first, be it in the future.
+
+        `freshest` takes the one that became due last, where any did.
+        """
+
+    def next_due_delivery(self, destination_id: str) -> Ms | None: ...
 
     def unended_attempts(self, delivery: Delivery) -> int:
-        """How many attempts of a claimed delivery were begun before this one, and never heard of again."""
+        """How many attempts of a claimed delivery in a row, just before this one, were never heard of again."""
 
     def settle_delivery(
         self,

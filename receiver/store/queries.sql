@@ -238,8 +238,11 @@ WHERE deliveries.destination_id = :destination_id AND deliveries.state = 'pendin
   AND (deliveries.owner IS NULL OR deliveries.due_at <= :now)
 ORDER BY deliveries.due_at LIMIT 1
 
--- count_attempts --
-SELECT count(*) AS ended FROM attempts WHERE delivery_id = :delivery_id
+-- select_last_attempt --
+SELECT max(number) AS number FROM attempts WHERE delivery_id = :delivery_id
+
+-- select_next_due_delivery --
+SELECT min(due_at) AS due_at FROM deliveries WHERE destination_id = :destination_id AND state = 'pending'
 
 -- select_breaker --
 SELECT * FROM breakers WHERE destination_id = :destination_id
