@@ -117,6 +117,7 @@ class Service:
         self.doors = Doors(
             storage=self.storage,
             providers=served,
+            adapters=frozenset(adapters),
             callbacks=callbacks,
             seal=seal,
             clock=self._clock,
@@ -124,6 +125,8 @@ class Service:
             accept=self.submitter.accept,
             wake_poller=self.poller.wake.set,
             wake_submitter=self.submitter.wake.set,
+            wake_courier=self.courier.wake.set,
+            ping=self.courier.ping,
             check_target=self._check_target,
             health=self.health,
             metrics_open=settings.metrics_open,

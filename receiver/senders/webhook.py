@@ -59,7 +59,7 @@ class WebhookSender:
 
     def _own_headers(self, destination: Destination) -> dict[str, str]:
         """What the user wants to go along; whatever is kept, no header that would be refused today is sent."""
-        opened = {name.lower(): self._seal.open(text, row=destination.id) for name, text in destination.headers.items()}
+        opened = {name: self._seal.open(text, row=destination.id) for name, text in destination.headers.items()}
         return {name: value for name, value in opened.items() if not header_faults({name: value})}
 
 

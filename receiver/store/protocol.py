@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from receiver.breaker_policy import Breaker
-from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, Task, Timer, Work
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
 
 Result = TypeVar("Result")
@@ -290,6 +290,9 @@ class Store(Protocol):
 
     def retire_secret(self, owner: str, sealed: str, *, now: Ms, until: Ms) -> None:
         """Let a secret of this destination, or `tenant:<name>`, sign along until then; forget those of the past."""
+
+    def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
+        """Those of this destination, or `tenant:<name>`, that sign along now."""
 
     def sealed_secrets(self) -> Sequence[Sealed]:
         """Every secret that is kept, header values included."""

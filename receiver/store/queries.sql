@@ -143,6 +143,9 @@ ON CONFLICT (owner, sealed_secret) DO UPDATE SET until = excluded.until
 -- select_retired_secrets --
 SELECT * FROM retired_secrets WHERE until > :now ORDER BY until DESC
 
+-- select_retired_secrets_of --
+SELECT * FROM retired_secrets WHERE owner = :owner AND until > :now ORDER BY until DESC
+
 -- delete_retired_secrets --
 DELETE FROM retired_secrets WHERE until <= :now
 

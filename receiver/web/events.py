@@ -1,18 +1,30 @@
-"""The door for events: read them from a cursor, or one."""
+"""The door for events: read them from a cursor, or one; deliver one again."""
 
 from collections.abc import Sequence
 
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.delivery_actions import destination_named
 from receiver.delivery_policy import GROUPS, wants_type
-from receiver.domain import EventType, OperatorEvent
+from receiver.domain import Delivery, Destination, EventType, OperatorEvent
 from receiver.errors import Fault, Gone, Invalid, Unknown
+from receiver.replays import replay, replay_to
 from receiver.store.protocol import Page, Recorded, Store
-from receiver.web.answers import text_answer
-from receiver.web.doors import Caller, doors_of, query_filters, query_integer, query_limit
+from receiver.web.answers import json_answer, text_answer
+from receiver.web.deliveries import delivery_fields
+from receiver.web.doors import Caller, allowed, doors_of, query_filters, query_integer, query_limit, read_optional
 
 _LAST_SEQ = 2**62
+
+
+class ReplayIn(BaseModel):
+    """To whom an event shall be delivered again; None: to all that want it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    destination_id: str | None = None
 
 
 async def list_events(request: Request, caller: Caller) -> Response:
@@ -54,10 +66,43 @@ def _backward(store: Store, page: Page, before: int) -> tuple[Sequence[Recorded]
 async def get_event(request: Request, caller: Caller) -> Response:
     """`GET /v1/events/{id}`."""
     event_id = request.path_params["id"]
-    row = await doors_of(request).storage.read(lambda store: store.event(event_id, caller.tenant))
+    return text_answer(_item(await doors_of(request).storage.read(lambda store: _owned(store, event_id, caller))))
+
+
+async def replay_event(request: Request, caller: Caller) -> Response:
+    """`POST /v1/events/{id}/replay`: 202 and the new deliveries, to whoever wants it now, or to `destination_id`."""
+    doors, event_id = doors_of(request), request.path_params["id"]
+    await doors.storage.read(lambda store: _owned(store, event_id, caller))
+    asked = await read_optional(request, ReplayIn)
+    await doors.storage.read(lambda store: _target(store, asked, caller))
+    now = doors.clock.now()
+
+    def do(store: Store) -> list[Delivery]:
+        event, target = _owned(store, event_id, caller), _target(store, asked, caller)
+        if target is None:
+            return replay(store, event, caller.tenant, now=now)
+        return allowed(replay_to(store, event, target, now=now))
+
+    made = await doors.storage.write(do)
+    doors.wake_courier()
+    return json_answer({"count": len(made), "deliveries": [delivery_fields(each) for each in made]}, 202)
+
+
+def _owned(store: Store, event_id: str, caller: Caller) -> Recorded:
+    row = store.event(event_id, caller.tenant)
     if row is None:
         raise Unknown(f"no event {event_id!r}")
-    return text_answer(_item(row))
+    return row
+
+
+def _target(store: Store, asked: ReplayIn, caller: Caller) -> Destination | None:
+    """The destination that is asked for; None where all are meant."""
+    if asked.destination_id is None:
+        return None
+    found = destination_named(store, asked.destination_id, caller.tenant)
+    if found is None:
+        raise Unknown(f"no destination {asked.destination_id!r}")
+    return found
 
 
 def _item(row: Recorded) -> str:
