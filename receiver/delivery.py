@@ -26,8 +26,9 @@ from receiver.telemetry import log
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """The lease on a claimed delivery, which must outlast the longest attempt, and how many are under way in all."""
+    """How long one webhook may take in all, the lease that must outlast it, and how many attempts run at once."""
 
+    deadline_s: float = 15.0
     lease_s: float = 30.0
     in_flight: int = 400
 

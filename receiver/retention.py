@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Protocol
 
 from receiver.clock import Clock
-from receiver.domain import Ms
+from receiver.domain import Destination, Ms
 from receiver.store.protocol import Bite, Storage, Store
 from receiver.telemetry import log
 
@@ -14,16 +16,25 @@ BETWEEN_BITES_S = 0.05
 BETWEEN_RUNS: Ms = 3_600_000
 
 
+class Logs(Protocol):
+    """The SQLite logs, as far as they forget."""
+
+    async def prune(self, destination: Destination, *, before: Ms, limit: int) -> int:
+        """Delete up to `limit` of a log's rows of before this time; how many."""
+
+
 class Retention:
     """A run at the start, and one an hour after each: `run_once` is one bite of it."""
 
-    def __init__(self, *, storage: Storage, clock: Clock, days: int, bite: int = BITE) -> None:
+    def __init__(self, *, storage: Storage, logs: Logs, clock: Clock, days: int, bite: int = BITE) -> None:
         self._storage = storage
+        self._logs = logs
         self._clock = clock
         self._kept: Ms = days * DAY
         self._bite = bite
         self._next_run_at: Ms = clock.now()
-        self._run: _Run | None = None
+        self._run: AsyncIterator[Mapping[str, int]] | None = None
+        self._rows: Counter[str] = Counter()
         self.wake = asyncio.Event()
 
     async def run_once(self) -> float:
@@ -32,36 +43,47 @@ class Retention:
         if self._run is None:
             if now < self._next_run_at:
                 return (self._next_run_at - now) / 1000
-            self._run = _Run(before=now - self._kept, limit=self._bite)
-        run = self._run
-        run.swallow(await self._storage.write(run.take))
-        if not run.over:
-            return BETWEEN_BITES_S
-        self._run, self._next_run_at = None, now + BETWEEN_RUNS
-        if run.rows:
-            log.info("history.pruned", **run.rows)
+            self._run = self._bites(now)
+        try:
+            self._rows += Counter(await anext(self._run))
+        except StopAsyncIteration:
+            return self._end(now)
+        except BaseException:
+            self._run = None  # what raised is over: the next round begins anew
+            raise
+        return BETWEEN_BITES_S
+
+    def _end(self, now: Ms) -> float:
+        if self._rows:
+            log.info("history.pruned", **self._rows)
+        self._run, self._rows = None, Counter()
+        self._next_run_at = now + BETWEEN_RUNS
         return BETWEEN_RUNS / 1000
 
+    async def _bites(self, now: Ms) -> AsyncIterator[Mapping[str, int]]:
+        """Events first, then the tasks that these have left, then rows of logs; what each bite deleted, by table."""
+        for prune in (_events, _tasks):
+            after: str | None = ""
+            while after is not None:
+                bite = await self._bite_of(prune, now - self._kept, after)
+                yield bite.rows
+                after = bite.last
+        for each in await self._storage.read(lambda store: store.logs_with_an_end()):
+            before, deleted = now - (each.retention_days or 0) * DAY, self._bite
+            while deleted == self._bite:
+                deleted = await self._logs.prune(each, before=before, limit=self._bite)
+                yield {"log_rows": deleted}
 
-class _Run:
-    """How far one run has come: through the events, then through the tasks that these have left."""
+    async def _bite_of(self, prune: "_Prune", before: Ms, after: str) -> Bite:
+        return await self._storage.write(lambda store: prune(store, before, after, self._bite))
 
-    def __init__(self, *, before: Ms, limit: int) -> None:
-        self._before = before
-        self._limit = limit
-        self._after: str = ""
-        self._of_tasks = False
-        self.over = False
-        self.rows: Counter[str] = Counter()
 
-    def take(self, store: Store) -> Bite:
-        """One bite, in whatever transaction this is; changes nothing here, for it may be run twice."""
-        prune = store.prune_tasks if self._of_tasks else store.prune_events
-        return prune(self._before, after=self._after, limit=self._limit)
+_Prune = Callable[[Store, Ms, str, int], Bite]
 
-    def swallow(self, bite: Bite) -> None:
-        """What was committed; the next bite begins where it ended."""
-        self.rows += Counter(bite.rows)  # which leaves out what is zero
-        self._after = bite.last or ""
-        if bite.last is None:
-            self.over, self._of_tasks = self._of_tasks, True
+
+def _events(store: Store, before: Ms, after: str, limit: int) -> Bite:
+    return store.prune_events(before, after=after, limit=limit)
+
+
+def _tasks(store: Store, before: Ms, after: str, limit: int) -> Bite:
+    return store.prune_tasks(before, after=after, limit=limit)

@@ -95,16 +95,17 @@ class Service:
             bell=self.bell,
             limits=limits.poll,
         )
+        logs = SqliteLogSender(settings.data_dir, self._clock)
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock),
-                "sqlite": SqliteLogSender(settings.data_dir, self._clock),
+                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
+                "sqlite": logs,
             },
             clock=self._clock,
             limits=limits.delivery,
         )
-        self.retention = Retention(storage=self.storage, clock=self._clock, days=settings.retention_days)
+        self.retention = Retention(storage=self.storage, logs=logs, clock=self._clock, days=settings.retention_days)
         self.bell.listen(self._wake)
         self.loops = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),

@@ -261,6 +261,9 @@ class Store(Protocol):
     def log_named(self, name: str, tenant: str) -> Destination | None:
         """The tenant's SQLite log of that name."""
 
+    def logs_with_an_end(self) -> Sequence[Destination]:
+        """The SQLite logs of all tenants that keep their rows for so many days only."""
+
     def list_destinations(self, page: Page) -> Sequence[Destination]: ...
 
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]: ...

@@ -173,6 +173,9 @@ UPDATE retired_secrets SET sealed_secret = :text WHERE owner = :row AND sealed_s
 -- select_log --
 SELECT * FROM destinations WHERE tenant = :tenant AND type = 'sqlite' AND target = :target
 
+-- select_logs_with_an_end --
+SELECT * FROM destinations WHERE type = 'sqlite' AND retention_days IS NOT NULL ORDER BY id
+
 -- select_enabled_destinations --
 SELECT * FROM destinations WHERE tenant = :tenant AND enabled = 1 AND hidden = 0
 

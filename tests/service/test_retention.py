@@ -2,15 +2,20 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from receiver import formats, json_text
 from receiver.domain import Ms
+from receiver.errors import Unavailable
 from receiver.ids import new_id
 from receiver.retention import BETWEEN_BITES_S, Retention
+from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.store.protocol import Bite, Page, Storage, Store
 from receiver.store.sqlite import SqliteStorage
 from receiver.telemetry import configure_logs
@@ -196,12 +201,18 @@ async def test_a_task_under_way_is_kept_however_old(tmp_path: Path) -> None:
         assert [each["kind"] for each in await world.story(task["id"]) if each["kind"] == "event"] == ["event"]
 
 
-async def remember(world: World, at: Ms, count: int, tenant: str = "default") -> None:
+async def remember(world: World, at: Ms, count: int, tenant: str = "default", owed_to: tuple[str, ...] = ()) -> None:
+    """Record events of a time, owed to the logs of these names."""
+
     def write(store: Store) -> None:
         for _ in range(count):
-            task = a_task(tenant=tenant)
-            event = an_event(store.next_seq(), id=new_id("evt", at), at=at, task=task)
-            store.record_event(event, json.dumps({"id": event.id, "type": event.type}))
+            event = an_event(store.next_seq(), id=new_id("evt", at), at=at, task=a_task(tenant=tenant))
+            store.record_event(event, json_text.write(formats.envelope(event)))
+            for name in owed_to:
+                log = store.log_named(name, tenant)
+                assert log is not None
+                delivery = a_delivery(id=new_id("dlv", at), event_id=event.id, destination_id=log.id, due_at=at)
+                store.record_delivery(delivery, event.seq)
 
     await world.service.storage.write(write)
 
@@ -302,15 +313,15 @@ async def test_a_run_goes_by_bites_and_then_an_hour_later(tmp_path: Path) -> Non
 
     await storage.write(write)
     counting = Counting(storage)
-    retention = Retention(storage=counting, clock=clock, days=30, bite=10)
-    pauses = [await retention.run_once() for _ in range(5)]
-    assert pauses == [BETWEEN_BITES_S] * 3 + [3600.0, 3600.0]
+    retention = Retention(storage=counting, logs=SqliteLogSender(tmp_path, clock), clock=clock, days=30, bite=10)
+    pauses = [await retention.run_once() for _ in range(6)]
+    assert pauses == [BETWEEN_BITES_S] * 4 + [3600.0, 3600.0]
     assert counting.bites == [10, 10, 5, 0]
     clock.advance(3599)
     assert await retention.run_once() == 1.0
     await storage.write(write)
     clock.advance(1)
-    assert [await retention.run_once() for _ in range(4)] == pauses[:4]
+    assert [await retention.run_once() for _ in range(5)] == pauses[:5]
     assert counting.bites == [10, 10, 5, 0] * 2
     await storage.close()
 
@@ -331,7 +342,8 @@ async def test_other_writers_get_their_turn_between_bites(tmp_path: Path) -> Non
         for _ in range(5):
             await storage.write(lambda store: left.append(_count(store)))
 
-    retention = Retention(storage=storage, clock=StoppedClock(), days=30, bite=1)
+    clock = StoppedClock()
+    retention = Retention(storage=storage, logs=SqliteLogSender(tmp_path, clock), clock=clock, days=30, bite=1)
     writing = asyncio.ensure_future(other())
     while await retention.run_once() == BETWEEN_BITES_S:
         continue
@@ -372,3 +384,52 @@ async def test_the_run_is_a_loop_of_the_service(tmp_path: Path) -> None:
         loop._moved_at -= 60
         answer = await world.api.get("/health/ready")
         assert (answer.status_code, answer.json()["reason"]) == (503, "the retain loop does not move")
+
+
+async def test_a_run_that_fails_begins_anew(tmp_path: Path) -> None:
+    """The store may be out of service for a while: nothing is skipped for an hour because of that."""
+    clock, storage = StoppedClock(), SqliteStorage(tmp_path / "taskweir.db")
+    retention = Retention(storage=storage, logs=SqliteLogSender(tmp_path, clock), clock=clock, days=30, bite=1)
+    with pytest.raises(Unavailable):
+        await retention.run_once()
+    await storage.open(now=NOW)
+    old = an_event(1, id=new_id("evt", NOW - 31 * DAY))
+    await storage.write(lambda store: store.record_event(old, "{}"))
+    while await retention.run_once() == BETWEEN_BITES_S:
+        continue
+    assert await storage.read(_count) == 0
+    await storage.close()
+
+
+async def test_a_log_with_an_end_forgets(tmp_path: Path) -> None:
+    """Its rows go after its own days, hourly, whether events come or not; a log without an end keeps all, and what
+    the store keeps is another matter."""
+    async with a_world(tmp_path) as world:
+        for name, days in (("short", 2), ("endless", None)):
+            await world.api.post("/v1/destinations", json={"type": "sqlite", "name": name, "event_types": ["task.*"]})
+            await keep_for(world, name, days)
+        await remember(world, NOW, 3, owed_to=("short", "endless"))
+        await world.turn()
+        world.clock.advance(DAY_S)
+        await remember(world, world.clock.now(), 1, owed_to=("short", "endless"))
+        await world.turn()
+        await retain(world)
+        assert (seqs(tmp_path, "short"), seqs(tmp_path, "endless")) == ([1, 2, 3, 4], [1, 2, 3, 4])
+        world.clock.advance(DAY_S + 1)
+        await retain(world)
+        assert (seqs(tmp_path, "short"), seqs(tmp_path, "endless")) == ([4], [1, 2, 3, 4])
+        assert [item["seq"] for item in (await page(world, 0))["items"]] == [1, 2, 3, 4]
+
+
+async def keep_for(world: World, name: str, days: int | None) -> None:
+    def save(store: Store) -> None:
+        log = store.log_named(name, "default")
+        assert log is not None
+        store.save_destination(replace(log, retention_days=days))
+
+    await world.service.storage.write(save)
+
+
+def seqs(directory: Path, name: str) -> list[int]:
+    with closing(sqlite3.connect(directory / "logs" / "default" / f"{name}.db")) as log:
+        return [seq for (seq,) in log.execute("SELECT seq FROM events ORDER BY seq")]

@@ -194,3 +194,15 @@ async def test_what_is_owed_comes_with_how_its_destination_fares(storage: Storag
     }
     await storage.write(lambda store: store.delete_destination("dst_own"))
     assert await storage.read(lambda store: store.breaker("dst_own")) == Breaker(destination_id="dst_own")
+
+
+async def test_logs_that_forget_are_listed_for_all_tenants(storage: Storage) -> None:
+    """Enabled or not; neither those that keep their rows for ever, nor webhooks."""
+    log = a_destination(type="sqlite", target="results", retention_days=7)
+    logs = [log, replace(log, id="dst_2", tenant="other", enabled=False, retention_days=1)]
+    others = [
+        replace(log, id="dst_3", target="endless", retention_days=None),
+        a_destination(id="dst_4", retention_days=7),
+    ]
+    await storage.write(lambda store: [store.record_destination(each) for each in [*others, *reversed(logs)]])
+    assert await storage.read(lambda store: store.logs_with_an_end()) == logs
