@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -254,18 +254,23 @@ while last < int(sys.argv[2]):
 """
 
 
-async def test_readers_see_whole_batches_only(sender: SqliteLogSender, path: Path) -> None:
+async def test_readers_see_whole_batches_only(tmp_path: Path, path: Path) -> None:
     """In another process, with a read-only connection as Datasette's: rows and search move together, batch by batch."""
     batches, size = 20, 50
-    await append(sender, *(parcel(seq) for seq in range(size)))
+    sender = SqliteLogSender(tmp_path, StoppedClock())
+    await append(sender, *(parcel(seq) for seq in range(1, size + 1)))
     command = [sys.executable, "-c", _READ_FOR_EVER, str(path), str(batches * size)]
     reader = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert reader.stdout is not None
-    lines = [await reader.stdout.readline()]
-    for batch in range(1, batches):
-        await append(sender, *(parcel(batch * size + seq) for seq in range(size)))
-    lines += (await reader.stdout.read()).splitlines()
-    assert await reader.wait() == 0
+    try:
+        lines = [await reader.stdout.readline()]
+        for first in range(size + 1, batches * size, size):
+            await append(sender, *(parcel(seq) for seq in range(first, first + size)))
+        lines += (await asyncio.wait_for(reader.stdout.read(), 60)).splitlines()
+    finally:
+        with suppress(ProcessLookupError):
+            reader.kill()
+        await reader.wait()
     seen = [tuple(map(int, line.split())) for line in lines]
     assert (seen[0], seen[-1]) == ((size, size), (batches * size, batches * size))
     assert all(rows == words and rows % size == 0 for rows, words in seen)

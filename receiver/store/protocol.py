@@ -364,24 +364,15 @@ class Store(Protocol):
     def dissolve_lines(self, destination_id: str, now: Ms) -> None:
         """Make due whatever waits behind another one."""
 
-    # Retention
+    # Retention: each looks at `limit` rows beyond the id `after`, where the bite before ended
     def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
-        """Delete events of an earlier time with their deliveries, but for those that are still owed to anybody.
-
-        Looks at `limit` of them beyond the id `after`, where the bite before ended.
-        """
+        """Delete events of an earlier time with their deliveries, but for those that are still owed to anybody."""
 
     def prune_tasks(self, before: Ms, *, after: str, limit: int) -> Bite:
-        """Delete tasks that were made and ended at an earlier time with all that belongs to them.
-
-        Never one that has a timer, or events that are kept. Looks at `limit` of them beyond the id `after`.
-        """
+        """Delete what ended at an earlier time with all that belongs to it, unless it has a timer or events."""
 
     def cut_off(self, tenant: str, seq: int) -> bool:
-        """Whether a reader that stopped at this event of a tenant's has missed deleted ones.
-
-        Not where that one is kept itself, being owed: who begins with the oldest comes by it.
-        """
+        """Whether who stopped at this event has missed deleted ones; not where that one is kept itself, being owed."""
 
     # The store itself
     def lapse_leases(self, now: Ms) -> None:

@@ -158,6 +158,38 @@ async def test_a_probe_is_the_delivery_due_first_be_it_in_the_future(storage: St
     assert await _delivery(storage) == parcel.delivery
 
 
+async def test_a_probe_may_be_the_freshest_that_is_due(storage: Storage) -> None:
+    """So that one bad delivery does not decide over all; where none is due, it is the one due first."""
+    await _owe(storage, 3)
+
+    async def probe(now: int) -> str:
+        parcel = await storage.write(
+            lambda store: store.claim_probe("dst_1", owner="prober", now=now, until=NOW + DAY, freshest=True)
+        )
+        assert parcel is not None
+        return parcel.delivery.id
+
+    assert [await probe(NOW + 1), await probe(NOW + 1), await probe(NOW + 1)] == ["dlv_1", "dlv_0", "dlv_2"]
+
+
+async def test_the_next_time_that_anything_is_due_is_told(storage: Storage) -> None:
+    """Of one destination, its leases included; none where nothing waits but in line."""
+
+    async def due() -> int | None:
+        return await storage.read(lambda store: store.next_due_delivery("dst_1"))
+
+    assert await due() is None
+    await _owe(storage, 2)
+    assert await due() == NOW
+    await _claim(storage, now=NOW)
+    assert await due() == NOW + 1
+    for name in ("dlv_0", "dlv_1"):
+        await storage.write(
+            lambda store, n=name: store.set_delivery(n, state=DeliveryState.PENDING, tries=0, due_at=None)
+        )
+    assert await due() is None
+
+
 async def test_a_probe_never_takes_what_is_under_way(storage: Storage) -> None:
     """Not even where that is due before all others; once its lease is over, it does."""
     await _owe(storage, 2)
@@ -184,7 +216,7 @@ async def test_a_probe_never_takes_what_waits_in_a_line_nor_what_is_done(storage
 
 
 async def test_attempts_that_were_never_heard_of_again_are_counted(storage: Storage) -> None:
-    """What kills its worker leaves no attempt behind: every claim but this one, less what ended."""
+    """What kills its worker leaves no attempt behind; those in a row count, up to the last one that ended."""
     await _owe(storage, 1)
 
     async def claim(at: int) -> Delivery:
@@ -199,8 +231,9 @@ async def test_attempts_that_were_never_heard_of_again_are_counted(storage: Stor
     assert await unended(await claim(NOW + DAY)) == 1
     attempt = Attempt(number=2, at=NOW + DAY, duration_ms=1, status=500)
     await _settle(storage, attempt, due_at=NOW + 2 * DAY, tries=1)
-    assert await unended(await claim(NOW + 2 * DAY)) == 1
-    assert await unended(await claim(NOW + 3 * DAY)) == 2
+    assert await unended(await claim(NOW + 2 * DAY)) == 0
+    assert await unended(await claim(NOW + 3 * DAY)) == 1
+    assert await unended(await claim(NOW + 4 * DAY)) == 2
 
 
 async def _settle(

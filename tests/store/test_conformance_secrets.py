@@ -59,6 +59,8 @@ async def test_two_rotations_leave_two_secrets_each_for_its_own_time(storage: St
     mine, other = ("dst_1", "dst_own") if owner == "dst_1" else ("dst_own", "dst_1")
 
     async def retired(now: int, destination: str = mine) -> list[str]:
+        found = await storage.read(lambda store: store.retired_secrets(owner, now))
+        assert destination == other or [each.sealed for each in found] == (await _signing(storage, now))[mine][1:]
         return (await _signing(storage, now))[destination][1:]
 
     assert await retired(NOW + SECOND) == ["oldest", "older"]
