@@ -96,11 +96,12 @@ async def test_a_retry_is_the_next_probe_of_a_held_queue(tmp_path: Path) -> None
         await post(world, f"/v1/deliveries/{third['id']}/retry")
         breaker = await world.service.storage.read(lambda store: store.breaker(made["id"]))
         assert (breaker.probe_at, breaker.probes) == (world.clock.now(), 2)
-        probe = await world.service.storage.write(
-            lambda store: store.claim_probe(made["id"], owner="o", now=NOW + MINUTE, until=NOW + 2 * MINUTE)
-        )
-        assert probe is not None
-        assert probe.delivery.id == third["id"]
+        await world.service.courier.run_once()
+        await world.service.courier.crew.drain()
+        assert consumer.ids == [third["event_id"]]
+        assert (await world.api.get(f"/v1/destinations/{made['id']}")).json()["state"] == "healthy"
+        await world.turn()
+        assert len(set(consumer.ids)) == len(consumer.ids) == 4
 
 
 async def test_what_is_delivered_is_replayed_instead(tmp_path: Path) -> None:
