@@ -51,6 +51,11 @@ def after_failure(breaker: Breaker, delivery_id: str, now: Ms) -> Breaker:
     return replace(failed, opened_at=now, probe_at=now + PROBE_PAUSES_S[0] * 1000)
 
 
+def tried_at_once(breaker: Breaker) -> int:
+    """How many attempts may run at once at a destination that nobody can count on: as many as would hold its queue."""
+    return 1 if breaker.open else max(IN_A_ROW - breaker.failures, 1)
+
+
 def given_up(breaker: Breaker, now: Ms) -> bool:
     """Whether a destination that failed just now has done nothing else for 120 hours."""
     return breaker.failing_since is not None and now - breaker.failing_since >= GIVEN_UP_AFTER

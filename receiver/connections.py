@@ -24,6 +24,7 @@ DNS_DEADLINE_S = 5.0
 _DNS_CACHE_S = 10
 _DNS_THREADS = 32
 _MAX_INTERIM = 16
+_PARSED_AT_ONCE = 4096
 
 _Found = list[tuple[Any, ...]]
 
@@ -80,6 +81,12 @@ class _Protocol(ResponseHandler):
     """aiohttp's reader, with an end to 1xx answers: parsing a flood of them would stall the loop until the deadline."""
 
     _interim = 0
+
+    def data_received(self, data: bytes) -> None:
+        # Piece by piece: thousands of 1xx answers fit into one read, and the parser would make objects of them all.
+        for first in range(0, len(data), _PARSED_AT_ONCE):
+            if self._interim <= _MAX_INTERIM:
+                super().data_received(data[first : first + _PARSED_AT_ONCE])
 
     def feed_data(self, data: tuple[Any, Any], size: int = 0) -> None:
         self._interim = self._interim + 1 if data[0].code < 200 else 0

@@ -9,13 +9,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from receiver import claims, formats, json_text, outcomes, policy
+from receiver import breaker_policy, claims, formats, json_text, outcomes, policy
 from receiver.breaker import Turn
 from receiver.claims import Claimed, Grant
 from receiver.clock import Clock
 from receiver.crew import Crew
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, OperatorEvent
-from receiver.fair_shares import Wish, fair_shares
+from receiver.fair_shares import Manner, Wish, fair_shares
 from receiver.ids import new_id
 from receiver.outcomes import Settled
 from receiver.paces import Paces
@@ -69,7 +69,7 @@ class Courier:
         waiting = [
             self._ready_at(each.destination, next_at.get(each.destination.id, _due_at(each)), now)
             for each in owed
-            if self._wants(each) > 0
+            if self._wants(each, now) > 0
         ]
         return policy.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
 
@@ -78,12 +78,14 @@ class Courier:
         [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
         return sent.attempt
 
-    def _wants(self, owed: Owed) -> int:
-        """How many more pieces of work a destination takes; one where its queue is held, or it takes batches."""
-        under_way = self.crew.count(owed.destination.id)
-        if owed.breaker.open or self._senders[owed.destination.type].batch > 1:
-            return 1 - min(under_way, 1)
-        return max(owed.destination.max_in_flight - under_way, 0)
+    def _wants(self, owed: Owed, now: Ms) -> int:
+        """How many more pieces of work a destination takes: few while it fails, or has not answered yet."""
+        destination, most = owed.destination, owed.destination.max_in_flight
+        if self._senders[destination.type].batch > 1:
+            most = 1
+        elif owed.breaker.failures > 0 or self._paces.manner(destination.id, now) is Manner.NEW:
+            most = min(most, breaker_policy.tried_at_once(owed.breaker))
+        return max(most - self.crew.count(destination.id), 0)
 
     def _ready_at(self, destination: Destination, due_at: Ms | None, now: Ms) -> Ms | None:
         return None if due_at is None else max(due_at, self._paces.next_at(destination, now))
@@ -101,7 +103,7 @@ class Courier:
 
     def _ready(self, owed: Owed, now: Ms) -> bool:
         ready_at = self._ready_at(owed.destination, _due_at(owed), now)
-        return ready_at is not None and ready_at <= now and self._wants(owed) > 0
+        return ready_at is not None and ready_at <= now and self._wants(owed, now) > 0
 
     def _wish(self, owed: Owed, now: Ms, *, ready: bool) -> Wish:
         destination = owed.destination
@@ -110,7 +112,7 @@ class Courier:
             tenant=destination.tenant,
             manner=self._paces.manner(destination.id, now),
             under_way=self.crew.count(destination.id),
-            wants=self._paces.allows(destination, now, self._wants(owed)) if ready else 0,
+            wants=self._paces.allows(destination, now, self._wants(owed, now)) if ready else 0,
         )
 
     def _grant(self, owed: Owed, share: int) -> Grant:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import lru_cache
 from typing import Any
 
 from receiver import json_text
@@ -27,6 +28,7 @@ from receiver.domain import (
 )
 
 Row = Mapping[str, Any]
+_DESTINATION_COLUMNS = tuple(each.name for each in fields(Destination) if each.name != "retired")
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -131,28 +133,26 @@ def destination_row(destination: Destination) -> dict[str, Any]:
 
 
 def destination_of(row: Row) -> Destination:
+    return _destination_of(tuple(row[name] for name in _DESTINATION_COLUMNS))
+
+
+@lru_cache(maxsize=4096)  # read again and again, changed by hand
+def _destination_of(values: tuple[Any, ...]) -> Destination:
+    row = dict(zip(_DESTINATION_COLUMNS, values, strict=True))
     return Destination(
-        id=row["id"],
-        tenant=row["tenant"],
-        type=row["type"],
-        target=row["target"],
-        created_at=row["created_at"],
-        event_types=tuple(json.loads(row["event_types"])),
-        providers=_words_of(row["providers"]),
-        models=_words_of(row["models"]),
-        metadata=json.loads(row["metadata"]) if row["metadata"] else None,
-        format=Format(row["format"]),
-        description=row["description"],
-        headers=json.loads(row["headers"]) if row["headers"] else {},
-        signature=Scheme(row["signature"]),
-        ordered=bool(row["ordered"]),
-        max_in_flight=row["max_in_flight"],
-        rate_per_second=row["rate_per_second"],
-        retention_days=row["retention_days"],
-        enabled=bool(row["enabled"]),
-        disabled_reason=row["disabled_reason"],
-        hidden=bool(row["hidden"]),
-        sealed_secret=row["sealed_secret"],
+        **row
+        | {
+            "event_types": tuple(json.loads(row["event_types"])),
+            "providers": _words_of(row["providers"]),
+            "models": _words_of(row["models"]),
+            "metadata": json.loads(row["metadata"]) if row["metadata"] else None,
+            "format": Format(row["format"]),
+            "headers": json.loads(row["headers"]) if row["headers"] else {},
+            "signature": Scheme(row["signature"]),
+            "ordered": bool(row["ordered"]),
+            "enabled": bool(row["enabled"]),
+            "hidden": bool(row["hidden"]),
+        }
     )
 
 

@@ -1,5 +1,6 @@
 """Events by the hundred without a provider, and the courier alone, until it has nothing left to do now."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from receiver.delivery import DeliveryLimits
 from receiver.domain import Destination, Source, Status, Update, Verified
 from receiver.store.protocol import Page, Store
 from tests.make import a_task
+from tests.service.consumer import Gated
 from tests.service.world import LIMITS, World
 
 OPERATORS = ["destination.failing", "destination.recovered", "destination.disabled", "delivery.dead"]
@@ -70,6 +72,20 @@ async def quiet(world: World, seconds: float = 0, *, most: int = 2000) -> float:
             return pause_s
         await world.service.courier.crew.drain()
     raise AssertionError(f"still busy after {most} rounds")
+
+
+async def trusted(world: World, *consumers: Gated, tenants: Sequence[str] = ("default",)) -> None:
+    """Each has answered one event well, so that it is no longer tried with a few."""
+    for number, tenant in enumerate(tenants):
+        await happen(world, 1, first=900_000 + number, tenant=tenant)
+    await world.service.courier.run_once()
+    while world.service.courier.crew.total:
+        for consumer in consumers:
+            consumer.answer(204)
+        await asyncio.sleep(0)
+    for consumer in consumers:
+        consumer.ids.clear()
+        consumer.gates.clear()
 
 
 async def kept(world: World, destination_id: str) -> Destination:

@@ -11,7 +11,7 @@ import pytest
 from receiver.domain import Status
 from tests.make import NOW, a_destination
 from tests.service.consumer import Gated, a_consumer, a_gated_consumer
-from tests.service.owing import PATIENT, change, happen, quiet
+from tests.service.owing import PATIENT, change, happen, quiet, trusted
 from tests.service.world import World, a_world
 
 pytestmark = pytest.mark.anyio
@@ -67,15 +67,15 @@ async def test_tenants_share_before_destinations_do(tmp_path: Path) -> None:
     """Six destinations of one tenant take no more than the one of another."""
     async with a_gated_consumer() as big, a_gated_consumer() as small, a_world(tmp_path, limits=slots(40)) as world:
         made = [await world.destination(big.url) for _ in range(6)]
-        sealed = await world.service.storage.read(lambda store: store.destination(made[0]["id"], "default"))
-        assert sealed is not None
-        other = a_destination(id="dst_small", tenant="small", target=small.url)
+        secret = world.service.doors.seal.seal("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", row="dst_small")
+        other = a_destination(id="dst_small", tenant="small", target=small.url, sealed_secret=secret)
         await world.service.storage.write(lambda store: store.record_destination(other))
+        await trusted(world, big, small, tenants=("default", "small"))
         await happen(world, 30)
         await happen(world, 30, first=100, tenant="small")
         await world.service.courier.run_once()
         counts = [world.service.courier.crew.count(each["id"]) for each in made]
-        assert (sum(counts), world.service.courier.crew.count("dst_small")) == (10, 10)
+        assert (sum(counts), world.service.courier.crew.count("dst_small")) == (18, 17)
         assert max(counts) - min(counts) <= 1
         big.answer(204)
         small.answer(204)
@@ -110,6 +110,7 @@ async def test_half_of_what_goes_out_is_the_freshest(tmp_path: Path) -> None:
     """An event of now does not wait behind a hundred of yesterday, nor these behind those of now."""
     async with a_gated_consumer() as consumer, a_world(tmp_path) as world:
         await world.destination(consumer.url, max_in_flight=10)
+        await trusted(world, consumer)
         await happen(world, 100)
         world.clock.advance(86_400)
         await happen(world, 20, first=1000)

@@ -1,0 +1,215 @@
+"""`python -m tests.faults.tarpits`: how long an event takes to a healthy endpoint, alone and beside 200 tarpits."""
+
+import asyncio
+import logging
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from receiver import intake
+from receiver.clock import SystemClock
+from receiver.domain import Destination, Source, Status, Update, Verified
+from receiver.main import load_adapters, settings_of
+from receiver.service import Service
+from receiver.store.protocol import Store
+from tests.make import a_destination, a_task
+from tests.raw_servers import RawServer, answer, raw_server
+from tests.tarpits import TARPITS
+
+BAR = 1.5
+DAY_MS = 86_400_000
+
+
+@dataclass
+class Healthy:
+    """An endpoint that answers at once, and notes when each event came."""
+
+    came: dict[str, float]
+
+    async def serve(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await server.read(reader)
+            [event_id] = [line[12:] for line in head.decode().split("\r\n") if line.startswith("webhook-id: ")]
+            self.came.setdefault(event_id, time.monotonic())
+            writer.write(answer())
+            await writer.drain()
+
+
+def _serve_healthy(pipe: Connection) -> None:
+    """A process of its own, so that nobody else's work counts; the clock is the machine's."""
+
+    async def serve() -> None:
+        healthy = Healthy({})
+        async with raw_server(healthy.serve) as server:
+            pipe.send([server.url("/hook")])
+            while await asyncio.to_thread(pipe.recv):
+                pipe.send(healthy.came)
+
+    asyncio.run(serve())
+
+
+def _serve_tarpits(pipe: Connection) -> None:
+    async def serve() -> None:
+        async with _tarpits() as urls:
+            pipe.send(urls)
+            await asyncio.to_thread(pipe.recv)
+
+    asyncio.run(serve())
+
+
+@asynccontextmanager
+async def _tarpits() -> AsyncIterator[list[str]]:
+    """One server for each kind."""
+    servers = [raw_server(script) for script in TARPITS.values()]
+    started = [await server.__aenter__() for server in servers]
+    try:
+        yield [server.url("/hook") for server in started]
+    finally:
+        for server in servers:
+            await server.__aexit__(None, None, None)
+
+
+@contextmanager
+def _process(target: Any) -> Iterator[tuple[Connection, list[str]]]:
+    """A process that serves, and the URLs that it serves at."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield ours, ours.recv()
+    finally:
+        ours.send(None)
+        process.join(5)
+        process.kill()
+
+
+@asynccontextmanager
+async def _service(directory: Path) -> AsyncIterator[Service]:
+    """Taskweir without its HTTP side: store, courier and what they need, as in production."""
+    adapters = load_adapters()
+    settings = settings_of(
+        {
+            "TASKWEIR_DATABASE_URL": f"sqlite:///{directory}/taskweir.db",
+            "TASKWEIR_DATA_DIR": str(directory),
+            "TASKWEIR_API_KEY": "root-key-0123456789",
+            "TASKWEIR_SECRET_KEY": "s" * 32,
+            "TASKWEIR_ALLOW_NETWORKS": "loopback",
+        },
+        adapters,
+    )
+    service = Service(settings, adapters)
+    await service.start()
+    service.loops[2].start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
+async def _add(service: Service, urls: Sequence[str]) -> None:
+    """One destination for each URL."""
+    now = SystemClock().now()
+    made = [_destination(service, f"dst_{number:03}_{now}", url, now) for number, url in enumerate(urls)]
+
+    def record(store: Store) -> None:
+        for destination in made:
+            store.record_destination(destination)
+
+    await service.storage.write(record)
+
+
+def _destination(service: Service, name: str, url: str, now: int) -> Destination:
+    secret = service.doors.seal.seal("whsec_" + "c2VjcmV0" * 4, row=name)
+    return a_destination(id=name, target=url, created_at=now, sealed_secret=secret)
+
+
+async def _stream(service: Service, first: int, count: int, per_second: float) -> dict[str, float]:
+    """So many events, evenly; when each was there to be committed."""
+    began: dict[str, float] = {}
+    starts_at = time.monotonic()
+    for number in range(count):
+        await asyncio.sleep(max(starts_at + number / per_second - time.monotonic(), 0))
+        at = time.monotonic()
+        event_id = await service.storage.write(lambda store, n=first + number: _happen(store, n))  # type: ignore[misc]
+        service.courier.wake.set()
+        began[event_id] = at
+    return began
+
+
+def _happen(store: Store, number: int) -> str:
+    now = SystemClock().now()
+    task = a_task(id=f"task_{number:08}", provider_task_id=f"p{number}", created_at=now, deadline_at=now + DAY_MS)
+    store.record_task(task)
+    update = Update(status=Status.SUCCEEDED, provider_task_id=task.provider_task_id)
+    taken = intake.take(store, task, update, source=Source.POLL, verified_by=Verified.POLL, now=now)
+    return taken.events[0].id
+
+
+async def _arrived(pipe: Connection, began: dict[str, float], within_s: float = 30) -> list[float]:
+    """How many milliseconds each event took, in order; one that never came took for ever."""
+    ends_at = time.monotonic() + within_s
+    while True:
+        pipe.send("?")
+        came = await asyncio.to_thread(pipe.recv)
+        if began.keys() <= came.keys() or time.monotonic() > ends_at:
+            return sorted(1000 * (came.get(event_id, float("inf")) - at) for event_id, at in began.items())
+        await asyncio.sleep(0.2)
+
+
+def _quantile(times: Sequence[float], share: float) -> float:
+    return times[min(int(len(times) * share), len(times) - 1)]
+
+
+async def _measure(tarpits: int, seconds: int, per_second: float) -> dict[str, list[float]]:
+    count = round(seconds * per_second)
+    found = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="taskweir-tarpits-") as directory,
+        _process(_serve_healthy) as (pipe, [healthy]),
+        _process(_serve_tarpits) as (_, slow),
+    ):
+        async with _service(Path(directory)) as service:
+            await _add(service, [healthy])
+            await _arrived(pipe, await _stream(service, 0, 50, 50))
+            found["calm"] = await _arrived(pipe, await _stream(service, 1_000_000, count, per_second))
+            await _add(service, [slow[number % len(slow)] + f"/{number}" for number in range(tarpits)])
+            for number, name in enumerate(("beside them, at once", "beside them, later"), start=2):
+                found[name] = await _arrived(pipe, await _stream(service, number * 1_000_000, count, per_second))
+    return found
+
+
+def main(
+    tarpits: Annotated[int, typer.Option(help="How many.")] = 200,
+    seconds: Annotated[int, typer.Option(help="How long each phase lasts.")] = 20,
+    per_second: Annotated[float, typer.Option(help="Events, each to every endpoint.")] = 10,
+) -> None:
+    """Every event goes to the healthy endpoint and to every tarpit; exit 1 where its p99 grows too much."""
+    logging.disable()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    found = uvloop.run(_measure(tarpits, seconds, per_second))
+    calm = _quantile(found["calm"], 0.99)
+    table = Table("to the healthy one", "events", "p50 ms", "p99 ms", "worst ms", "p99 to calm")
+    for name, times in found.items():
+        p99 = _quantile(times, 0.99)
+        figures = (statistics.median(times), p99, times[-1])
+        table.add_row(name, f"{len(times)}", *(f"{figure:.1f}" for figure in figures), f"{p99 / calm:.2f}")
+    Console().print(table)
+    raise typer.Exit(int(any(_quantile(times, 0.99) > BAR * calm for times in found.values())))
+
+
+if __name__ == "__main__":
+    typer.run(main)
