@@ -1,7 +1,7 @@
 """Brings events to their destinations: claim what is due, hand it to the sender, record the attempt.
 
-Deliveries are claimed per destination, never more than its sender may have in flight, so that a slow one holds up
-only itself.
+Deliveries are claimed per destination, never more than it may have in flight, than its rate leaves, or than its fair
+share, so that a slow one holds up only itself. The queue of one that fails is held, but for a probe.
 """
 
 import asyncio
@@ -9,20 +9,26 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from receiver import delivery_policy, policy
+from receiver import claims, formats, json_text, outcomes, policy
+from receiver.breaker import Turn
+from receiver.claims import Claimed, Grant
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Attempt, Destination, Ms
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, OperatorEvent
+from receiver.fair_shares import Wish, fair_shares
 from receiver.ids import new_id
-from receiver.senders.base import Sender, Sent
-from receiver.store.protocol import Parcel, Storage, Store
+from receiver.outcomes import Settled
+from receiver.paces import Paces
+from receiver.senders.base import PING_SEQ, Sender, Sent
+from receiver.store.protocol import Owed, Parcel, Storage, Store
 from receiver.telemetry import log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """The lease on a claimed delivery, which must outlast the longest attempt, and how many are under way in all."""
+    """How long one webhook may take in all, the lease that must outlast it, and how many attempts run at once."""
 
+    deadline_s: float = 15.0
     lease_s: float = 30.0
     in_flight: int = 400
 
@@ -42,84 +48,106 @@ class Courier:
         self._senders = senders
         self._clock = clock
         self._limits = limits or DeliveryLimits()
+        self._paces = Paces()
         self.wake = asyncio.Event()
         self.crew = Crew(self.wake.set)
 
     async def run_once(self) -> float:
-        """Start what is due; the seconds until something is."""
+        """Start what is due; the seconds until something is.
+
+        What is due and must wait for its turn is started when something under way ends, which wakes the loop.
+        """
         owed = await self._storage.read(lambda store: store.owed_destinations(self._clock.now()))
         now = self._clock.now()
-        shares = self._shares([each.destination for each in owed if each.next_due_at <= now])
-        if shares:
-            for destination, parcels in await self._storage.write(lambda store: self._claim(store, shares)):
-                self._start(destination, parcels)
-        waiting = [each.next_due_at for each in owed if self._free(each.destination) > 0]
-        return policy.seconds_until(waiting, self._clock.now()) if self._left() > 0 else policy.MINUTE / policy.SECOND
+        grants = self._grants(owed, now)
+        claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
+        for each in claimed:
+            self._start(each)
+        if any(each.again for each in claimed):
+            return 0.0
+        next_at = {each.destination.id: each.next_at for each in claimed}
+        waiting = [
+            self._ready_at(each.destination, next_at.get(each.destination.id, _due_at(each)), now)
+            for each in owed
+            if self._wants(each) > 0
+        ]
+        return policy.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
 
-    def _left(self) -> int:
-        return self._limits.in_flight - self.crew.total
+    async def ping(self, destination: Destination) -> Attempt:
+        """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
+        [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
+        return sent.attempt
 
-    def _free(self, destination: Destination) -> int:
-        """How many more parcels a destination takes, as far as it goes."""
-        sender = self._senders[destination.type]
-        under_way = self.crew.count(destination.id)
-        return sender.batch * (1 - min(under_way, 1)) if sender.batch > 1 else destination.max_in_flight - under_way
+    def _wants(self, owed: Owed) -> int:
+        """How many more pieces of work a destination takes; one where its queue is held, or it takes batches."""
+        under_way = self.crew.count(owed.destination.id)
+        if owed.breaker.open or self._senders[owed.destination.type].batch > 1:
+            return 1 - min(under_way, 1)
+        return max(owed.destination.max_in_flight - under_way, 0)
 
-    def _shares(self, ready: list[Destination]) -> list[tuple[Destination, int]]:
-        """How many parcels each may be given now: what all of them have under way is bounded, and shared fairly.
+    def _ready_at(self, destination: Destination, due_at: Ms | None, now: Ms) -> Ms | None:
+        return None if due_at is None else max(due_at, self._paces.next_at(destination, now))
 
-        A destination that holds its share while it hangs leaves the rest to others. Who comes first is left to chance.
-        """
-        busy = self.crew.keys() | {destination.id for destination in ready}
-        share = max(self._limits.in_flight // (len(busy) + 1), 1)
-        random.shuffle(ready)
-        shares, left = [], self._left()
-        for destination in ready:
-            most = min(self._free(destination), left)
-            if self._senders[destination.type].batch == 1:
-                most = min(most, share - self.crew.count(destination.id))
-            if most > 0:
-                shares.append((destination, most))
-                left -= most if self._senders[destination.type].batch == 1 else 1
-        return shares
+    def _grants(self, owed: Sequence[Owed], now: Ms) -> list[Grant]:
+        """Who may be given how much now."""
+        ready = {each.destination.id: each for each in owed if self._ready(each, now)}
+        if not ready:
+            return []
+        wishes = [self._wish(each, now, ready=each.destination.id in ready) for each in owed]
+        random.shuffle(wishes)  # of equals, who comes first is left to chance
+        elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
+        shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
+        return [self._grant(ready[destination_id], share) for destination_id, share in shares.items()]
 
-    def _claim(
-        self, store: Store, shares: Sequence[tuple[Destination, int]]
-    ) -> list[tuple[Destination, Sequence[Parcel]]]:
+    def _ready(self, owed: Owed, now: Ms) -> bool:
+        ready_at = self._ready_at(owed.destination, _due_at(owed), now)
+        return ready_at is not None and ready_at <= now and self._wants(owed) > 0
+
+    def _wish(self, owed: Owed, now: Ms, *, ready: bool) -> Wish:
+        destination = owed.destination
+        return Wish(
+            destination_id=destination.id,
+            tenant=destination.tenant,
+            manner=self._paces.manner(destination.id, now),
+            under_way=self.crew.count(destination.id),
+            wants=self._paces.allows(destination, now, self._wants(owed)) if ready else 0,
+        )
+
+    def _grant(self, owed: Owed, share: int) -> Grant:
+        """Half of a share is for the freshest, which no backlog shall hold up; a batch is in order."""
+        batch = self._senders[owed.destination.type].batch
+        if batch > 1:
+            return Grant(destination=owed.destination, most=share * batch)
+        return Grant(destination=owed.destination, most=share, freshest=(share + random.getrandbits(1)) // 2)
+
+    def _claim(self, store: Store, grants: Sequence[Grant]) -> list[Claimed]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
-        return [
-            (
-                destination,
-                store.claim_deliveries(destination.id, owner=new_id("own", now), now=now, until=until, limit=most),
-            )
-            for destination, most in shares
-        ]
+        return [claims.claim(store, grant, now=now, until=until) for grant in grants]
 
-    def _start(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
-        step = self._senders[destination.type].batch
-        for first in range(0, len(parcels), step):
-            self.crew.start(destination.id, self._send(destination, parcels[first : first + step]))
+    def _start(self, claimed: Claimed) -> None:
+        self._paces.spend(claimed.destination, len(claimed.parcels), self._clock.now())
+        step = self._senders[claimed.destination.type].batch
+        for first in range(0, len(claimed.parcels), step):
+            self.crew.start(claimed.destination.id, self._send(claimed, claimed.parcels[first : first + step]))
 
-    async def _send(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
+    async def _send(self, claimed: Claimed, parcels: Sequence[Parcel]) -> None:
+        destination, began_at = claimed.destination, self._clock.now()
         longest_s = self._senders[destination.type].longest_attempt_s
-        if self._clock.now() + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0):
-            await self._storage.write(lambda store: _release(store, parcels, self._clock.now()))
+        if began_at + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0):
+            await self._storage.write(lambda store: _release(store, parcels))
             return
-        outcomes = await self._outcomes(destination, parcels)
-        now = self._clock.now()
-        await self._storage.write(lambda store: _settle(store, parcels, outcomes, now))
-        for parcel, sent in zip(parcels, outcomes, strict=True):
-            log.info(
-                "delivery.attempted",
-                delivery_id=parcel.delivery.id,
-                event_id=parcel.delivery.event_id,
-                destination_id=destination.id,
-                number=sent.attempt.number,
-                status=sent.attempt.status,
-                error=sent.attempt.error,
-                ms=sent.attempt.duration_ms,
-            )
+        self._paces.began(destination.id, began_at)
+        try:
+            sent = await self._outcomes(destination, parcels)
+        finally:
+            now = self._clock.now()
+            self._paces.ended(destination.id, began_at, now)
+        ended = list(zip(parcels, sent, strict=True))
+        settled = await self._storage.write(
+            lambda store: outcomes.settle(store, destination, ended, probe=claimed.probe, now=now)
+        )
+        _report(destination, ended, settled)
 
     async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         at = self._clock.now()
@@ -134,26 +162,57 @@ class Courier:
             ]
 
 
-def _release(store: Store, parcels: Sequence[Parcel], now: Ms) -> None:
+def _due_at(owed: Owed) -> Ms | None:
+    """When there is something to do for a destination: of a held queue, the probe."""
+    return owed.breaker.probe_at if owed.breaker.open else owed.next_due_at
+
+
+def _release(store: Store, parcels: Sequence[Parcel]) -> None:
     """Give back what we came too late to: its lease might end under the attempt, and somebody else begin one."""
     for parcel in parcels:
-        store.release_delivery(parcel.delivery.id, owner=parcel.delivery.owner or "", now=now)
+        store.release_delivery(parcel.delivery.id, owner=parcel.delivery.owner or "", now=parcel.was_due_at)
 
 
-def _settle(store: Store, parcels: Sequence[Parcel], outcomes: Sequence[Sent], now: Ms) -> None:
-    for parcel, sent in zip(parcels, outcomes, strict=True):
-        following = delivery_policy.next_delivery(
-            parcel.delivery,
-            sent.attempt,
-            retry_after_s=sent.retry_after_s,
-            now=now,
-            spread=random.random(),  # noqa: S311 - jitter
+def _report(destination: Destination, ended: Sequence[tuple[Parcel, Sent]], settled: Settled) -> None:
+    for (parcel, sent), following in zip(ended, settled.nexts, strict=True):
+        log.info(
+            "delivery.attempted",
+            delivery_id=parcel.delivery.id,
+            event_id=parcel.delivery.event_id,
+            destination_id=destination.id,
+            number=sent.attempt.number,
+            status=sent.attempt.status,
+            error=sent.attempt.error,
+            ms=sent.attempt.duration_ms,
+            next_due=None if following.due_at is None else formats.timestamp(following.due_at),
         )
-        store.settle_delivery(
-            parcel.delivery.id,
-            sent.attempt,
-            owner=parcel.delivery.owner or "",
-            state=following.state,
-            tries=following.tries,
-            due_at=following.due_at,
-        )
+    if settled.turn is not None:
+        _report_turn(destination, settled.turn)
+
+
+def _report_turn(destination: Destination, turn: Turn) -> None:
+    match turn.kind:
+        case OperatorEvent.DESTINATION_FAILING:
+            log.warning("destination.held", destination_id=destination.id, reason=turn.reason)
+        case OperatorEvent.DESTINATION_DISABLED:
+            log.warning("destination.disabled", destination_id=destination.id, reason=turn.reason)
+        case OperatorEvent.DESTINATION_RECOVERED:
+            log.info("destination.recovered", destination_id=destination.id)
+
+
+def _ping(destination: Destination, now: Ms) -> Parcel:
+    event_id = new_id("evt", now)
+    delivery = Delivery(
+        id=new_id("dlv", now),
+        tenant=destination.tenant,
+        event_id=event_id,
+        task_id="",
+        destination_id=destination.id,
+        state=DeliveryState.PENDING,
+        created_at=now,
+        due_at=now,
+        attempts=1,
+    )
+    data = {"destination_id": destination.id}
+    body = {"id": event_id, "type": "ping", "timestamp": formats.timestamp(now), "data": data}
+    return Parcel(delivery=delivery, seq=PING_SEQ, body=json_text.write(body), input=None, was_due_at=now)

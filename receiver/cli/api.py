@@ -96,9 +96,13 @@ class Api:
         """An object with the field `holds` in it; `waits_s` is how long the server may wait before it answers."""
         return self._object("GET", path, holds, query=query, read_s=_ANSWER_S + waits_s)
 
-    def post(self, path: str, body: Json) -> dict[str, Any]:
-        """What was made of the body, with its `id`."""
-        return self._object("POST", path, "id", body=body)
+    def post(self, path: str, body: Json, *, holds: str = "id", waits_s: float = 0) -> dict[str, Any]:
+        """What was made of the body, with the field `holds` in it; `waits_s` is how much longer that may take."""
+        return self._object("POST", path, holds, body=body, read_s=_ANSWER_S + waits_s)
+
+    def patch(self, path: str, body: Json) -> dict[str, Any]:
+        """What the changes in the body made of it."""
+        return self._object("PATCH", path, "id", body=body)
 
     def delete(self, path: str) -> None:
         self._read(self._ask("DELETE", path))

@@ -19,6 +19,7 @@ PANELS = {
     "tasks": TALK,
     "events": TALK,
     "destinations": TALK,
+    "keys": TALK,
 }  # each command's module has its name; the panel is where the help shows it
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from receiver.cli import destination_acts
 from receiver.cli.api import Api, path_of, server_of
+from receiver.cli.destination_acts import Id, tell_how_to_verify
 from receiver.cli.screen import aside, output, print_list, say
 from receiver.cli.submit import read_pairs
 from receiver.cli.text import comma_separated, plain, pretty
@@ -15,6 +17,21 @@ from receiver.cli.text import comma_separated, plain, pretty
 _ALL = 10_000
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Choose where events go.")
+
+Words = list[str] | None
+Events = Annotated[Words, typer.Option(help="Event types, for example task.* or task.succeeded,task.failed.")]
+Provider = Annotated[Words, typer.Option(help="Only tasks at these providers.")]
+Model = Annotated[Words, typer.Option(help="Only tasks for these models.")]
+Metadata = Annotated[Words, typer.Option(help="Only tasks with this KEY=VALUE.")]
+Format = Annotated[str | None, typer.Option(help="standard, cloudevents, cloudevents-binary or flat.")]
+Header = Annotated[Words, typer.Option(help="NAME=VALUE to send along; nobody is shown the value again.")]
+Signature = Annotated[str | None, typer.Option(help="v1: a shared secret; v1a: a key pair.")]
+Ordered = Annotated[bool | None, typer.Option("--ordered/--unordered", help="One at a time per task, by sequence.")]
+MaxInFlight = Annotated[int | None, typer.Option(min=1, help="At most so many requests at once.")]
+Rate = Annotated[float | None, typer.Option(help="At most so many requests per second.")]
+RetentionDays = Annotated[int | None, typer.Option(min=1, help="How long a SQLite log keeps its rows.")]
+Description = Annotated[str | None, typer.Option(help="For people.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the destination as JSON.")]
 
 
 @app.command("list")
@@ -33,28 +50,29 @@ def list_destinations(
 def add(
     url: Annotated[str, typer.Argument(help="Where to post events.", show_default=False)] = "",
     sqlite: Annotated[str, typer.Option(metavar="NAME", help="Keep a SQLite log of that name instead.")] = "",
-    events: Annotated[
-        list[str] | None, typer.Option(help="Event types, for example task.* or task.succeeded,task.failed.")
-    ] = None,
-    provider: Annotated[list[str] | None, typer.Option(help="Only tasks at these providers.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Only tasks for these models.")] = None,
-    metadata: Annotated[list[str] | None, typer.Option(help="Only tasks with this KEY=VALUE.")] = None,
-    description: Annotated[str, typer.Option(help="For people.")] = "",
+    events: Events = None,
+    provider: Provider = None,
+    model: Model = None,
+    metadata: Metadata = None,
+    format: Format = None,
+    header: Header = None,
+    signature: Signature = None,
+    ordered: Ordered = None,
+    max_in_flight: MaxInFlight = None,
+    rate: Rate = None,
+    retention_days: RetentionDays = None,
+    description: Description = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the destination, with its secret, as JSON.")] = False,
 ) -> None:
     """Add a webhook, or a SQLite log; a webhook's signing secret is printed."""
     if bool(url) == bool(sqlite):
         raise typer.BadParameter("give a URL, or --sqlite NAME")
-    asked = {
-        "event_types": comma_separated(events or []),
-        "providers": comma_separated(provider or []),
-        "models": comma_separated(model or []),
-        "metadata": read_pairs(metadata or []),
-        "description": description,
-    }
     target = {"type": "webhook", "url": url} if url else {"type": "sqlite", "name": sqlite}
+    lists = _lists(events, provider, model, metadata)
+    scalars = _scalars(format, signature, ordered, max_in_flight, rate, retention_days, description)
+    headers = {"headers": read_pairs(header, "--header")} if header else {}
     with Api(server_of(os.environ)) as api:
-        made = api.post("/v1/destinations", target | {name: value for name, value in asked.items() if value})
+        made = api.post("/v1/destinations", target | lists | scalars | headers)
     if as_json:
         say(output(), pretty(made))
         return
@@ -62,38 +80,99 @@ def add(
     say(aside(), f"gets {', '.join(map(plain, made['event_types']))}")
     if url:
         say(output(), plain(made["secret"]))
-        _tell_how_to_verify(made["secret"])
+        tell_how_to_verify(made)
     else:
         say(aside(), f"the server keeps it in its data directory: logs/<tenant>/{plain(sqlite)}.db, table events")
 
 
 @app.command()
-def delete(id: Annotated[str, typer.Argument(help="The destination's id.")]) -> None:
+def update(
+    id: Id,
+    url: Annotated[str | None, typer.Option(help="Where to post events from now on.")] = None,
+    events: Events = None,
+    provider: Provider = None,
+    model: Model = None,
+    metadata: Metadata = None,
+    format: Format = None,
+    header: Header = None,
+    signature: Signature = None,
+    ordered: Ordered = None,
+    max_in_flight: MaxInFlight = None,
+    rate: Rate = None,
+    retention_days: RetentionDays = None,
+    description: Description = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is named, and leave the rest; an empty value takes a filter away: --provider '' or --header NAME=."""
+    lists = {name: value or None for name, value in _lists(events, provider, model, metadata, empty=True).items()}
+    changes: dict[str, Any] = lists | _scalars(
+        format, signature, ordered, max_in_flight, rate, retention_days, description
+    )
+    if header:
+        changes["headers"] = {name: value or None for name, value in read_pairs(header, "--header").items()}
+    if url is not None:
+        changes["url"] = url
+    if not changes:
+        raise typer.BadParameter("name what shall change")
+    with Api(server_of(os.environ)) as api:
+        changed = api.patch(path_of("destinations", id), changes)
+    if as_json:
+        say(output(), pretty(changed))
+        return
+    say(aside(), f"{plain(id)}: {', '.join(sorted(changes))} changed")
+    if signature:
+        say(aside(), f"if it signs in another way now, its new secret is: taskweir destinations secret {plain(id)}")
+
+
+def _lists(events: Words, provider: Words, model: Words, metadata: Words, *, empty: bool = False) -> dict[str, Any]:
+    """What was given of the filters; an empty one only where it shall be told."""
+    asked = {"event_types": events, "providers": provider, "models": model}
+    lists: dict[str, Any] = {name: comma_separated(words) for name, words in asked.items() if words is not None}
+    if metadata is not None:
+        lists["metadata"] = read_pairs([pair for pair in metadata if pair])
+    return {name: value for name, value in lists.items() if value or empty}
+
+
+def _scalars(
+    format: str | None,
+    signature: str | None,
+    ordered: bool | None,
+    max_in_flight: int | None,
+    rate: float | None,
+    retention_days: int | None,
+    description: str | None,
+) -> dict[str, Any]:
+    asked = {
+        "format": format,
+        "signature": signature,
+        "ordered": ordered,
+        "max_in_flight": max_in_flight,
+        "rate_per_second": rate,
+        "retention_days": retention_days,
+        "description": description,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+@app.command()
+def delete(id: Id) -> None:
     """Delete a destination; what is still owed to it is canceled."""
     with Api(server_of(os.environ)) as api:
         api.delete(path_of("destinations", id))
     say(aside(), f"{plain(id)} deleted")
 
 
-@app.command()
-def secret(id: Annotated[str, typer.Argument(help="The destination's id.")]) -> None:
-    """Print a webhook's signing secret."""
-    with Api(server_of(os.environ)) as api:
-        found = api.get(path_of("destinations", id, "secret"), holds="secret")["secret"]
-    say(output(), plain(found))
-    _tell_how_to_verify(found)
-
-
-def _tell_how_to_verify(secret: str) -> None:
-    say(
-        aside(),
-        "Every Standard Webhooks library verifies the signature with this secret; to see it done:\n"
-        f"taskweir sink --secret {plain(secret)}",
-    )
+app.command()(destination_acts.secret)
+app.command()(destination_acts.rotate)
+app.command("test")(destination_acts.ping)
+app.command()(destination_acts.replay)
+app.command()(destination_acts.enable)
+app.command()(destination_acts.disable)
 
 
 def _row(found: Mapping[str, Any]) -> Sequence[str | Text]:
-    state = Text(plain(found["state"]), style="green" if found["state"] == "healthy" else "red")
+    style = {"healthy": "green", "failing": "yellow"}.get(found["state"], "red")
+    state = Text(plain(found["state"]), style=style)
     target = found.get("url") or found.get("name")
     return found["id"], found["type"], state, plain(target), ", ".join(map(plain, found["event_types"])), _only(found)
 

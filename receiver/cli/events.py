@@ -1,22 +1,23 @@
-"""`taskweir events`: the one stream, looked back on or followed."""
+"""`taskweir events`: the one stream, looked back on or followed; one of it delivered again."""
 
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from receiver.cli.api import Api, Unreachable, server_of
+from receiver.cli.api import Api, Unreachable, path_of, server_of
 from receiver.cli.follow import Patience
-from receiver.cli.screen import output, padded, print_list, say, status_text
-from receiver.cli.text import age, clock, comma_separated, compact, outcome_of, plain
+from receiver.cli.screen import aside, output, padded, print_list, say, status_text
+from receiver.cli.text import age, clock, comma_separated, compact, outcome_of, plain, pretty
 
 _PAUSE_S = 0.5
 _PAGE = 200
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Read the stream of events.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Read the stream of events; deliver one again.")
 Types = Annotated[
     list[str] | None,
     typer.Option("--type", help="Only these, for example task.succeeded,task.failed or task.finished."),
@@ -64,6 +65,26 @@ def tail(
         return
 
 
+@app.command()
+def replay(
+    id: Annotated[str, typer.Argument(help="The event's id.")],
+    destination: Annotated[str, typer.Option(help="Only to this one, whatever its filters.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Deliver an event again, to all that want it now; the ids of its new deliveries are printed."""
+    body = {"destination_id": destination} if destination else {}
+    with Api(server_of(os.environ)) as api:
+        done = api.post(path_of("events", id, "replay"), body, holds="deliveries")
+    if as_json:
+        say(output(), pretty(done))
+        return
+    for delivery in done["deliveries"]:
+        say(output(), plain(delivery["id"]))
+        say(aside(), f"on its way to {plain(delivery['destination_id'])}")
+    if not done["deliveries"]:
+        say(aside(), "no enabled destination wants this event; --destination sends it to one whatever its filters")
+
+
 def _filters(types: Sequence[str] | None, provider: str, task: str) -> dict[str, str]:
     asked = {"type": ",".join(comma_separated(types or [])), "provider": provider, "task_id": task}
     return {name: value for name, value in asked.items() if value}
@@ -105,35 +126,45 @@ def _stream(
 
 def event_line(event: Mapping[str, Any]) -> Text:
     """An event on one line."""
-    data = event["data"]
+    told = _told(event)
     parts = [
         Text(f"{plain(event['seq']):>6}", style="dim"),
         Text(clock(event["timestamp"]), style="dim"),
         padded(status_text(event["type"]), 16),
-        Text(f"{plain(data['task']['provider']):<9}"),
-        Text(plain(data["task"]["id"])),
-        Text(_by(data), style="dim"),
-        Text(outcome_of(data["task"])),
+        Text(f"{told.provider:<9}"),
+        Text(told.about),
+        Text(told.by, style="dim"),
+        Text(told.outcome),
     ]
     return Text("  ").join(part for part in parts if part)
 
 
 def _row(event: Mapping[str, Any]) -> Sequence[str | Text]:
+    told = _told(event)
+    seq, since = plain(event["seq"]), age(event["timestamp"])
+    return seq, since, status_text(event["type"]), told.about, told.provider, told.by, told.outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What an event tells: about whom, at which provider, who said so, and what came of it."""
+
+    about: str
+    provider: str
+    by: str
+    outcome: str
+
+
+def _told(event: Mapping[str, Any]) -> _Told:
     data = event["data"]
+    if "task" not in data:  # for operators: about a destination, one of its deliveries, or a provider
+        about = plain(data.get("delivery_id") or data.get("destination_id"))
+        status = f"HTTP {data['status']}" if data.get("status") else ""
+        why = plain(data.get("error") or data.get("reason") or status)
+        return _Told(about=about, provider=plain(data.get("provider")), by="", outcome=why)
     task = data["task"]
-    return (
-        plain(event["seq"]),
-        age(event["timestamp"]),
-        status_text(event["type"]),
-        task["id"],
-        task["provider"],
-        _by(data),
-        outcome_of(task),
-    )
-
-
-def _by(data: Mapping[str, Any]) -> str:
-    return says_who(data["source"], data["verified_by"]) + (", late" if data["late"] else "")
+    by = says_who(data["source"], data["verified_by"]) + (", late" if data["late"] else "")
+    return _Told(about=plain(task["id"]), provider=plain(task["provider"]), by=by, outcome=outcome_of(task))
 
 
 def says_who(source: Any, verified_by: Any) -> str:

@@ -46,12 +46,12 @@ def _bytes_of(name: str) -> bytes:
     return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
 
 
-def read_pairs(texts: list[str]) -> dict[str, str]:
+def read_pairs(texts: list[str], option: str = "--metadata") -> dict[str, str]:
     """`k=v` options as a dictionary; raises `BadParameter`."""
     pairs = [text.partition("=") for text in texts]
     for key, equals, _ in pairs:
         if not key or not equals:
-            raise typer.BadParameter("write it as KEY=VALUE", param_hint="--metadata")
+            raise typer.BadParameter("write it as KEY=VALUE", param_hint=option)
     return {key: value for key, _, value in pairs}
 
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from receiver.formats import time_of
+from receiver.formats import time_of, timestamp
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+_AGO = re.compile(r"(\d{1,6}) ?(s|min|h|d)")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -38,6 +40,15 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def since_of(text: str) -> str:
+    """A time as `2026-11-20T19:48:00Z`, as the server reads it; one as `90min`, `2h` or `3d` is so long ago."""
+    ago = _AGO.fullmatch(text.strip())
+    if ago is None:
+        return text
+    seconds = int(ago[1]) * _SECONDS[ago[2]]
+    return timestamp(max(round((time.time() - seconds) * 1000), 0))
 
 
 def main_urls(task: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Protocol
 from receiver.domain import Attempt, Destination
 from receiver.store.protocol import Parcel
 
+PING_SEQ = 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
@@ -23,4 +25,8 @@ class Sender(Protocol):
     longest_attempt_s: float
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
-        """Try each parcel once; an outcome is a value, for every parcel, in order. Raises nothing of the network."""
+        """Try each parcel once; an outcome is a value, for every parcel, in order. Raises nothing of the network.
+
+        A parcel of `PING_SEQ` is a ping, recorded nowhere: it is sent like any other, and a log, which keeps what is
+        recorded, only makes sure that it could be written.
+        """

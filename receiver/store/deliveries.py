@@ -58,9 +58,17 @@ class DeliveryVerbs(Statements):
             rows += [row for row in newest if row["id"] not in known]
         return [self._leased(row, owner, until) for row in rows]
 
-    def claim_probe(self, destination_id: str, *, owner: str, now: Ms, until: Ms) -> Parcel | None:
-        row = self.one("select_first_delivery", destination_id=destination_id, now=now)
+    def claim_probe(
+        self, destination_id: str, *, owner: str, now: Ms, until: Ms, freshest: bool = False
+    ) -> Parcel | None:
+        of = {"destination_id": destination_id, "now": now}
+        row = self.one("select_freshest_deliveries", **of, limit=1) if freshest else None
+        row = row or self.one("select_first_delivery", **of)
         return self._leased(row, owner, until) if row else None
+
+    def next_due_delivery(self, destination_id: str) -> Ms | None:
+        row = self.one("select_next_due_delivery", destination_id=destination_id)
+        return row["due_at"] if row else None
 
     def _leased(self, row: Row, owner: str, until: Ms) -> Parcel:
         self.count("lease_delivery", owner=owner, until=until, id=row["id"])
@@ -69,8 +77,8 @@ class DeliveryVerbs(Statements):
         return Parcel(delivery=leased, seq=seq, body=row["body"], input=row["input"], was_due_at=was_due_at)
 
     def unended_attempts(self, delivery: Delivery) -> int:
-        [row] = self.run("count_attempts", delivery_id=delivery.id)
-        return delivery.attempts - 1 - int(row["ended"])
+        [row] = self.run("select_last_attempt", delivery_id=delivery.id)
+        return delivery.attempts - 1 - int(row["number"] or 0)
 
     def settle_delivery(
         self,

@@ -165,3 +165,48 @@ def test_a_late_verdict_is_marked() -> None:
 def test_who_spoke_and_who_vouches(source: str, verified_by: str | None, text: str) -> None:
     """The second is named only where it adds something."""
     assert says_who(source, verified_by) == text
+
+
+def test_an_event_is_delivered_again(cli: Cli) -> None:
+    """To all that want it, or to one whatever its filters; the ids of the deliveries are printed."""
+    task_id = finished(cli)
+    event_id = cli("events", "list", "--task", task_id, "--json").json[0]["id"]
+    with stub([answer(200, {})]) as consumer:
+        wanting = cli("destinations", "add", consumer.url, "--json").json["id"]
+        choosy = cli("destinations", "add", consumer.url, "--events", "task.expired", "--json").json["id"]
+        result = cli("events", "replay", event_id)
+        assert result.code == 0
+        assert all(line.startswith("dlv_") for line in result.lines)
+        assert f"on its way to {wanting}" in result.err
+        assert choosy not in result.err
+        named = cli("events", "replay", event_id, "--destination", choosy, "--json").json
+        assert [each["destination_id"] for each in named["deliveries"]] == [choosy]
+        cli("destinations", "disable", choosy)
+        refused = cli("events", "replay", event_id, "--destination", choosy)
+        assert (refused.code, "enable it first" in refused.err) == (1, True)
+        cli("destinations", "delete", wanting)
+        cli("destinations", "delete", choosy)
+    enabled = [each["id"] for each in cli("destinations", "list", "--json").json if each["enabled"]]
+    for each in enabled:
+        cli("destinations", "disable", each)
+    nobody = cli("events", "replay", event_id)
+    for each in enabled:
+        cli("destinations", "enable", each)
+    assert (nobody.code, nobody.out) == (0, "")
+    assert "--destination" in nobody.err
+    assert cli("events", "replay", "evt_nobody").code == 1
+
+
+def test_what_is_told_to_operators_is_listed_too(cli: Cli) -> None:
+    """It has no task; what it is about, and why, stand in its line."""
+    made = cli("destinations", "add", "http://127.0.0.1:9/", "--json").json["id"]
+    cli("destinations", "disable", made)
+    for command in ("list", "tail"):
+        result = cli("events", command, "--type", "destination.disabled", "-n", "1")
+        assert result.code == 0
+        assert made in result.lines[-1]
+        assert "caller" in result.lines[-1]
+    dead = {"delivery_id": "dlv_1", "destination_id": "dst_1", "error": None, "status": 500}
+    line = str(event_line({"seq": 7, "type": "delivery.dead", "timestamp": "2026-11-20T19:48:00.123Z", "data": dead}))
+    assert line.split()[-3:] == ["dlv_1", "HTTP", "500"]
+    cli("destinations", "delete", made)

@@ -67,3 +67,44 @@ async def a_consumer(*answers: Any) -> AsyncIterator[Consumer]:
     async with raw_server(consumer.serve) as server:
         consumer.url = server.url("/hook")
         yield consumer
+
+
+@dataclass
+class Gated:
+    """An endpoint that answers each request when it is told to, and what; `ids` are those that arrived so far."""
+
+    url: str = ""
+    ids: list[str] = field(default_factory=list)
+    gates: list["asyncio.Future[int]"] = field(default_factory=list)
+
+    async def serve(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, _ = await server.read(reader)
+            gate = asyncio.get_running_loop().create_future()
+            self.ids += [line[len("webhook-id: ") :] for line in head.decode().split("\r\n") if "webhook-id: " in line]
+            self.gates.append(gate)
+            writer.write(f"HTTP/1.1 {await gate} X\r\ncontent-length: 0\r\n\r\n".encode())
+            await writer.drain()
+
+    async def arrived(self, count: int) -> None:
+        """Wait until so many requests are there."""
+        for _ in range(2000):
+            if len(self.gates) >= count:
+                return
+            await asyncio.sleep(0.002)
+        raise AssertionError(f"{len(self.gates)} of {count} requests arrived")
+
+    def answer(self, status: int) -> None:
+        """Answer all that wait."""
+        for gate in self.gates:
+            if not gate.done():
+                gate.set_result(status)
+
+
+@asynccontextmanager
+async def a_gated_consumer() -> AsyncIterator[Gated]:
+    """An endpoint on a free loopback port that holds every request back."""
+    consumer = Gated()
+    async with raw_server(consumer.serve) as server:
+        consumer.url = server.url("/hook")
+        yield consumer

@@ -240,7 +240,7 @@ async def test_a_failure_recorded_after_the_lease_was_lost_changes_nothing(tmp_p
         failed = Attempt(number=1, at=NOW, duration_ms=1, error="late")
         assert not await storage.write(
             lambda store: store.settle_delivery(
-                parcel.delivery.id, failed, owner="a", state=DeliveryState.DEAD, due_at=None
+                parcel.delivery.id, failed, owner="a", state=DeliveryState.DEAD, tries=1, due_at=None
             )
         )
         assert [each["state"] for each in await world.deliveries()] == ["pending"]

@@ -1,0 +1,68 @@
+"""How fast destinations answer, and how fast each may be sent to; learnt by this process, and lost with it."""
+
+from dataclasses import dataclass, field
+
+from receiver.budget import Budget
+from receiver.domain import Destination, Ms
+from receiver.fair_shares import Manner
+
+SLOW_AFTER: Ms = 1000
+MOST_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class _Known:
+    """One destination: since when its attempts run, oldest first; how long the last one took; what its rate leaves."""
+
+    running: list[Ms] = field(default_factory=list)
+    took: Ms | None = None
+    budget: Budget = field(default_factory=Budget)
+
+
+class Paces:
+    """Time comes in as `now`."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def began(self, destination_id: str, now: Ms) -> None:
+        """An attempt, or a batch of them, begins."""
+        self._of(destination_id).running.append(now)
+
+    def ended(self, destination_id: str, began_at: Ms, now: Ms) -> None:
+        """What began then has ended."""
+        known = self._of(destination_id)
+        known.running.remove(began_at)
+        known.took = now - began_at
+
+    def manner(self, destination_id: str, now: Ms) -> Manner:
+        """Slow is one whose last attempt took over a second, or that has one under way for longer than that."""
+        known = self._known.get(destination_id) or _Known()
+        if known.running and now - known.running[0] > SLOW_AFTER:
+            return Manner.SLOW
+        if known.took is None:
+            return Manner.NEW
+        return Manner.SLOW if known.took > SLOW_AFTER else Manner.QUICK
+
+    def allows(self, destination: Destination, now: Ms, most: int) -> int:
+        """How many of `most` its `rate_per_second` leaves now."""
+        return most if destination.rate_per_second is None else self._budget(destination).allows(now, most)
+
+    def next_at(self, destination: Destination, now: Ms) -> Ms:
+        """When its `rate_per_second` leaves the next one."""
+        return now if destination.rate_per_second is None else self._budget(destination).next_at(now)
+
+    def spend(self, destination: Destination, count: int, now: Ms) -> None:
+        """So many of what was left go out."""
+        if destination.rate_per_second is not None:
+            self._budget(destination).spend(count, now)
+
+    def _budget(self, destination: Destination) -> Budget:
+        budget = self._of(destination.id).budget
+        budget.cap = destination.rate_per_second
+        return budget
+
+    def _of(self, destination_id: str) -> _Known:
+        if destination_id not in self._known and len(self._known) >= MOST_REMEMBERED:
+            self._known = {name: known for name, known in self._known.items() if known.running}
+        return self._known.setdefault(destination_id, _Known())

@@ -1,0 +1,99 @@
+"""`taskweir keys`."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+
+from receiver.sealing import Seal
+from tests.cli.driving import Cli
+from tests.cli.stub import answer, stub
+from tests.processes import environment, eventually, start, wait_until_up
+from tests.service.world import API_KEY, free_port
+
+HOOK = "http://127.0.0.1:9/hook"
+OLD, NEW = "old-key-" * 4, "new-key-" * 4
+MANY = 3000
+
+
+def sealed(directory: Path) -> list[str]:
+    """The keys that the destinations' secrets are sealed with, by their ids."""
+    with closing(sqlite3.connect(directory / "taskweir.db", timeout=30)) as database:
+        return [text.split(":")[1] for (text,) in database.execute("SELECT sealed_secret FROM destinations")]
+
+
+def fill(directory: Path, secret: str) -> None:
+    """Thousands of destinations whose secret is sealed with the old key."""
+    seal = Seal([OLD])
+    ids = [f"dst_{number:026d}" for number in range(MANY)]
+    rows = [(each, seal.seal(secret, row=each)) for each in ids]
+    with closing(sqlite3.connect(directory / "taskweir.db", timeout=30)) as database, database:
+        database.executemany(
+            "INSERT INTO destinations (id, tenant, type, target, created_at, event_types, format, description, "
+            "max_in_flight, enabled, hidden, sealed_secret) "
+            "VALUES (?, 'default', 'webhook', 'http://127.0.0.1:9/', 0, '[\"task.*\"]', 'standard', '', 1, 1, 0, ?)",
+            rows,
+        )
+
+
+def test_secrets_are_resealed_through_kill_and_restart(tmp_path: Path) -> None:
+    """Kill -9 in the middle, run again, take the old key away: every secret is what it was, and signs."""
+    port, log, secret = free_port(), tmp_path / "server.log", "whsec_" + "c2VjcmV0" * 5
+    cli = Cli(settings={"TASKWEIR_URL": f"http://127.0.0.1:{port}", "TASKWEIR_API_KEY": API_KEY})
+
+    def up(keys: str) -> None:
+        nonlocal server
+        server = start("serve", env=environment(tmp_path, port, HOOK) | {"TASKWEIR_SECRET_KEY": keys}, log=log)
+        wait_until_up(f"http://127.0.0.1:{port}/health/ready", server, log)
+
+    server = start("migrate", env=environment(tmp_path, port, HOOK), log=log)
+    assert server.wait(30) == 0
+    fill(tmp_path, secret)
+    [old_id] = set(sealed(tmp_path))
+    try:
+        up(f"{NEW},{OLD}")
+        with cli.process("keys", "rotate-secrets") as running:
+            eventually(lambda: len(set(sealed(tmp_path))) == 2, log.read_text)
+            server.kill()
+            server.wait()
+            out, err = running.communicate(timeout=30)
+        assert (running.returncode, out) == (1, "")
+        assert "may have been done" in err
+        assert old_id in sealed(tmp_path)
+        up(f"{NEW},{OLD}")
+        again = cli("keys", "rotate-secrets")
+        assert (again.code, again.out) == (0, "")
+        assert "TASKWEIR_SECRET_KEY" in again.err
+        assert cli("keys", "rotate-secrets", "--json").json == {"resealed": 0, "already": MANY, "unreadable": 0}
+        server.kill()
+        server.wait()
+        assert old_id not in sealed(tmp_path)
+        up(NEW)
+        assert cli("destinations", "secret", f"dst_{MANY // 2:026d}").lines == [secret]
+        with stub([answer(200, {})]) as consumer:
+            made = f"dst_{1:026d}"
+            assert cli("destinations", "update", made, "--url", consumer.url).code == 0
+            assert cli("destinations", "test", made).code == 0
+        server.kill()
+        server.wait()
+        up(OLD)
+        lost = cli("keys", "rotate-secrets")
+        assert lost.code == 1
+        assert f"{MANY} need a key that TASKWEIR_SECRET_KEY does not hold" in lost.err
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_it_is_the_operators(cli: Cli, server: dict[str, str]) -> None:
+    """Not without the key."""
+    assert cli("keys", "rotate-secrets", TASKWEIR_API_KEY="0123456789abcdef").code == 1
+    assert httpx.post(f"{server['TASKWEIR_URL']}/internal/rotate-secrets").status_code == 401
+
+
+def test_nothing_to_do_is_no_failure(cli: Cli) -> None:
+    """Counted, and status 0."""
+    assert cli("keys", "rotate-secrets").code == 0
+    found = cli("keys", "rotate-secrets", "--json").json
+    assert (found["resealed"], found["unreadable"]) == (0, 0)

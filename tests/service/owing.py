@@ -1,0 +1,119 @@
+"""Events by the hundred without a provider, and the courier alone, until it has nothing left to do now."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from receiver import breaker, intake
+from receiver.breaker_policy import Breaker
+from receiver.delivery import DeliveryLimits
+from receiver.domain import Destination, Source, Status, Update, Verified
+from receiver.store.protocol import Page, Store
+from tests.make import a_task
+from tests.service.world import LIMITS, World
+
+OPERATORS = ["destination.failing", "destination.recovered", "destination.disabled", "delivery.dead"]
+# For endpoints that hang until they are told: on a busy machine that may be for longer than production waits.
+PATIENT = replace(LIMITS, delivery=DeliveryLimits(deadline_s=300, lease_s=600))
+STEPS = (Status.RUNNING, Status.SUCCEEDED)
+
+
+async def happen(
+    world: World,
+    count: int,
+    *,
+    first: int = 1,
+    statuses: Sequence[Status] = (Status.SUCCEEDED,),
+    tenant: str = "default",
+) -> list[str]:
+    """So many tasks go through these statuses: one event each, step after step; the tasks' ids."""
+    now = world.clock.now()
+
+    def record(store: Store) -> list[str]:
+        tasks = [
+            a_task(id=f"task_{number:06}", provider_task_id=f"p{number:06}", tenant=tenant, created_at=now)
+            for number in range(first, first + count)
+        ]
+        for task in tasks:
+            store.record_task(task)
+        for status in statuses:
+            tasks = [_take(store, task, status, now) for task in tasks]
+        return [task.id for task in tasks]
+
+    return await world.service.storage.write(record)
+
+
+async def go_on(world: World, task_id: str, *statuses: Status) -> None:
+    """One task goes on to these statuses."""
+
+    def record(store: Store) -> None:
+        task = store.task(task_id)
+        for status in statuses:
+            assert task is not None
+            task = _take(store, task, status, world.clock.now())
+
+    await world.service.storage.write(record)
+
+
+def _take(store: Store, task: Any, status: Status, now: int) -> Any:
+    update = Update(status=status, provider_task_id=task.provider_task_id)
+    return intake.take(store, task, update, source=Source.POLL, verified_by=Verified.POLL, now=now).task
+
+
+async def quiet(world: World, seconds: float = 0, *, most: int = 2000) -> float:
+    """Let time pass, then bring what is due until nothing more is; how long the courier would sleep then."""
+    world.clock.advance(seconds)
+    for _ in range(most):
+        pause_s = await world.service.courier.run_once()
+        if pause_s > 0 and world.service.courier.crew.total == 0:
+            return pause_s
+        await world.service.courier.crew.drain()
+    raise AssertionError(f"still busy after {most} rounds")
+
+
+async def kept(world: World, destination_id: str) -> Destination:
+    """A destination of the default tenant as the store has it, a hidden one too."""
+
+    def read(store: Store) -> Destination | None:
+        return store.destination(destination_id, "default") or store.hidden_destination(destination_id)
+
+    found = await world.service.storage.read(read)
+    assert found is not None
+    return found
+
+
+async def change(world: World, destination_id: str, **fields: Any) -> None:
+    """Change a destination as a PATCH does."""
+    destination = replace(await kept(world, destination_id), **fields)
+    await world.service.storage.write(lambda store: store.save_destination(destination))
+
+
+async def enable(world: World, destination_id: str) -> None:
+    destination = await kept(world, destination_id)
+    await world.service.storage.write(lambda store: breaker.enable(store, destination))
+
+
+async def disable(world: World, destination_id: str) -> None:
+    destination, now = await kept(world, destination_id), world.clock.now()
+    await world.service.storage.write(lambda store: breaker.disable(store, destination, breaker.CALLER, now))
+
+
+async def breaker_of(world: World, destination_id: str) -> Breaker:
+    return await world.service.storage.read(lambda store: store.breaker(destination_id))
+
+
+async def told(world: World) -> list[tuple[str, dict[str, Any]]]:
+    """The operators' events about destinations so far: type and data."""
+    page = Page(tenant="default", limit=200, where={"type": OPERATORS})
+    found = await world.service.storage.read(lambda store: store.list_events(page, after=0, newest_first=False))
+    return [(event.type, json.loads(event.body)["data"]) for event in found]
+
+
+async def kinds(world: World) -> list[str]:
+    return [kind for kind, _ in await told(world)]
+
+
+async def attempt_log(world: World, delivery_id: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = (await world.api.get(f"/v1/deliveries/{delivery_id}")).json()["attempt_log"]
+    return entries

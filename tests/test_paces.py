@@ -1,0 +1,72 @@
+"""What a process learns of its destinations: who is slow, and how much a rate leaves."""
+
+from receiver.fair_shares import Manner
+from receiver.paces import MOST_REMEMBERED, Paces
+from tests.make import NOW, a_destination
+
+
+def test_nothing_is_known_until_something_ended() -> None:
+    """Or has been running for too long."""
+    paces = Paces()
+    assert paces.manner("d", NOW) is Manner.NEW
+    paces.began("d", NOW)
+    assert paces.manner("d", NOW + 1000) is Manner.NEW
+    assert paces.manner("d", NOW + 1001) is Manner.SLOW
+
+
+def test_the_last_one_that_ended_counts() -> None:
+    """Slow is over a second."""
+    paces = Paces()
+    for took, manner in ((1000, Manner.QUICK), (1001, Manner.SLOW), (5, Manner.QUICK)):
+        paces.began("d", NOW)
+        paces.ended("d", NOW, NOW + took)
+        assert paces.manner("d", NOW + took) is manner
+
+
+def test_the_oldest_under_way_counts() -> None:
+    """However many quick ones ended since."""
+    paces = Paces()
+    paces.began("d", NOW)
+    for at in range(NOW + 500, NOW + 2000, 100):
+        paces.began("d", at)
+        paces.ended("d", at, at + 50)
+        assert paces.manner("d", at + 50) is (Manner.QUICK if at + 50 - NOW <= 1000 else Manner.SLOW)
+    paces.ended("d", NOW, NOW + 1900)
+    assert paces.manner("d", NOW + 2000) is Manner.SLOW
+
+
+def test_a_rate_leaves_one_second_s_worth_at_most() -> None:
+    """Then one at a time; a change of the rate counts at once."""
+    paces, slow = Paces(), a_destination(rate_per_second=2.0)
+    assert paces.allows(slow, NOW, 100) == 2
+    paces.spend(slow, 2, NOW)
+    assert paces.allows(slow, NOW, 100) == 0
+    at = paces.next_at(slow, NOW)
+    assert NOW < at <= NOW + 510
+    assert paces.allows(slow, at, 100) == 1
+    paces.spend(slow, 1, at)
+    quick = a_destination(rate_per_second=100.0)
+    assert paces.next_at(quick, at) <= at + 11
+    assert paces.allows(a_destination(), at, 100) == 100
+    assert paces.next_at(a_destination(), at) == at
+
+
+def test_a_rate_below_one_still_lets_one_out() -> None:
+    """Every ten seconds, for one tenth."""
+    paces, rare = Paces(), a_destination(rate_per_second=0.1)
+    for number in range(3):
+        at = NOW + number * 10_001
+        assert paces.allows(rare, at, 100) == 1
+        paces.spend(rare, 1, at)
+        assert paces.next_at(rare, at) <= at + 10_001
+
+
+def test_what_is_remembered_has_an_end() -> None:
+    """Destinations come and go; those with something under way are never forgotten."""
+    paces = Paces()
+    paces.began("busy", NOW)
+    for number in range(2 * MOST_REMEMBERED):
+        paces.began(f"d{number}", NOW)
+        paces.ended(f"d{number}", NOW, NOW + 1)
+    assert len(paces._known) <= MOST_REMEMBERED
+    assert paces.manner("busy", NOW + 5000) is Manner.SLOW
