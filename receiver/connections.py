@@ -8,6 +8,7 @@ import errno
 import functools
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, cast
@@ -22,7 +23,10 @@ from receiver.guard import Guard
 
 DNS_DEADLINE_S = 5.0
 _DNS_CACHE_S = 10
-_DNS_THREADS = 32
+# More at once than the courier lets slow destinations have under way, so that a healthy one finds a thread.
+_DNS_THREADS = 256
+_DNS_THREADS_FOR_DEAD = 64
+_DEAD_KNOWN = 10_000
 _MAX_INTERIM = 16
 _PARSED_AT_ONCE = 4096
 
@@ -121,61 +125,89 @@ def _guarded_socket(guard: Guard, info: Any) -> socket.socket:
     family, kind, protocol, _, address = info
     dial = DIAL.get()
     try:
-        guard.judge_host(dial.host, (str(address[0]),))
+        guard.judge_host(dial.host, (str(address[0]),), address[1])
     except AddressRefused as refused:
-        dial.refused = str(refused)
+        dial.refused = refused.told
         raise PermissionError(errno.EACCES, "refused by the guard") from None
     return socket.socket(family, kind, protocol)
 
 
+def is_here(address: str) -> bool:
+    """Whether an address is one of this machine's own: the only ones that a socket can be bound to."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
+            trial.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _ask(host: str, port: int) -> _Found:
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
 class Names:
-    """Name look-ups on threads of their own: 32 at once, daemons.
+    """Name look-ups, by `ask`, on threads of their own, daemons.
 
     A look-up cannot be stopped, only left behind. In the loop's own executor a few dead name servers would hold up
-    everything else that runs there, and the process at its end.
+    everything else that runs there, and the process at its end. Hosts that were not answered for the last time wait
+    for each other only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[str, int], _Found] = _ask) -> None:
+        self._ask = ask
         self._free = asyncio.Semaphore(_DNS_THREADS)
+        self._free_for_dead = asyncio.Semaphore(_DNS_THREADS_FOR_DEAD)
+        self._dead: set[str] = set()
 
     async def addresses(self, host: str, port: int, *, deadline_s: float = DNS_DEADLINE_S) -> list[str]:
         """Every address of a host, each once; raises `OSError` where it has none, or no answer came in time."""
+        free = self._free_for_dead if host in self._dead else self._free
+        answer: asyncio.Future[_Found] | None = None
         try:
             async with asyncio.timeout(deadline_s):
-                await self._free.acquire()
-                found = await self._look_up(host, port)
+                await free.acquire()
+                answer = self._look_up(host, port, free)
+                found = await answer
         except TimeoutError:
+            if answer is not None:
+                self._remember_dead(host)
             raise socket.gaierror(socket.EAI_AGAIN, "no name server answered") from None
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
-    def _look_up(self, host: str, port: int) -> "asyncio.Future[_Found]":
+    def _remember_dead(self, host: str) -> None:
+        if len(self._dead) >= _DEAD_KNOWN:
+            self._dead.clear()
+        self._dead.add(host)
+
+    def _look_up(self, host: str, port: int, free: asyncio.Semaphore) -> "asyncio.Future[_Found]":
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_Found] = loop.create_future()
 
         def settle(found: _Found | None, error: OSError | None) -> None:
-            self._free.release()
+            free.release()
             if not answer.done():
+                self._dead.discard(host)
                 answer.set_result(found or []) if error is None else answer.set_exception(error)
 
-        def ask() -> None:
-            found, error = _ask(host, port)
+        def look_up() -> None:
+            found, error = self._answer(host, port)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, found, error)
 
         try:
-            threading.Thread(target=ask, daemon=True, name="name look-up").start()
+            threading.Thread(target=look_up, daemon=True, name="name look-up").start()
         except RuntimeError:  # the process may have no more threads now: that must not cost a slot for good
             settle(None, OSError(errno.EAGAIN, "no thread"))
         return answer
 
-
-def _ask(host: str, port: int) -> tuple[_Found | None, OSError | None]:
-    try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)), None
-    except OSError as error:
-        return None, error
-    except ValueError:  # a label that is empty or too long
-        return None, socket.gaierror(socket.EAI_NONAME, "not a host name")
+    def _answer(self, host: str, port: int) -> tuple[_Found | None, OSError | None]:
+        try:
+            return self._ask(host, port), None
+        except OSError as error:
+            return None, error
+        except ValueError:  # a label that is empty or too long
+            return None, socket.gaierror(socket.EAI_NONAME, "not a host name")
 
 
 class _Resolver(AbstractResolver):
@@ -188,7 +220,7 @@ class _Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         addresses = await self._names.addresses(host, port)
         if self._guard is not None:
-            self._guard.judge_host(host, addresses)
+            self._guard.judge_host(host, addresses, port)
         return [_resolved(host, address, port) for address in addresses]
 
     async def close(self) -> None:

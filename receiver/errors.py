@@ -76,11 +76,17 @@ class TooLarge(TaskweirError):
 
 
 class AddressRefused(TaskweirError):
-    """A webhook target that may not be dialled; `remedy` is the setting that would allow it."""
+    """A webhook target that may not be dialled; `remedy` is the setting that would allow it, where one can."""
 
-    def __init__(self, message: str, *, remedy: str) -> None:
+    def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+
+    @property
+    def told(self) -> str:
+        """The refusal for people, its last word the line to set."""
+        advice = f"; the operator may allow it, beside what is allowed already: {self.remedy}"
+        return f"{self}{advice if self.remedy else ''}"
 
 
 class Unavailable(TaskweirError):

@@ -1,71 +1,47 @@
-"""Which addresses may be dialled for a webhook: a table of ranges, and the operator's exceptions to it.
+"""Which addresses may be dialled for a webhook: the public ones, and what the operator opens beside them.
 
-Nothing here opens a socket or asks a name server. `ipaddress.is_global` is not used: on Python 3.11 it lets NAT64,
-6to4, IPv4-compatible, multicast and a cloud host's own address through.
+Nothing here opens a socket or asks a name server.
 """
 
 import re
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from yarl import URL
 
+from receiver.addresses import Address, carried, numeric, range_of, read, spelled
 from receiver.errors import AddressRefused, ConfigurationError, Malformed
+from receiver.itself import Itself
 
 SETTING = "TASKWEIR_ALLOW_NETWORKS"
 MAX_URL = 2048
+_MOST_IN_A_LINE = 8
 
-_Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
-# The first row that holds an address names it, so an exception stands above the wider range it lies in.
-_RANGES = tuple(
-    (name, ip_network(network))
-    for name, networks in (
-        ("metadata", "169.254.169.254/32 fd00:ec2::/32 100.100.100.200/32 168.63.129.16/32 192.0.0.192/32"),
-        ("loopback", "127.0.0.0/8 ::1/128"),
-        ("private", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"),
-        ("link-local", "169.254.0.0/16 fe80::/10"),
-        ("site-local", "fec0::/10"),
-        ("unspecified", "0.0.0.0/8 ::/128"),
-        ("shared by a carrier", "100.64.0.0/10"),
-        ("documentation", "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20"),
-        ("6to4", "192.88.99.0/24 2002::/16"),
-        ("Teredo", "2001::/32"),
-        ("benchmarking", "198.18.0.0/15"),
-        ("multicast", "224.0.0.0/4 ff00::/8"),
-        ("reserved", "192.0.0.0/24 240.0.0.0/4 2001::/23 100::/64 5f00::/16"),
-        ("IPv4-mapped", "::ffff:0:0/96"),
-        ("IPv4-compatible", "::/96"),
-        ("IPv4-translated", "::ffff:0:0:0/96"),
-        ("NAT64", "64:ff9b::/96 64:ff9b:1::/48"),
-    )
-    for network in networks.split()
-)
-_GLOBAL_V6 = ip_network("2000::/3")
-_LOW_32_BITS = frozenset({"IPv4-mapped", "IPv4-compatible", "IPv4-translated", "NAT64"})
+_ITSELF = "this server itself: its events would come back to it"
 _WORDS = frozenset({"loopback", "private"})  # names of ranges that the setting may open by name
 
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s\\\ud800-\udfff]")
 _AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:%]+)(?::([0-9]{0,5}))?")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_NUMERIC_LABEL = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 
 
 class Guard:
     """The judge of webhook targets; `allowed` is the text of `TASKWEIR_ALLOW_NETWORKS`.
 
     Its entries, separated by commas, are CIDRs, single addresses, host names, `loopback` and `private`; any other
-    raises `ConfigurationError`. A host name opens whatever that name resolves to.
+    raises `ConfigurationError`. A host name opens whatever that name resolves to. Nothing opens `itself`.
     """
 
-    def __init__(self, allowed: str = "") -> None:
+    def __init__(self, allowed: str = "", *, itself: Itself | None = None) -> None:
         entries = [entry.strip() for entry in allowed.split(",") if entry.strip()]
         self._words = {entry.lower() for entry in entries if entry.lower() in _WORDS}
         others = [entry for entry in entries if entry.lower() not in _WORDS]
         self._hosts = {_folded(entry) for entry in others if _is_host_name(entry)}
         self._networks = tuple(_network(entry) for entry in others if not _is_host_name(entry))
+        self._itself = itself
 
     def refusal(self, address: str, host: str) -> str | None:
         """The name of the forbidden range that `address`, dialled for `host`, lies in; None where it may be dialled.
@@ -74,37 +50,46 @@ class Guard:
         """
         if _folded(host) in self._hosts:
             return None
-        ip = _read(address)
+        ip = read(address)
         if ip is None:
             return "not an address"
-        return next((name for name, _ in self._closed(ip)), None)
+        return next((name for name, each in _forbidden(ip) if not self._opens(name, each)), None)
 
     def judge(self, url: str, addresses: Iterable[str]) -> None:
         """Check a target before it is saved; `addresses` is all that its host resolves to.
 
-        Raises `Malformed` where the URL cannot be used or its host has no address, and `AddressRefused` where any
-        address is forbidden.
+        Raises `Malformed` where the URL cannot be used or its host has no address, and `AddressRefused` where it is
+        this server, or any address is forbidden.
         """
-        host = self.check_url(url).raw_host or ""
-        found = tuple(addresses)
+        parsed = self.check_url(url)
+        host, found = parsed.raw_host or "", tuple(addresses)
+        self.judge_name(parsed)
         if not found:
             raise Malformed(f"the host {host} does not resolve")
-        self.judge_host(host, found)
+        self.judge_host(host, found, parsed.port or 0)
 
-    def judge_host(self, host: str, addresses: Iterable[str]) -> None:
-        """Raise `AddressRefused` where any of a host's addresses is forbidden; its remedy is the line to set."""
+    def judge_name(self, url: URL) -> None:
+        """Raise `AddressRefused` where a URL is this server's own, wherever its name leads to."""
+        if self._itself is not None and self._itself.is_named(url):
+            raise AddressRefused(f"{url.raw_host} port {url.port} is {_ITSELF}")
+
+    def judge_host(self, host: str, addresses: Sequence[str], port: int) -> None:
+        """Raise `AddressRefused` where any of a host's addresses is this server, or forbidden; then it has the line."""
+        for address in addresses:
+            if self._itself is not None and self._itself.is_at(address, port):
+                raise AddressRefused(f"{_at(host, address)} with port {port} is {_ITSELF}")
         for address in addresses:
             name = self.refusal(address, host)
             if name is not None:
-                what = address if address == host else f"{host} is at {address}, which"
-                raise AddressRefused(f"{what} is {name}", remedy=f"{SETTING}={self._remedy(address, host)}")
+                raise AddressRefused(f"{_at(host, address)} is {name}", remedy=f"{SETTING}={_line(addresses, host)}")
 
     @staticmethod
     def check_url(url: str) -> URL:
         """The URL as it will be dialled; raises `Malformed` on one that cannot be, or whose parsing is disputed.
 
         http and https only, a host, no user name, a port from 1 to 65535, no control character, space or backslash,
-        at most 2048 characters. Path and query stay exactly as written where they are ASCII.
+        at most 2048 characters. A number for a host is IPv4 (`127.1`, `0x7f000001`), and comes back as such; path and
+        query stay exactly as written where they are ASCII.
         """
         if len(url) > MAX_URL:
             raise Malformed(f"the URL is longer than {MAX_URL} characters")
@@ -118,28 +103,31 @@ class Guard:
             parsed = URL(url, encoded=url.isascii())
         except ValueError:
             raise Malformed("the URL cannot be read") from None
-        if not _is_host(parsed.raw_host or ""):
-            raise Malformed("the URL has no usable host")
-        return parsed
+        return _with_plain_host(parsed)
 
-    def _closed(self, ip: _Address) -> list[tuple[str, _Address]]:
-        """The address and what it carries, as far as they are forbidden, each with the name of its range."""
-        return [
-            (name, address)
-            for address in (ip, *_carried(ip))
-            if (name := _range_of(address)) is not None
-            and name not in self._words
-            and not any(address in network for network in self._networks)
-        ]
+    def _opens(self, name: str, ip: Address) -> bool:
+        return name in self._words or any(ip in network for network in self._networks)
 
-    def _remedy(self, address: str, host: str) -> str:
-        ip = _read(address)
-        if ip is None:
+
+def _forbidden(ip: Address) -> list[tuple[str, Address]]:
+    """The address and what it carries, as far as they are not public, each with the name of its range."""
+    return [(name, each) for each in (ip, *carried(ip)) if (name := range_of(each)) is not None]
+
+
+def _at(host: str, address: str) -> str:
+    return address if address == host else f"{host} is at {address}, which"
+
+
+def _line(addresses: Iterable[str], host: str) -> str:
+    """The entries that open all these addresses of a host, whatever else is open; its name where they are too many."""
+    entries: dict[str, None] = {}
+    for address in addresses:
+        ip = read(address)
+        if ip is None or len(entries) > _MOST_IN_A_LINE:
             return host
-        return ",".join(
-            "loopback" if name == "loopback" else f"{closed}/{closed.max_prefixlen}"
-            for name, closed in self._closed(ip)
-        )
+        for name, each in _forbidden(ip):
+            entries["loopback" if name == "loopback" else f"{each}/{each.max_prefixlen}"] = None
+    return ",".join(entries)
 
 
 def _check_authority(authority: str) -> None:
@@ -152,15 +140,24 @@ def _check_authority(authority: str) -> None:
         raise Malformed("the port of the URL must be from 1 to 65535")
 
 
-def _is_host(host: str) -> bool:
+def _with_plain_host(url: URL) -> URL:
+    host = url.raw_host or ""
     if ":" in host:
-        return _read(host) is not None
-    return _HOST_NAME.fullmatch(host) is not None
+        usable = read(host) is not None
+    elif numeric(host):
+        ip = spelled(host)
+        usable = ip is not None
+        url = url if ip is None or str(ip) == host else url.with_host(str(ip))
+    else:
+        usable = _HOST_NAME.fullmatch(host) is not None
+    if not usable:
+        raise Malformed("the URL has no usable host")
+    return url
 
 
 def _is_host_name(entry: str) -> bool:
     """Not of something that a resolver would read as a number: `10.1`, `0x7f.1`."""
-    return _HOST_NAME.fullmatch(entry) is not None and _NUMERIC_LABEL.fullmatch(entry) is None
+    return _HOST_NAME.fullmatch(entry) is not None and not numeric(entry)
 
 
 def _folded(host: str) -> str:
@@ -185,29 +182,3 @@ def _parsed(entry: str, *, strict: bool) -> _Network | None:
         return None if "%" in entry else ip_network(entry, strict=strict)  # a zone is not a network
     except ValueError:
         return None
-
-
-def _read(address: str) -> _Address | None:
-    """An address as the resolver or the socket writes it; a zone (`fe80::1%eth0`) says nothing about its range."""
-    try:
-        return ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _range_of(ip: _Address) -> str | None:
-    name = next((name for name, network in _RANGES if ip in network), None)
-    if name is None and ip.version == 6 and ip not in _GLOBAL_V6:
-        return "unallocated"
-    return name
-
-
-def _carried(ip: _Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 address that a gateway would dial for this one, where it is of a kind that carries one."""
-    if isinstance(ip, IPv4Address):
-        return ()
-    if _range_of(ip) in _LOW_32_BITS:
-        return (IPv4Address(int(ip) & 0xFFFFFFFF),)
-    if ip.teredo is not None:
-        return (ip.teredo[1],)
-    return () if ip.sixtofour is None else (ip.sixtofour,)

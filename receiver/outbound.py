@@ -61,9 +61,11 @@ class Outbound:
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._sessions: dict[Audience, aiohttp.ClientSession] = {}
-        # Apart, so that no webhook's dead name server can keep a provider from being found.
+        # Apart, so that no webhook's dead name server can keep a provider from being found, and no caller who saves
+        # dead names a webhook.
         self._provider_names = Names()
         self._webhook_names = names or Names()
+        self._saved_names = names or Names()
 
     async def __aenter__(self) -> "Outbound":
         await self.start()
@@ -84,7 +86,7 @@ class Outbound:
     async def resolve(self, host: str, port: int) -> list[str]:
         """Every address that a host has now; empty where it has none, or no name server answered within 5 s."""
         try:
-            return await self._webhook_names.addresses(host, port)
+            return await self._saved_names.addresses(host, port)
         except OSError:
             return []
 
@@ -100,8 +102,10 @@ class Outbound:
         try:
             async with asyncio.timeout(deadline_s):
                 return await self._exchange(call, cap, kind, dial)
-        except (Malformed, AddressRefused) as refused:
-            return NoReply(sent=False, reason=str(refused))
+        except Malformed as malformed:
+            return NoReply(sent=False, reason=str(malformed))
+        except AddressRefused as refused:
+            return NoReply(sent=False, reason=refused.told)
         except _FAILURES as error:
             return NoReply(sent=dial.connected, reason=dial.refused or _reason(error, dial, deadline_s))
         finally:
@@ -109,6 +113,8 @@ class Outbound:
 
     async def _exchange(self, call: Call, cap: int, kind: Audience, dial: Dial) -> Reply:
         url = Guard.check_url(call.url)
+        if kind is Audience.WEBHOOK:
+            self._guard.judge_name(url)
         dial.host = url.raw_host or ""
         session = self._sessions.get(kind)
         if session is None:

@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from types import FrameType
 
 import uvicorn
@@ -20,11 +21,17 @@ REQUESTS_GRACE_S = 3
 
 def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
     """Serve until SIGTERM or SIGINT; raises `ConfigurationError` where it cannot begin."""
-    service = Service(settings, adapters)
-    for path in settings.generated:
-        log.info("key.kept", path=str(path))
     with listen(settings.host, settings.port) as listening:
-        log.info("server.starting", url=url_of(listening), providers=sorted(settings.providers))
+        settings = replace(settings, port=listening.getsockname()[1])  # 0 was any: no webhook may go to the real one
+        service = Service(settings, adapters)
+        for path in settings.generated:
+            log.info("key.kept", path=str(path))
+        log.info(
+            "server.starting",
+            url=url_of(listening),
+            providers=sorted(settings.providers),
+            allow_networks=settings.allow_networks,
+        )
         config = uvicorn.Config(
             service.app,
             http="httptools",

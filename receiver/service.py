@@ -11,12 +11,14 @@ from adapters.base import Adapter
 from receiver.bell import Bell
 from receiver.budget import Budget
 from receiver.clock import Clock, SystemClock
+from receiver.connections import is_here
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.domain import Trust
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard
 from receiver.health import Health
 from receiver.intake import Taken
+from receiver.itself import Itself
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.policy import MINUTE
@@ -65,7 +67,8 @@ class Service:
         self._limits = limits
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._guard = Guard(settings.allow_networks)
+        itself = Itself(host=settings.host, port=settings.port, public_url=settings.public_url, is_here=is_here)
+        self._guard = Guard(settings.allow_networks, itself=itself)
         self.refused: Exception | None = None
         self.storage = SqliteStorage(path)
         self.outbound = outbound or Outbound(self._guard)

@@ -79,8 +79,7 @@ def problem_of(error: TaskweirError) -> Response:
     if isinstance(error, Invalid):
         return problem(status, "The request is well-formed, but some fields are not.", faults=error.faults)
     if isinstance(error, AddressRefused):
-        refused = f"{error}; the operator allows it with {error.remedy}"
-        return problem(status, refused, faults=[Fault(path="url", message=refused)])
+        return problem(status, error.told, faults=[Fault(path="url", message=error.told)])
     return problem(status, str(error))
 
 

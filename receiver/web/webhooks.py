@@ -92,7 +92,7 @@ async def _check(doors: Doors, url: str) -> None:
     except Malformed as error:
         refused = str(error)
     except AddressRefused as error:
-        refused = f"{error}; the operator allows it with {error.remedy}"
+        refused = error.told
     else:
         return
     raise Invalid([Fault(path="webhook_url", message=refused)])

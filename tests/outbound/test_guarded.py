@@ -21,6 +21,13 @@ SPELLINGS = """
 """
 
 
+ADVICE = "the operator may allow it, beside what is allowed already: TASKWEIR_ALLOW_NETWORKS="
+
+
+def refused(why: str) -> NoReply:
+    return NoReply(sent=False, reason=f"{why}; {ADVICE}loopback")
+
+
 async def post(outbound: Outbound, server: RawServer, host: str, kind: Audience = Audience.WEBHOOK) -> Reply | NoReply:
     return await outbound.send(Call(method="POST", url=server.url(host=host), body=b"{}"), deadline_s=2, kind=kind)
 
@@ -35,14 +42,14 @@ async def test_no_spelling_of_loopback_reaches_a_listening_socket() -> None:
     assert server.connections == 0
 
 
-async def test_the_refusal_names_the_range() -> None:
-    """Whoever reads the attempt learns why: literals and names alike."""
+async def test_the_refusal_names_the_range_and_prints_the_line() -> None:
+    """Whoever reads the attempt learns why, and what would mend it: literals and names alike."""
     async with raw_server(answer_all) as server, Outbound(Guard()) as outbound:
-        assert await post(outbound, server, "127.0.0.1") == NoReply(sent=False, reason="127.0.0.1 is loopback")
+        assert await post(outbound, server, "127.0.0.1") == refused("127.0.0.1 is loopback")
         named = await post(outbound, server, "localhost")
         assert isinstance(named, NoReply)
         assert named.reason.startswith("localhost is at ")
-        assert named.reason.endswith(", which is loopback")
+        assert named.reason.endswith(f", which is loopback; {ADVICE}loopback")
 
 
 @pytest.mark.parametrize("setting", ["loopback", "127.0.0.0/8,::1", "10.0.0.0/8,loopback"])
@@ -98,7 +105,7 @@ async def test_a_name_that_moves_after_saving_is_refused_when_dialled() -> None:
     async with raw_server(answer_all) as server, Outbound(guard, names=names) as outbound:
         guard.judge("http://moving.example/", await outbound.resolve("moving.example", 80))
         got = await post(outbound, server, "moving.example")
-    assert got == NoReply(sent=False, reason="moving.example is at 127.0.0.1, which is loopback")
+    assert got == refused("moving.example is at 127.0.0.1, which is loopback")
     assert server.connections == 0
 
 
@@ -107,7 +114,7 @@ async def test_no_address_of_a_host_is_dialled_where_one_is_forbidden() -> None:
     for answer in ("127.0.0.1 127.0.0.2", "127.0.0.2 127.0.0.1"):
         async with raw_server(answer_all) as server, Outbound(Guard("127.0.0.1"), names=Told(answer)) as outbound:
             got = await post(outbound, server, "mixed.example")
-        assert got == NoReply(sent=False, reason="mixed.example is at 127.0.0.2, which is loopback")
+        assert got == refused("mixed.example is at 127.0.0.2, which is loopback")
         assert server.connections == 0
 
 
