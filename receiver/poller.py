@@ -102,10 +102,11 @@ class Poller:
         limit = budget.allows(now, min(self._limits.batch, self._limits.in_flight - self.crew.count(name)))
         if limit == 0:
             return budget.next_at(now)
-        claim = await self._storage.write(lambda store: self._claim(store, name, limit))
+        with budget.holding(limit):
+            claim = await self._storage.write(lambda store: self._claim(store, name, limit))
+            budget.spend(len(claim.asked) + claim.blind, self._clock.now())
         for taken in claim.ended:
             self._bell.ring(taken)
-        budget.spend(len(claim.asked) + claim.blind, now)
         for timer, task, provider_task_id in claim.asked:
             self.crew.start(name, self._ask(served, timer, task, provider_task_id))
         if claim.blind:

@@ -97,19 +97,22 @@ class Submitter:
     ) -> None:
         """Commit and handover in one piece, which no caller that leaves can cut between the two."""
         now, budget = self._clock.now(), self._budgets[task.provider]
-        spent = budget.window(now) == 0 or budget.allows(now, 1) == 0
+        spent = budget.window(now) == 0 or budget.spent(now)
         why = f"{task.provider} takes no more requests now" if spent else None
-        try:
-            taken, begun = await self._storage.write(
-                lambda store: self._record(store, task, also, now, free=free, why=why)
-            )
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
-            recorded.set_exception(error)
-            return
+        free = free and budget.allows(now, 1) > 0
+        with budget.promising(int(free)):
+            try:
+                taken, begun = await self._storage.write(
+                    lambda store: self._record(store, task, also, now, free=free, why=why)
+                )
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
+                recorded.set_exception(error)
+                return
+            if begun:
+                budget.submits_began(1, self._clock.now())
         recorded.set_result(None)
         self._bell.ring(taken)
         if begun:
-            self._budgets[task.provider].submits_began(1, now)
             await self._hand_over(taken.task)
         else:
             self.wake.set()
@@ -158,16 +161,20 @@ class Submitter:
         return policy.seconds_until(due, self._clock.now())
 
     async def _run_provider(self, name: str) -> Ms | None:
+        due_at = await self._storage.read(lambda store: store.next_due_timer(Work.SUBMIT, name))
         now, budget = self._clock.now(), self._budgets[name]
-        limit = budget.allows(now, min(self._limits.batch, self._free(name, now)))
+        if due_at is None or due_at > now:
+            return due_at  # nothing to hand over: no place is held that a new task could have
+        limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)))
         if limit == 0:
             return budget.next_at(now)
-        starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
+        with budget.holding(limit), self.crew.holding(name, limit):
+            starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
+            budget.submits_began(len(starting), self._clock.now())
+            for task in starting:
+                self.crew.start(name, self._hand_over(task))
         for taken in settled:
             self._bell.ring(taken)
-        budget.submits_began(len(starting), now)
-        for task in starting:
-            self.crew.start(name, self._hand_over(task))
         return next_due
 
     def _claim(self, store: Store, provider: str, limit: int) -> tuple[list[Task], list[Taken], Ms | None]:
