@@ -13,7 +13,17 @@ from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer, page_answer
-from receiver.web.doors import MOST_FAULTS, Caller, Doors, doors_of, model_of, query_cursor, query_limit, read_json
+from receiver.web.doors import (
+    MOST_FAULTS,
+    Caller,
+    Doors,
+    doors_of,
+    model_of,
+    query_cursor,
+    query_limit,
+    read_json,
+    refuse_if_stopping,
+)
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
 from receiver.web.submits import submitted
@@ -63,6 +73,7 @@ async def create_task(request: Request, caller: Caller) -> Response:
             keep(store, task.id)
             record_webhook(store)
 
+        refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
         await doors.accept(task, also=also)
         return task.id
 
