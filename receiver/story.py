@@ -14,6 +14,7 @@ from receiver.signing import redact
 
 _LONGEST_WORDS = 300
 _MOST_UPDATES = 10
+REFRESH = "action_refresh"  # only counted: some callers ask every few seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
