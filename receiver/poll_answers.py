@@ -77,7 +77,7 @@ def _unanswered(
         gone = policy.vanished(task, answer.failure)
         taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
     elif policy.may_take_callback(task, timer, now):
-        taken = _take_claim(store, served, task, now)
+        taken = _take_claim(store, served, task, timer, now)
     elif policy.due_for_expiry(task, now) and policy.given_up(task, now):
         taken = take_ours(store, task, policy.expired(task), now)
     else:
@@ -92,12 +92,14 @@ def _unanswered(
     return taken, replace(timer, due_at=due_at, owner=None, tries=timer.tries + 1)
 
 
-def _take_claim(store: Store, served: Served, task: Task, now: Ms) -> Taken:
-    """What the newest readable callback claimed, where nobody else could be asked until the deadline."""
+def _take_claim(store: Store, served: Served, task: Task, timer: Timer, now: Ms) -> Taken:
+    """What a callback claimed last, where nobody else could be asked until the deadline; the newest that says so.
+
+    Of a claim whose body is not kept nothing is taken: the one before it may have been contradicted since.
+    """
     for body in store.callbacks(task.id):
         for update in _updates_in(served, body, task, now):
-            final = update.status is not None and update.status.final
-            if final and not policy.about_another(task, update):
+            if update.status is timer.claimed and not policy.about_another(task, update):
                 return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
     return Taken(task=task)
 

@@ -144,7 +144,7 @@ def _answered(update: Update, before: Task, after: Task, timer: Timer, again: st
         return f"{says}: the task is {_ending(after)}{but}"
     if update.status is not None and update.status.final:
         return None if timer.empty_since is not None else f"{says}, but shows no result: it is {again}"
-    if claimed and timer.rings == 0:
+    if claimed and timer.rings == 0 and timer.claimed_at == timer.rung_at:
         return f"{says}: the callback's claim, {claimed}, is not believed; it is {again}"
     if after.status is not before.status:
         return f"{says}: the task is {after.status.value}"

@@ -222,6 +222,13 @@ FAILED = replace(OPEN, status=Status.FAILED, error=Failure(kind=FailureKind.UPST
             ),
         ),
         (
+            said(Status.RUNNING, "generating"),
+            RUNNING,
+            RUNNING,
+            {"rings": 0, "rung_at": NOW, "claimed": Status.SUCCEEDED, "claimed_at": NOW - HOUR},
+            "",
+        ),
+        (
             said(Status.SUCCEEDED, "success"),
             OPEN,
             OPEN,

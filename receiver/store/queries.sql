@@ -31,12 +31,13 @@ SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
 WHERE tasks.provider = :provider AND tasks.provider_task_id = :provider_task_id
 
 -- upsert_timer --
-INSERT INTO timers (task_id, provider, work, due_at, owner, tries, rings, rung_at, claimed, missing_since, answered_at,
-  empty_since)
-VALUES (:task_id, :provider, :work, :due_at, :owner, :tries, :rings, :rung_at, :claimed, :missing_since, :answered_at,
-  :empty_since)
+INSERT INTO timers (task_id, provider, work, due_at, owner, tries, rings, rung_at, claimed, claimed_at, missing_since,
+  answered_at, empty_since)
+VALUES (:task_id, :provider, :work, :due_at, :owner, :tries, :rings, :rung_at, :claimed, :claimed_at, :missing_since,
+  :answered_at, :empty_since)
 ON CONFLICT (task_id) DO UPDATE SET work = excluded.work, due_at = excluded.due_at, owner = excluded.owner,
   tries = excluded.tries, rings = excluded.rings, rung_at = excluded.rung_at, claimed = excluded.claimed,
+  claimed_at = excluded.claimed_at,
   missing_since = excluded.missing_since, answered_at = excluded.answered_at, empty_since = excluded.empty_since
 
 -- select_timer --

@@ -93,7 +93,10 @@ STORM = [
     ("poll", "Asked, apikley says success, after our own verdict expired: the task is now succeeded, with 1 output."),
     (
         "event",
-        ("task.succeeded is recorded as event 6: a poll said so; late, after a verdict of our own."),
+        (
+            "task.succeeded is recorded as event 6: a callback said so, and a poll confirmed it; "
+            "late, after a verdict of our own."
+        ),
     ),
     ("delivery", "task.succeeded is owed to the webhook at HOST."),
     ("attempt", "Attempt 1 to bring task.succeeded to the webhook at HOST arrived."),
