@@ -1,16 +1,15 @@
 """What the answer to a poll does to its task, in one transaction, and when to ask again."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.base import PollAnswer, PollFailed
 from receiver import policy, story
-from receiver.domain import Callback, FailureKind, Ms, Source, Task, Timer, Update, Verified
-from receiver.errors import Malformed
+from receiver.domain import FailureKind, Ms, Source, Task, Timer, Update, Verified
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served
 from receiver.store.protocol import Store
+from receiver.unasked import take_claim
 
 _NO_WORD = frozenset({FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.AUTH})
 
@@ -77,7 +76,7 @@ def _unanswered(
         gone = policy.vanished(task, answer.failure)
         taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
     elif policy.may_take_callback(task, timer, now):
-        taken = _take_claim(store, served, task, now)
+        taken = take_claim(store, served, task, now)
     elif policy.due_for_expiry(task, now) and policy.given_up(task, now):
         taken = take_ours(store, task, policy.expired(task), now)
     else:
@@ -90,20 +89,3 @@ def _unanswered(
         spread=random.random(),  # noqa: S311 - jitter
     )
     return taken, replace(timer, due_at=due_at, owner=None, tries=timer.tries + 1)
-
-
-def _take_claim(store: Store, served: Served, task: Task, now: Ms) -> Taken:
-    """What the newest readable callback claimed, where nobody else could be asked until the deadline."""
-    for body in store.callbacks(task.id):
-        for update in _updates_in(served, body, task, now):
-            final = update.status is not None and update.status.final
-            if final and not policy.about_another(task, update):
-                return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
-    return Taken(task=task)
-
-
-def _updates_in(served: Served, body: bytes, task: Task, now: Ms) -> Sequence[Update]:
-    try:
-        return served.read_callback(Callback(headers={}, body=body), task, now)
-    except Malformed:
-        return ()

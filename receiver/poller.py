@@ -27,7 +27,7 @@ from receiver.domain import (
 )
 from receiver.errors import NotVerified
 from receiver.ids import new_id
-from receiver.intake import Taken, take_ours
+from receiver.intake import Taken
 from receiver.outbound import Audience, Outbound
 from receiver.poll_answers import settle
 from receiver.provider_policy import Pause
@@ -36,6 +36,7 @@ from receiver.signing import token_in
 from receiver.standing import heard
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.unasked import wait_for_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ class Poller:
             if task is None:
                 store.drop_timer(timer.task_id)
             elif task.provider_task_id is None:
-                ended += _wait_for_id(store, task, timer, now)
+                ended += wait_for_id(store, self._providers[provider], task, timer, now)
             else:
                 asked.append((replace(timer, owner=owner, due_at=until), task, task.provider_task_id))
         return asked, ended
@@ -219,15 +220,6 @@ class Poller:
         except NotVerified:
             named = None
         return update if named == task.id else _failed(FailureKind.UPSTREAM, "the answer names another callback URL")
-
-
-def _wait_for_id(store: Store, task: Task, timer: Timer, now: Ms) -> list[Taken]:
-    """Nobody can be asked about a task whose id was never told: it waits for a callback, until its deadline."""
-    if policy.due_for_expiry(task, now):
-        store.drop_timer(task.id)
-        return [take_ours(store, task, policy.expired(task), now)]
-    store.set_timer(replace(timer, due_at=task.deadline_at, owner=None))
-    return []
 
 
 def _failed(kind: FailureKind, reason: str) -> PollFailed:

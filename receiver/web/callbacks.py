@@ -14,12 +14,12 @@ from receiver.errors import Malformed, NotVerified, Unknown
 from receiver.intake import Taken, take
 from receiver.providers import Served
 from receiver.store.protocol import Store
+from receiver.unasked import existence
 from receiver.web.doors import Doors, doors_of
 
 KEPT_BYTES = 64 * 1024
 MOST_READ = 1024 * 1024
 MOST_KEPT = 20
-_UNHANDED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
 DEAF_MS = sum(policy.RING_PAUSES_S) * policy.SECOND
 
 
@@ -91,7 +91,7 @@ def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: 
     updates, odd = _read(served, task, callback, now)
     proof = Verified.SIGNATURE if served.vouches(callback, now) else None
     kept = _keep(store, served, task, callback, odd, now)
-    listens = kept or _heard_again(store, task, now)
+    listens = kept or _tells_its_id(task, updates) or _heard_again(store, task, now)
     # A signed one may come after the same body without its signature: it counts, but makes nobody ask again.
     taken, heard = _take_all(store, served, task, updates if listens or proof else (), proof, now)
     if taken.task.status is not Status.SUBMITTING:
@@ -125,6 +125,11 @@ def _take_all(
     return taken, heard
 
 
+def _tells_its_id(task: Task, updates: Sequence[Update]) -> bool:
+    """Whether a task whose id was never told may learn it: then no body comes too late, or once too often."""
+    return task.provider_task_id is None and any(update.provider_task_id for update in updates)
+
+
 def _heard_again(store: Store, task: Task, now: Ms) -> bool:
     """Whether a body that is not kept counts all the same: where no more are, once the polls that the last one
     caused are over, so that a flood neither makes us deaf to the end nor hammers the provider."""
@@ -148,11 +153,7 @@ def _take(store: Store, served: Served, task: Task, update: Update, proof: Verif
     """
     proof = proof if update.provider_task_id is not None else None
     if (served.provider.trust is not Trust.TOKEN and proof is None) or policy.empty(update):
-        proof = None
-        update = Update(
-            status=Status.SUBMITTED if task.status in _UNHANDED and update.provider_task_id else None,
-            provider_task_id=update.provider_task_id,
-        )
+        proof, update = None, existence(task, update)
     return take(store, task, update, source=Source.CALLBACK, verified_by=proof or Verified.TOKEN, now=now)
 
 
