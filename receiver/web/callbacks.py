@@ -98,7 +98,9 @@ def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: 
         taken = cancel_if_asked(store, taken, now=now)
     after = taken.task
     believed = [each.update for each in heard if not policy.about_another(after, each.update)]
-    rang = (listens or after.status.final) and _ring(store, after, believed, now)
+    if after.status.final and not after.ours:
+        store.drop_timer(task.id)
+    rang = listens and _ring(store, after, believed, now)
     line = story.called_back(heard, after, odd=odd, proof=proof, rang=rang, kept=kept)
     story.tell(store, task, line, now)
     return (taken if heard else None), rang
@@ -161,13 +163,12 @@ def _ring(store: Store, task: Task, updates: Sequence[Update], now: Ms) -> bool:
     """Move the task's next poll to now; True where there is one to make."""
     timer = store.timer(task.id)
     if task.status.final and not task.ours:
-        store.drop_timer(task.id)
         return False
     if timer is None:
         if task.provider_task_id is None:
             return False
         timer = Timer(task_id=task.id, provider=task.provider, work=Work.POLL, due_at=now)
-    if task.status is Status.SUBMITTED and timer.work is Work.SUBMIT:
+    if task.status in (Status.SUBMITTED, Status.RUNNING) and timer.work is Work.SUBMIT:
         timer = replace(timer, work=Work.POLL, tries=0)
     claimed = next((update.status for update in updates if update.status and update.status.final), None)
     store.set_timer(policy.rung(timer, now, claimed))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.test_regressions import a_pair, done, ring
-from tests.service.world import Scripted, a_world, record, scripted
+from tests.service.test_regressions import BUSY, a_pair, done, ring, submits
+from tests.service.world import Scripted, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -46,3 +46,28 @@ async def test_a_callback_that_could_not_be_read_confirms_its_task_later(tmp_pat
             assert await world.types(task["id"]) == ["unconfirmed", "submitted", "succeeded"]
             told = [item["text"] for item in await world.story(task["id"]) if item["kind"] == "callback"]
             assert told == ["A callback that was kept unread names p9: apikley is asked."]
+
+
+@pytest.mark.parametrize("trust", ["poll", "token"])
+async def test_a_queued_task_that_its_callback_calls_running_is_polled(tmp_path: Path, trust: str) -> None:
+    """The provider said 429 and works on it all the same: the timer of its handover becomes that of its polls."""
+    async with (
+        scripted(BUSY, record("generating"), record("success")) as apikley,
+        a_pair(tmp_path, apikley, TASKWEIR_APIKLEY_TRUST=trust) as world,
+    ):
+        task = await world.submit()
+        await ring(world, task["id"], record("generating", "p1")[1])
+        for _ in range(3):
+            await world.turn(60)
+        assert ((await world.task(task["id"]))["status"], submits(apikley)) == ("succeeded", 1)
+
+
+async def test_a_leaked_url_cannot_hammer_over_a_task_that_we_ended(tmp_path: Path) -> None:
+    """One body three hundred times, after a cancel: asked as often as after one."""
+    async with scripted(created(), record("generating")) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit()
+        await world.api.post(f"/v1/tasks/{task['id']}/cancel")
+        for _ in range(300):
+            await ring(world, task["id"], done())
+            await world.turn()
+        assert polls(apikley) == 1
