@@ -68,6 +68,11 @@ def after_submit(standing: Standing, *, answered: bool, now: Ms, error: str | No
     return paused(counted, Pause.UNREACHABLE, now, error) if counted.doubtful >= IN_A_ROW else counted
 
 
+def after_no_connection(standing: Standing, now: Ms) -> Standing:
+    """A submit found nobody to talk to: polls will tell why, but the one that follows a probe has had its turn."""
+    return _next_probe(replace(standing, probed=False), now) if standing.holds_polls and standing.probed else standing
+
+
 def after_poll(
     standing: Standing, *, answered: bool, submits_wait: bool, now: Ms, error: str | None = None
 ) -> Standing:

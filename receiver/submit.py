@@ -173,6 +173,8 @@ class Submitter:
     def _claim(self, store: Store, provider: str, limit: int) -> tuple[list[Task], list[Taken], Ms | None]:
         now = self._clock.now()
         may = provider_policy.may_submit(store.standing(provider))
+        if may and any(each.provider == provider and each.due_at > now for each in store.leased_timers(Work.SUBMIT)):
+            may = 0  # the one that follows a probe is under way
         starting: list[Task] = []
         settled: list[Taken] = []
         lease = self._leased(Timer(task_id="", provider=provider, work=Work.SUBMIT, due_at=now), now)
@@ -258,12 +260,12 @@ class Submitter:
         """The task, and how its provider stands after this; whether that resumed it."""
         now = self._clock.now()
         taken = self._settle(store, task.id, answer, exchange)
-        doubtful = isinstance(answer, Ambiguous)
-        if not doubtful and isinstance(answer, NotCreated) and answer.failure.kind is FailureKind.UNAVAILABLE:
-            return taken, False  # no connection says nothing about submits: polls will tell
         before = store.standing(task.provider)
-        error = answer.failure.message if isinstance(answer, Ambiguous) else None
-        after = provider_policy.after_submit(before, answered=not doubtful, now=now, error=error)
+        if isinstance(answer, NotCreated) and exchange.status is None:
+            after = provider_policy.after_no_connection(before, now)
+        else:
+            error = answer.failure.message if isinstance(answer, Ambiguous) else None
+            after = provider_policy.after_submit(before, answered=error is None, now=now, error=error)
         return taken, heard(store, before, after, now)
 
     def _settle(

@@ -1,11 +1,17 @@
 """Bugs that were found once: in settling what is in doubt, in who is asked and when, and in what is told meanwhile."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from receiver.submit import SubmitLimits
 from tests.service.test_regressions import BUSY, a_pair, done, ring, submits
-from tests.service.world import Scripted, a_world, created, record, scripted
+from tests.service.world import LIMITS, Scripted, World, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +77,76 @@ async def test_a_leaked_url_cannot_hammer_over_a_task_that_we_ended(tmp_path: Pa
             await ring(world, task["id"], done())
             await world.turn()
         assert polls(apikley) == 1
+
+
+PATIENT = replace(LIMITS, submit=SubmitLimits(deadline_s=5.0))
+MAINTENANCE = (200, {"code": 455, "msg": "maintenance"})
+
+
+async def standing(world: World) -> dict[str, Any]:
+    """How Apikley stands."""
+    items = (await world.api.get("/v1/providers")).json()["items"]
+    return next(item for item in items if item["name"] == "apikley")
+
+
+async def pause_by_polls(world: World, apikley: Scripted) -> None:
+    """One task with the provider, whose polls fail until it is paused."""
+    await world.submit(deadline_seconds=7 * DAY_S)
+    apikley.say((503, b""))
+    await world.until(lambda: polls(apikley) >= 5, step_s=30)
+    assert (await standing(world))["reason"] == "unreachable"
+
+
+@asynccontextmanager
+async def a_paused_pair(directory: Path, *, waiting: int, **fields: Any) -> AsyncIterator[tuple[World, Scripted]]:
+    """A provider that polls found down, for which so many submits wait."""
+    async with scripted(created()) as apikley, a_pair(directory, apikley, TASKWEIR_PUBLIC_URL="", **fields) as world:
+        await pause_by_polls(world, apikley)
+        for _ in range(waiting):
+            assert (await world.submit(deadline_seconds=7 * DAY_S))["status"] == "queued"
+        yield world, apikley
+
+
+async def test_one_submit_at_a_time_follows_a_probe(tmp_path: Path) -> None:
+    """While it hangs no other is tried: each would be one more in doubt."""
+    answered = asyncio.Event()
+    async with a_paused_pair(tmp_path, waiting=6, limits=PATIENT) as (world, apikley):
+        apikley.say(record("generating"), answered, created("p2"), *(created(f"p{number}") for number in range(3, 8)))
+        await world.until(lambda: polls(apikley) == 6, step_s=60)
+        for _ in range(5):
+            world.clock.advance(5)
+            await world.service.submitter.run_once()
+            await asyncio.sleep(0.01)
+        assert submits(apikley) == 2
+        answered.set()
+        await world.service.submitter.crew.drain()
+        assert not (await standing(world))["paused"]
+        await world.until(lambda: submits(apikley) == 7, step_s=5)
+
+
+async def test_maintenance_is_an_answer(tmp_path: Path) -> None:
+    """The provider speaks: it is resumed, so that tasks that are with it are asked about."""
+    async with a_paused_pair(tmp_path, waiting=1) as (world, apikley):
+        apikley.say(record("generating"), MAINTENANCE)
+        await world.until(lambda: submits(apikley) == 2, step_s=60)
+        assert not (await standing(world))["paused"]
+
+
+async def test_a_submit_after_a_probe_that_finds_nobody_waits_for_the_next_probe(tmp_path: Path) -> None:
+    """Else every task that waits would be tried in turn, as fast as connections are refused."""
+    async with AsyncExitStack() as up:
+        apikley = await up.enter_async_context(scripted(created()))
+        async with a_pair(tmp_path, apikley, TASKWEIR_PUBLIC_URL="") as world:
+            await pause_by_polls(world, apikley)
+            waiting = [(await world.submit(deadline_seconds=7 * DAY_S))["id"] for _ in range(6)]
+            apikley.say(record("generating"))
+            while polls(apikley) < 6:
+                world.clock.advance(60)
+                await world.service.poller.run_once()
+                await world.service.poller.crew.drain()
+            await up.aclose()
+            for _ in range(5):
+                await world.turn(5)
+            assert (await standing(world))["paused"]
+            tried = [task for task in waiting if "nothing was sent" in str(await world.story(task))]
+            assert len(tried) == 1
