@@ -9,7 +9,7 @@ from receiver.domain import FailureKind, Ms, Source, Task, Timer, Update, Verifi
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served
 from receiver.store.protocol import Store
-from receiver.unasked import take_claim
+from receiver.unasked import take_unasked
 
 _NO_WORD = frozenset({FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.AUTH})
 
@@ -75,12 +75,8 @@ def _unanswered(
     if missing and policy.believes_missing(timer, now, profile.grace_s) and not task.status.final:
         gone = policy.vanished(task, answer.failure)
         taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
-    elif policy.may_take_callback(task, timer, now):
-        taken = take_claim(store, served, task, now)
-    elif policy.due_for_expiry(task, now) and policy.given_up(task, now):
-        taken = take_ours(store, task, policy.expired(task), now)
     else:
-        taken = Taken(task=task)
+        taken = take_unasked(store, served, task, timer, now)
     due_at = policy.after_failed_poll(
         timer,
         profile.pace,

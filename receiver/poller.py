@@ -36,7 +36,7 @@ from receiver.signing import token_in
 from receiver.standing import heard
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
-from receiver.unasked import wait_for_id
+from receiver.unasked import end_overdue, settle_held, wait_for_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,7 @@ class PollLimits:
 
 
 NO_TASK = "taskweir-probe-00000000"
+MOST_SETTLED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +90,21 @@ class Poller:
         self.crew = Crew(self.wake.set)
 
     async def run_once(self) -> float:
-        """Start what is due; the seconds until something is."""
+        """End what is over unasked, start what is due; the seconds until something is."""
+        await self._end_overdue()
         due = await each_alone(
             self._run_provider(served)
             for name, served in self._providers.items()
             if self.crew.count(name) < self._limits.in_flight
         )
         return policy.seconds_until(due, self._clock.now())
+
+    async def _end_overdue(self) -> None:
+        now, most = self._clock.now(), self._limits.batch
+        if not await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
+            return
+        for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
+            self._bell.ring(taken)
 
     async def _run_provider(self, served: Served) -> Ms | None:
         name, now = served.provider.name, self._clock.now()
@@ -125,6 +134,7 @@ class Poller:
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
         asked, ended = self._claim_timers(store, provider, now, now + policy.DAY * 365, 1)
+        ended += settle_held(store, self._providers[provider], now, limit=MOST_SETTLED)
         return _Claim(asked=asked, ended=ended, blind=not asked, next_due=probing.probe_at)
 
     def _claim_timers(

@@ -150,3 +150,121 @@ async def test_a_submit_after_a_probe_that_finds_nobody_waits_for_the_next_probe
             assert (await standing(world))["paused"]
             tried = [task for task in waiting if "nothing was sent" in str(await world.story(task))]
             assert len(tried) == 1
+
+
+async def test_a_queued_task_expires_on_time_while_its_provider_may_not_be_asked(tmp_path: Path) -> None:
+    """`Retry-After` holds requests back, not the end of a time in which nothing was spent."""
+    slow_down = (429, {"code": 429, "msg": "slow down"}, {"retry-after": "3600"})
+    async with scripted(slow_down) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=60)
+        await world.turn(59)
+        assert (await world.task(task["id"]))["status"] == "queued"
+        await world.turn(1)
+        assert ((await world.task(task["id"]))["status"], submits(apikley)) == ("expired", 1)
+
+
+@pytest.mark.parametrize("reply", ["hang", BUSY], ids=["unconfirmed", "queued"])
+async def test_what_nobody_can_be_asked_about_ends_without_its_provider(tmp_path: Path, reply: Any) -> None:
+    """Its provider is not configured any more: it is over at its deadline all the same."""
+    async with scripted(reply) as apikley:
+        async with a_pair(tmp_path, apikley) as world:
+            task = await world.submit(deadline_seconds=600)
+            clock = world.clock
+        async with a_world(tmp_path, clock=clock, TASKWEIR_APIKLEY_API_KEY="") as world:
+            await world.turn(599)
+            assert (await world.task(task["id"]))["finished_at"] is None
+            await world.turn(1)
+            assert (await world.task(task["id"]))["status"] == "expired"
+
+
+@asynccontextmanager
+async def a_crowd_with_a_dead_provider(directory: Path, *, tasks: int = 30) -> AsyncIterator[tuple[World, Scripted]]:
+    """Many tasks with a provider that went down: what is tried now and then is seldom any one of them."""
+    taken = [created(f"p{number}") for number in range(tasks)]
+    async with scripted(*taken) as apikley, a_pair(directory, apikley) as world:
+        for _ in range(tasks - 1):
+            await world.submit(deadline_seconds=30 * DAY_S)
+        yield world, apikley
+
+
+async def test_a_task_in_doubt_expires_on_time_while_its_provider_is_paused(tmp_path: Path) -> None:
+    """However many tasks stand before it in the row of what is to be asked."""
+    async with a_crowd_with_a_dead_provider(tmp_path) as (world, apikley):
+        apikley.say("close")
+        task = await world.submit(deadline_seconds=3600)
+        assert task["status"] == "unconfirmed"
+        for _ in range(59):
+            await world.turn(60)
+        assert (await standing(world))["paused"]
+        assert (await world.task(task["id"]))["status"] == "unconfirmed"
+        await world.turn(60)
+        assert (await world.task(task["id"]))["status"] == "expired"
+
+
+async def test_a_claim_counts_at_the_deadline_while_its_provider_is_paused(tmp_path: Path) -> None:
+    """Nobody is asked about it, so that its callback is the only word there is; and its story says so."""
+    async with a_crowd_with_a_dead_provider(tmp_path) as (world, apikley):
+        task = await world.submit(deadline_seconds=3600)
+        apikley.say("close")
+        for _ in range(5):
+            await world.turn(60)
+        assert (await standing(world))["paused"]
+        await ring(world, task["id"], done("p29"))
+        for _ in range(54):
+            await world.turn(60)
+        assert (await world.task(task["id"]))["status"] == "submitted"
+        for _ in range(30):
+            await world.turn(60)
+        ended = await world.task(task["id"])
+        assert (ended["status"], len(ended["outputs"])) == ("succeeded", 1)
+        [*_, last] = await world.events(task["id"])
+        assert (last["data"]["source"], last["data"]["verified_by"]) == ("callback", "token")
+        told = [item["text"] for item in await world.story(task["id"]) if item["kind"] == "poll"]
+        assert told[-1] == (
+            "Nobody could be asked by the deadline (apikley is paused): what a callback claimed is taken, "
+            "succeeded, with 1 output."
+        )
+        assert await world.service.storage.read(lambda store: store.timer(task["id"])) is None
+
+
+async def test_a_paused_providers_tasks_are_given_up_a_week_past_their_deadline(tmp_path: Path) -> None:
+    """Each of them, not one per probe."""
+    async with a_crowd_with_a_dead_provider(tmp_path) as (world, apikley):
+        apikley.say("close")
+        for _ in range(5):
+            await world.turn(60)
+        assert (await standing(world))["paused"]
+        open_tasks = "/v1/tasks?status=submitted"
+        await world.turn(37 * DAY_S - 3600)
+        assert len((await world.api.get(open_tasks)).json()["items"]) == 29
+        for _ in range(5):
+            await world.turn(900)
+        items = (await world.api.get("/v1/tasks?status=expired")).json()["items"]
+        assert len(items) == 29
+        told = [item["text"] for item in await world.story(items[0]["id"]) if item["kind"] == "poll"]
+        assert told[-1] == "Asked in vain to the end (apikley is paused): the task is expired."
+
+
+async def test_the_task_of_a_probe_is_not_settled_while_it_is_asked_about(tmp_path: Path) -> None:
+    """A callback claimed success, and its provider, back again, says that it failed."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=3600)
+        apikley.say((503, b""))
+        await world.until(lambda: polls(apikley) >= 5, step_s=30)
+        await ring(world, task["id"], done())
+        apikley.say(record("fail", failMsg="no luck"))
+        await world.turn(3600)
+        assert (await world.task(task["id"]))["status"] == "failed"
+
+
+async def test_a_claim_that_cannot_be_read_does_not_keep_a_task_from_its_end(tmp_path: Path) -> None:
+    """It came beyond the bodies that are kept: a week past the deadline the task is given up like any other."""
+    async with scripted(created(), "close") as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=600)
+        for number in range(20):
+            await ring(world, task["id"], {"odd": number})
+        world.clock.advance(120)
+        await ring(world, task["id"], done())
+        for _ in range(9):
+            await world.turn(DAY_S)
+        assert (await world.task(task["id"]))["status"] == "expired"
