@@ -47,7 +47,7 @@ def settle_held(store: Store, served: Served, now: Ms, *, limit: int) -> list[Ta
 def take_unasked(store: Store, served: Served, task: Task, timer: Timer, now: Ms) -> Taken:
     """At its deadline a callback's claim stands in for the polls that nobody answered; a week later it is given up."""
     if policy.may_take_callback(task, timer, now):
-        claimed = _take_claim(store, served, task, now)
+        claimed = _take_claim(store, served, task, timer.claimed, now)
         if claimed.task.status.final:
             return claimed
     if policy.due_for_expiry(task, now) and policy.given_up(task, now):
@@ -74,11 +74,14 @@ def wait_for_id(store: Store, served: Served | None, task: Task, timer: Timer, n
     return []
 
 
-def _take_claim(store: Store, served: Served, task: Task, now: Ms) -> Taken:
-    """What the newest readable callback claimed, where nobody else could be asked until the deadline."""
+def _take_claim(store: Store, served: Served, task: Task, claimed: Status | None, now: Ms) -> Taken:
+    """The newest kept callback that says what was claimed last.
+
+    Not an older one that says something else, for polls denied that. Nor a success without its result: a provider's
+    verdict never moves, and the result may still be had from a provider that comes back.
+    """
     for update in _told(store, served, task, now):
-        final = update.status is not None and update.status.final
-        if final and not policy.about_another(task, update):
+        if update.status is claimed and not policy.about_another(task, update) and not policy.empty(update):
             return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
     return Taken(task=task)
 

@@ -268,3 +268,33 @@ async def test_a_claim_that_cannot_be_read_does_not_keep_a_task_from_its_end(tmp
         for _ in range(9):
             await world.turn(DAY_S)
         assert (await world.task(task["id"]))["status"] == "expired"
+
+
+async def test_a_claim_without_its_result_is_not_taken(tmp_path: Path) -> None:
+    """Taken, it would stand for good: the provider that comes back after the deadline still has the result."""
+    async with scripted(created(), "close") as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=600)
+        await ring(world, task["id"], done(resultJson=""))
+        for _ in range(10):
+            await world.turn(300)
+        assert (await world.task(task["id"]))["status"] == "submitted"
+        apikley.say(record("success"))
+        ended = await world.end(task["id"], step_s=300)
+        assert (ended["status"], len(ended["outputs"])) == ("succeeded", 1)
+
+
+async def test_a_claim_that_polls_denied_does_not_stand_in_for_a_later_one(tmp_path: Path) -> None:
+    """The later one was not kept, for as many bodies are kept as may be: none of them is what was claimed last."""
+    async with scripted(created(), record("generating")) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=3600)
+        await ring(world, task["id"], done())
+        for number in range(19):
+            await ring(world, task["id"], {"odd": number})
+        for _ in range(8):
+            await world.turn(15)
+        apikley.say("close")
+        world.clock.advance(1)
+        await ring(world, task["id"], record("fail", failMsg="not kept")[1])
+        for _ in range(30):
+            await world.turn(300)
+        assert (await world.task(task["id"]))["status"] == "running"
