@@ -178,7 +178,9 @@ class Poller:
         await self._storage.write(lambda store: self._hear(store, served, answer))
 
     async def _reply(self, served: Served, provider_task_id: str) -> Reply | NoReply:
-        call = served.adapter.poll(served.provider, provider_task_id)
+        call = served.poll(provider_task_id)
+        if isinstance(call, NoReply):
+            return call
         return await self._outbound.send(
             call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_POLL
         )

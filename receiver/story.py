@@ -74,7 +74,7 @@ def submitted(answer: SubmitAnswer, after: Task, exchange: Exchange, *, next_at:
             text = f"Sent to {after.provider}, which refused it: {why}{told}."
         case NotCreated():
             if exchange.status is None:
-                text = f"{after.provider} could not be reached, nothing was sent: {why}{told}"
+                text = f"Nothing was sent to {after.provider}: {why}{told}"
             else:
                 text = f"Sent to {after.provider}, which created nothing: {why}{told}"
             next_at = next_at if after.status is Status.QUEUED else None

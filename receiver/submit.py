@@ -18,6 +18,7 @@ from receiver.budget import Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
 from receiver.domain import (
+    Call,
     Failure,
     FailureKind,
     Ms,
@@ -200,16 +201,9 @@ class Submitter:
 
     async def _hand_over(self, task: Task) -> None:
         served = self._providers[task.provider]
-        call = served.adapter.submit(
-            served.provider,
-            task.model,
-            task.input,
-            self._callbacks.of(served, task.id) if task.callback_expected else None,
-        )
+        call = served.submit(task, self._callbacks.of(served, task.id) if task.callback_expected else None)
         began = self._clock.now()
-        reply = await self._outbound.send(
-            call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
-        )
+        reply = await self._reply(call)
         now = self._clock.now()
         answer = _judged(reply, served, task, now)
         log.info(
@@ -228,6 +222,13 @@ class Submitter:
         self._bell.ring(taken)
         if resumed or taken.task.status is Status.QUEUED:
             self.wake.set()
+
+    async def _reply(self, call: Call | NoReply) -> Reply | NoReply:
+        if isinstance(call, NoReply):
+            return call
+        return await self._outbound.send(
+            call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
+        )
 
     async def _recorded(self, do: Callable[[Store], tuple[Taken, bool]]) -> tuple[Taken, bool]:
         """Commit an answer, however long the store takes to come back: it names a task that was paid for."""

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from adapters.apikley import Apikley
+from adapters.base import Input
+from receiver.domain import Call, Provider
 from receiver.submit import SubmitLimits
 from tests.service.test_regressions import BUSY, a_pair, done, ring, submits
 from tests.service.world import LIMITS, Scripted, World, a_world, created, record, scripted
@@ -148,7 +151,7 @@ async def test_a_submit_after_a_probe_that_finds_nobody_waits_for_the_next_probe
             for _ in range(5):
                 await world.turn(5)
             assert (await standing(world))["paused"]
-            tried = [task for task in waiting if "nothing was sent" in str(await world.story(task))]
+            tried = [task for task in waiting if "Nothing was sent" in str(await world.story(task))]
             assert len(tried) == 1
 
 
@@ -298,3 +301,49 @@ async def test_a_claim_that_polls_denied_does_not_stand_in_for_a_later_one(tmp_p
         for _ in range(30):
             await world.turn(300)
         assert (await world.task(task["id"]))["status"] == "running"
+
+
+class Speechless(Apikley):
+    """An adapter that fails at writing certain requests."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
+        if self.what == "submits":
+            raise KeyError("an input from tomorrow")
+        return super().submit(provider, model, input, callback_url)
+
+    def poll(self, provider: Provider, provider_task_id: str) -> Call:
+        if self.what == "polls":
+            raise KeyError("an id from tomorrow")
+        return super().poll(provider, provider_task_id)
+
+
+async def test_a_submit_that_its_adapter_cannot_write_is_not_in_doubt(tmp_path: Path) -> None:
+    """Nothing was sent: the task waits, says why, and expires with nothing spent."""
+    async with (
+        scripted(created()) as apikley,
+        a_pair(tmp_path, apikley, adapters={"apikley": Speechless("submits")}) as world,
+    ):
+        task = await world.submit(deadline_seconds=600)
+        assert (task["status"], task["error"]["message"]) == ("queued", "an error of the adapter: KeyError")
+        for _ in range(11):
+            await world.turn(60)
+        assert await world.types(task["id"]) == ["queued", "expired"]
+        assert apikley.lines == []
+
+
+async def test_a_poll_that_its_adapter_cannot_write_is_a_failed_one(tmp_path: Path) -> None:
+    """Counted, asked again ever more slowly, and given up a week past the deadline."""
+    async with (
+        scripted(created()) as apikley,
+        a_pair(tmp_path, apikley, adapters={"apikley": Speechless("polls")}) as world,
+    ):
+        task = await world.submit(deadline_seconds=600)
+        await world.turn(91)
+        waiting = (await world.task(task["id"]))["waiting_for"]
+        assert "1 polls failed in a row" in waiting["text"]
+        for _ in range(8):
+            await world.turn(DAY_S)
+        assert (await world.task(task["id"]))["status"] == "expired"
