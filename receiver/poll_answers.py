@@ -46,18 +46,10 @@ def _answered(
     taken = take(store, task, update, source=source, verified_by=proof, now=now)
     if policy.due_for_expiry(taken.task, asked_at) and empty_since is None:
         taken = take_ours(store, taken.task, policy.expired(task), now)
+    heard = replace(timer, owner=None, tries=0, missing_since=None, empty_since=empty_since, answered_at=now)
     pace = served.adapter.profile.pace
-    due_at = policy.next_poll_at(taken.task, timer, pace, now=now, spread=random.random())  # noqa: S311 - jitter
-    return taken, replace(
-        timer,
-        due_at=due_at,
-        owner=None,
-        tries=0,
-        rings=None if timer.rings is None else timer.rings + 1,
-        missing_since=None,
-        empty_since=empty_since,
-        answered_at=now,
-    )
+    due_at = policy.next_poll_at(taken.task, heard, pace, now=now, spread=random.random())  # noqa: S311 - jitter
+    return taken, replace(heard, due_at=due_at, rings=None if timer.rings is None else timer.rings + 1)
 
 
 def _unanswered(
