@@ -207,7 +207,7 @@ class Poller:
     def _hear(self, store: Store, served: Served, answer: PollAnswer) -> None:
         """What an answer says about how the provider stands."""
         now, name = self._clock.now(), served.provider.name
-        before = store.standing(name)
+        before, submit_at = store.standing(name), store.next_due_timer(Work.SUBMIT, name)
         failure = None if isinstance(answer, Update) else answer.failure
         if failure is not None and failure.kind is FailureKind.AUTH:
             after = provider_policy.paused(before, Pause.AUTH, now, failure.message)
@@ -215,7 +215,7 @@ class Poller:
             after = provider_policy.after_poll(
                 before,
                 answered=failure is None or failure.kind is not FailureKind.UNAVAILABLE,
-                submits_wait=store.next_due_timer(Work.SUBMIT, name) is not None,
+                submits_wait=submit_at is not None and submit_at <= now + policy.MINUTE,
                 now=now,
                 error=failure.message if failure else None,
             )
