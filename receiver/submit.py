@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer
+from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
 from receiver import policy, provider_policy, story
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
@@ -216,7 +216,7 @@ class Submitter:
             provider_task_id=answer.update.provider_task_id if isinstance(answer, Accepted) else None,
             ms=now - began,
         )
-        self._learn(task.provider, answer, now)
+        self._learn(task.provider, reply, answer, now)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
         taken, resumed = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
         self._bell.ring(taken)
@@ -240,16 +240,19 @@ class Submitter:
                 await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
 
-    def _learn(self, provider: str, answer: SubmitAnswer, now: Ms) -> None:
+    def _learn(self, provider: str, reply: Reply | NoReply, answer: SubmitAnswer, now: Ms) -> None:
         """What an answer says about how much the provider can be asked for."""
         budget = self._budgets[provider]
+        broke = isinstance(reply, Reply) and reply.status >= 500
+        if isinstance(reply, Reply) and (broke or reply.status == 429):
+            budget.hold(now, retry_after_seconds(reply.headers, now))
         match answer:
             case Ambiguous():
                 budget.submit_lost()
             case NotCreated(full=True):
                 budget.fill_up(now)
             case NotCreated(failure=failure, retry_after_s=retry_after_s):
-                if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.UPSTREAM):
+                if broke or failure.kind in (FailureKind.RATE_LIMITED, FailureKind.UPSTREAM):
                     budget.narrow(now, retry_after_s)
             case _:
                 budget.submit_answered(now)

@@ -347,3 +347,66 @@ async def test_a_poll_that_its_adapter_cannot_write_is_a_failed_one(tmp_path: Pa
         for _ in range(8):
             await world.turn(DAY_S)
         assert (await world.task(task["id"]))["status"] == "expired"
+
+
+async def test_a_submit_that_waits_for_hours_keeps_no_provider_paused(tmp_path: Path) -> None:
+    """It was paced so on purpose: where none is to be tried soon, an answered probe resumes."""
+    async with a_paused_pair(tmp_path, waiting=0) as (world, apikley):
+        for number in range(2):
+            adopted = {"provider": "apikley", "provider_task_id": f"a{number}", "model": "m", "input": {"prompt": "x"}}
+            made = (await world.api.post("/v1/tasks/adopt", json=adopted)).json()
+            await world.api.post(f"/v1/tasks/{made['id']}/cancel")
+        again = {"action": "resubmit", "filter": {"status": "canceled"}, "rate_per_second": 0.0001}
+        assert (await world.api.post("/v1/tasks/bulk", json=again)).json() == {"count": 2}
+        queued = (await world.api.get("/v1/tasks?status=queued")).json()["items"]
+        first = min(queued, key=lambda task: task["waiting_for"]["next_at"])
+        await world.api.post(f"/v1/tasks/{first['id']}/cancel")
+        apikley.say(record("generating"))
+        await world.until(lambda: polls(apikley) > 5, step_s=60)
+        assert not (await standing(world))["paused"]
+
+
+async def test_an_empty_success_past_the_deadline_is_not_asked_about_every_second(tmp_path: Path) -> None:
+    """Its result is waited for at the pace that the provider wants."""
+    async with (
+        scripted(created(), record("success", resultJson="")) as apikley,
+        a_pair(tmp_path, apikley, TASKWEIR_PUBLIC_URL="") as world,
+    ):
+        task = await world.submit(deadline_seconds=120)
+        for _ in range(150):
+            await world.turn(1)
+        before = polls(apikley)
+        for _ in range(60):
+            await world.turn(1)
+        assert polls(apikley) - before <= 4
+        assert (await world.task(task["id"]))["status"] == "submitted"
+
+
+@pytest.mark.parametrize("answer", [{"code": 503, "message": "SERVICE_UNAVAILABLE"}, "<html>"], ids=["own", "page"])
+async def test_retry_after_of_a_submit_that_met_a_503_holds_the_others_back(tmp_path: Path, answer: Any) -> None:
+    """Whether the provider says that it created nothing, or nobody knows."""
+    async with (
+        scripted((503, answer, {"retry-after": "60"})) as reve,
+        a_world(tmp_path, base_urls={"reve2img": reve.base_url}) as world,
+    ):
+        for _ in range(3):
+            await world.submit("reve2img", "reve-image", deadline_seconds=DAY_S)
+        await world.turn(59)
+        assert submits(reve) == 1
+        await world.turn(2)
+        await world.turn(10)
+        assert submits(reve) >= 2
+
+
+async def test_only_the_end_of_a_task_there_frees_a_place(tmp_path: Path) -> None:
+    """Too many tasks are with the provider, which works on one that is canceled here all the same."""
+    running = (200, {"code": 200, "message": "success", "data": {"task_id": "r1", "status": "IN_PROGRESS"}})
+    full = (429, {"code": 429, "message": "TOO_MANY_TASKS"})
+    async with scripted(running, full) as reve, a_world(tmp_path, base_urls={"reve2img": reve.base_url}) as world:
+        first = await world.submit("reve2img", "kling3-pro-text-to-video")
+        assert (await world.submit("reve2img", "kling3-pro-text-to-video"))["status"] == "queued"
+        await world.api.post(f"/v1/tasks/{first['id']}/cancel")
+        reve.say(running)
+        for _ in range(10):
+            await world.turn(5)
+        assert submits(reve) == 2
