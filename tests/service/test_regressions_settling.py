@@ -343,7 +343,7 @@ async def test_a_poll_that_its_adapter_cannot_write_is_a_failed_one(tmp_path: Pa
         task = await world.submit(deadline_seconds=600)
         await world.turn(91)
         waiting = (await world.task(task["id"]))["waiting_for"]
-        assert "1 polls failed in a row" in waiting["text"]
+        assert "the last poll failed" in waiting["text"]
         for _ in range(8):
             await world.turn(DAY_S)
         assert (await world.task(task["id"]))["status"] == "expired"
@@ -359,7 +359,7 @@ async def test_a_submit_that_waits_for_hours_keeps_no_provider_paused(tmp_path: 
         again = {"action": "resubmit", "filter": {"status": "canceled"}, "rate_per_second": 0.0001}
         assert (await world.api.post("/v1/tasks/bulk", json=again)).json() == {"count": 2}
         queued = (await world.api.get("/v1/tasks?status=queued")).json()["items"]
-        first = min(queued, key=lambda task: task["waiting_for"]["next_at"])
+        first = min(queued, key=lambda task: task["deadline_at"])
         await world.api.post(f"/v1/tasks/{first['id']}/cancel")
         apikley.say(record("generating"))
         await world.until(lambda: polls(apikley) > 5, step_s=60)
@@ -410,3 +410,28 @@ async def test_only_the_end_of_a_task_there_frees_a_place(tmp_path: Path) -> Non
         for _ in range(10):
             await world.turn(5)
         assert submits(reve) == 2
+
+
+async def waits(world: World, task_id: str) -> tuple[str, str | None]:
+    """What the task waits for, and when we look next; the same alone and in the list."""
+    alone = (await world.task(task_id))["waiting_for"]
+    items = (await world.api.get("/v1/tasks")).json()["items"]
+    assert [item["waiting_for"] for item in items if item["id"] == task_id] == [alone]
+    return alone["text"], alone["next_at"]
+
+
+async def test_a_task_says_that_its_provider_is_paused(tmp_path: Path) -> None:
+    """Not that its next poll, or its next try, is a moment away for hours."""
+    async with a_paused_pair(tmp_path, waiting=1) as (world, _):
+        await world.turn(3600)
+        queued, taken = [item["id"] for item in (await world.api.get("/v1/tasks")).json()["items"]]
+        down = "apikley is paused, for it cannot be reached"
+        assert await waits(world, queued) == (f"not handed over to apikley yet: {down}", None)
+        text, next_at = await waits(world, taken)
+        assert (text.rpartition("; ")[2], next_at) == (f"not polled: {down}", None)
+        clock = world.clock
+    async with a_world(tmp_path, clock=clock, TASKWEIR_APIKLEY_API_KEY="") as world:
+        gone = "apikley is not configured here"
+        assert await waits(world, queued) == (f"not handed over to apikley yet: {gone}", None)
+        text, next_at = await waits(world, taken)
+        assert (text.rpartition("; ")[2], next_at) == (f"not polled: {gone}", None)
