@@ -104,10 +104,13 @@ class Budget:
             self._spent = [(at, spent) for at, spent in self._spent if now - at < _MEASURED_OVER]
             self._spent.append((now, count))
 
+    def hold(self, now: Ms, retry_after_s: float | None) -> None:
+        """Nothing before `Retry-After`."""
+        self._held_until = max(self._held_until, now + round((retry_after_s or 0) * 1000))
+
     def narrow(self, now: Ms, retry_after_s: float | None = None) -> None:
         """The provider said 429, or broke: half of what was sent lately, and nothing before `Retry-After`."""
-        if retry_after_s:
-            self._held_until = max(self._held_until, now + round(retry_after_s * 1000))
+        self.hold(now, retry_after_s)
         if now - self._narrowed_at < 1000:
             return  # one burst of refusals is one refusal
         sent = sum(spent for at, spent in self._spent if now - at < _MEASURED_OVER) / (_MEASURED_OVER / 1000)
@@ -158,6 +161,7 @@ class Budget:
         self._places = max(self._places - count, 0)
 
     def _fill(self, rate: float, now: Ms) -> None:
-        # At most a second's worth in hand: a pause is not saved up for a burst.
-        self._tokens = min(self._tokens + (now - self._filled_at) / 1000 * rate, max(rate, 1.0))
+        # At most a second's worth in hand: a pause is not saved up for a burst. Nor is anything owed for an hour that a
+        # clock was put back.
+        self._tokens = min(self._tokens + max(now - self._filled_at, 0) / 1000 * rate, max(rate, 1.0))
         self._filled_at = now

@@ -257,7 +257,8 @@ def next_poll_at(task: Task, timer: Timer, pace: Sequence[Pace], *, now: Ms, spr
     if task.callback_expected and timer.rings is None:
         every_s = min(max(every_s, FIRST_SAFETY_POLL_S[0], age_s / 2), SLOWEST_SAFETY_POLL_S)
     at = now + _jittered(every_s, spread)
-    return max(min(at, task.deadline_at), now + SECOND)
+    for_result = timer.empty_since is not None and now >= task.deadline_at
+    return at if for_result else max(min(at, task.deadline_at), now + SECOND)
 
 
 def after_failed_poll(timer: Timer, pace: Sequence[Pace], *, retry_after_s: float | None, now: Ms, spread: float) -> Ms:

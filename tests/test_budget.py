@@ -3,7 +3,7 @@
 import pytest
 
 from receiver.budget import FIRST_WINDOW, SLOWEST_RATE, WIDEST_WINDOW, Budget
-from tests.make import MINUTE, NOW, SECOND
+from tests.make import HOUR, MINUTE, NOW, SECOND
 
 
 def drained(budget: Budget, *, from_: int, seconds: int, wanted: int = 10_000) -> int:
@@ -96,6 +96,15 @@ def test_it_never_falls_silent() -> None:
     for second in range(100):
         budget.narrow(NOW + second * 2 * SECOND)
     assert budget.rate == SLOWEST_RATE
+
+
+def test_a_clock_that_is_put_back_stops_nothing() -> None:
+    """An hour back, the operator's cap is what it was, at most a second later."""
+    budget = Budget(cap=2)
+    budget.spend(budget.allows(NOW, 9), NOW)
+    now = NOW - HOUR
+    assert budget.allows(now, 9) >= 0
+    assert budget.allows(now + SECOND, 9) >= 1
 
 
 def test_retry_after_is_obeyed() -> None:

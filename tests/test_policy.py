@@ -282,6 +282,11 @@ def test_one_poll_falls_on_the_deadline() -> None:
     assert policy.next_poll_at(task, a_timer(), PACE, now=NOW, spread=0.5) == NOW + 3 * SECOND
     late = NOW + 5 * SECOND
     assert policy.next_poll_at(task, a_timer(), PACE, now=late, spread=0.5) == late + SECOND
+    empty = a_timer(empty_since=NOW)
+    assert policy.next_poll_at(task, empty, PACE, now=NOW, spread=0.5) == NOW + 3 * SECOND
+    assert policy.next_poll_at(task, empty, PACE, now=late, spread=0.5) == policy.next_poll_at(
+        replace(task, deadline_at=NOW + DAY), empty, PACE, now=late, spread=0.5
+    )
 
 
 def test_after_our_verdict_the_provider_is_asked_for_a_day() -> None:

@@ -82,10 +82,7 @@ TOOK = said(Status.SUBMITTED, provider_task_id="p1")
             NotCreated(failure=CUT),
             a_task(status=Status.QUEUED),
             Exchange(ms=5),
-            (
-                "apikley could not be reached, nothing was sent: the connection was closed (after 5 ms); "
-                "it is tried again in 7 s."
-            ),
+            ("Nothing was sent to apikley: the connection was closed (after 5 ms); it is tried again in 7 s."),
         ),
         (
             NotCreated(failure=BUSY),

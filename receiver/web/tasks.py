@@ -134,6 +134,5 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
     page = filtered_page(
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
-    rows = await doors.storage.read(lambda store: [(task, store.timer(task.id)) for task in store.list_tasks(page)])
-    now = doors.clock.now()
-    return page_answer([task_answer(task, timer, now) for task, timer in rows], limit, [task.id for task, _ in rows])
+    items = await doors.storage.read(lambda store: [task_answer(doors, store, task) for task in store.list_tasks(page)])
+    return page_answer(items, limit, [item["id"] for item in items])
