@@ -62,8 +62,8 @@ def test_a_debt_allows_nothing() -> None:
     """Less than nothing would be no limit at all, to a store."""
     budget = Budget(cap=2)
     budget.spend(9, NOW)
-    assert budget.allows(NOW, 5) == budget.allows(NOW + SECOND, 5) == 0
     assert budget.next_at(NOW) == NOW + 4 * SECOND + 1
+    assert budget.allows(NOW, 5) == budget.allows(NOW + SECOND, 5) == 0
 
 
 def test_a_slow_commit_saves_up_no_burst() -> None:
