@@ -51,11 +51,12 @@ def cancel_if_asked(store: Store, taken: Taken, *, now: Ms) -> Taken:
     return replace(last, events=(*taken.events, *last.events), owed=taken.owed + last.owed)
 
 
-def refresh(store: Store, task: Task, *, at: Ms) -> Taken | Refusal:
-    """Its next poll, or its next try to be handed over, is due then at the latest."""
+def refresh(store: Store, task: Task, *, at: Ms, now: Ms) -> Taken | Refusal:
+    """Its next poll, or its next try to be handed over, is due at `at` at the latest."""
     if refused := action_policy.refusal(Action.REFRESH, task):
         return refused
     store.set_timer(action_policy.asked_now(task, store.timer(task.id), at))
+    story.tell(store, task, story.Line(kind=story.REFRESH), now)
     return Taken(task=task)
 
 

@@ -4,6 +4,8 @@ No rate is assumed: everything goes until the provider says 429 or breaks. That 
 widen it again. Time comes in as `now`; what was learnt lives and dies with the process.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from receiver.domain import Ms
@@ -15,6 +17,7 @@ WIDEST_WINDOW = 1000
 WINDOW_RESTS_AFTER: Ms = 60_000
 FULL_FOR: Ms = 60_000
 _MEASURED_OVER: Ms = 10_000
+_A_COMMIT: Ms = 20
 
 
 @dataclass(slots=True)
@@ -24,6 +27,8 @@ class Budget:
     cap: float | None = None
     _rate: float | None = None
     _tokens: float = 1.0
+    _held: int = 0
+    _promised: int = 0
     _filled_at: Ms = 0
     _held_until: Ms = 0
     _narrowed_at: Ms = 0
@@ -47,7 +52,14 @@ class Budget:
         if rate is None:
             return most
         self._fill(rate, now)
-        return min(most, int(self._tokens))
+        return min(most, max(int(self._tokens) - self._promised - self._held, 0))
+
+    def spent(self, now: Ms) -> bool:
+        """Whether no request may begin now, even if what is only held is given back."""
+        if self.rate is not None and now >= self._held_until:
+            self._fill(self.rate, now)
+            return self._tokens - self._promised < 1
+        return now < self._held_until
 
     def next_at(self, now: Ms) -> Ms:
         """When the next request may begin."""
@@ -57,19 +69,48 @@ class Budget:
         if rate is None:
             return now
         self._fill(rate, now)
-        return now if self._tokens >= 1 else now + round((1 - self._tokens) / rate * 1000) + 1
+        left = self._tokens - self._promised
+        if left < 1:
+            return now + round((1 - left) / rate * 1000) + 1
+        return now if left - self._held >= 1 else now + _A_COMMIT
+
+    @contextmanager
+    def holding(self, count: int) -> Iterator[None]:
+        """Inside this block nobody else is allowed so many requests; those of them that begin are spent in it.
+
+        Between asking what is allowed and the first byte lies a commit, and others ask meanwhile.
+        """
+        self._held += count
+        try:
+            yield
+        finally:
+            self._held -= count
+
+    @contextmanager
+    def promising(self, count: int) -> Iterator[None]:
+        """The same of requests that will begin, unless something goes wrong."""
+        self._promised += count
+        try:
+            yield
+        finally:
+            self._promised -= count
 
     def spend(self, count: int, now: Ms) -> None:
         """Requests that began; counted whether the rate is limited or not, for a limit starts from what was sent."""
         if count:
+            if (rate := self.rate) is not None:
+                self._fill(rate, now)
             self._tokens -= count
             self._spent = [(at, spent) for at, spent in self._spent if now - at < _MEASURED_OVER]
             self._spent.append((now, count))
 
+    def hold(self, now: Ms, retry_after_s: float | None) -> None:
+        """Nothing before `Retry-After`."""
+        self._held_until = max(self._held_until, now + round((retry_after_s or 0) * 1000))
+
     def narrow(self, now: Ms, retry_after_s: float | None = None) -> None:
         """The provider said 429, or broke: half of what was sent lately, and nothing before `Retry-After`."""
-        if retry_after_s:
-            self._held_until = max(self._held_until, now + round(retry_after_s * 1000))
+        self.hold(now, retry_after_s)
         if now - self._narrowed_at < 1000:
             return  # one burst of refusals is one refusal
         sent = sum(spent for at, spent in self._spent if now - at < _MEASURED_OVER) / (_MEASURED_OVER / 1000)
@@ -120,6 +161,7 @@ class Budget:
         self._places = max(self._places - count, 0)
 
     def _fill(self, rate: float, now: Ms) -> None:
-        # At most a second's worth in hand: a pause is not saved up for a burst.
-        self._tokens = min(self._tokens + (now - self._filled_at) / 1000 * rate, max(rate, 1.0))
+        # At most a second's worth in hand: a pause is not saved up for a burst. Nor is anything owed for an hour that a
+        # clock was put back.
+        self._tokens = min(self._tokens + max(now - self._filled_at, 0) / 1000 * rate, max(rate, 1.0))
         self._filled_at = now

@@ -91,7 +91,7 @@ class Bulk:
             case Action.CANCEL:
                 outcomes = [actions.cancel(store, task, now=now)]
             case Action.REFRESH:
-                outcomes = [actions.refresh(store, task, at=due_at)]
+                outcomes = [actions.refresh(store, task, at=due_at, now=now)]
             case Action.RESOLVE:
                 outcomes = [actions.declare_failed(store, task, now=now)]
             case Action.RESUBMIT:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from receiver.telemetry import log
@@ -44,6 +45,15 @@ class Crew:
         """For whom anything is under way."""
         return set(self._counts)
 
+    @contextmanager
+    def holding(self, key: str, places: int) -> Iterator[None]:
+        """Inside this block so many more count as under way: they are about to start, and others ask meanwhile."""
+        self._counts[key] += places
+        try:
+            yield
+        finally:
+            self._leave(key, places)
+
     def start(self, key: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run `work` beside everything else; what it raises is logged and ends with it."""
         task = asyncio.create_task(work)
@@ -54,12 +64,15 @@ class Crew:
 
     def _ended(self, key: str, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)
-        self._counts[key] -= 1
-        if self._counts[key] == 0:
-            del self._counts[key]
+        self._leave(key, 1)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work.failed", error=repr(error), exc_info=error)
         self._on_free()
+
+    def _leave(self, key: str, places: int) -> None:
+        self._counts[key] -= places
+        if self._counts[key] == 0:
+            del self._counts[key]
 
     async def drain(self) -> None:
         """Wait until nothing is under way."""

@@ -246,9 +246,9 @@ class Timer:
     """When a task needs us next, and what we remember between two looks at it.
 
     `tries` counts submits put off, or polls failed in a row; `rings` the polls since a callback rang (None: none
-    rang); `claimed` is the final status that an unverified callback claimed; `missing_since` when the provider first
-    said that it does not know the task, `empty_since` when it first said "succeeded" without a result;
-    `answered_at` when a poll was last answered.
+    rang); `claimed` is the final status that an unverified callback claimed last, at `claimed_at`; `missing_since` when
+    the provider first said that it does not know the task, `empty_since` when it first said "succeeded" without a
+    result; `answered_at` when a poll was last answered.
     """
 
     task_id: str
@@ -260,6 +260,7 @@ class Timer:
     rings: int | None = None
     rung_at: Ms | None = None
     claimed: Status | None = None
+    claimed_at: Ms | None = None
     missing_since: Ms | None = None
     answered_at: Ms | None = None
     empty_since: Ms | None = None

@@ -221,17 +221,16 @@ def believes_missing(timer: Timer, now: Ms, grace_s: float) -> bool:
 
 
 def may_take_callback(task: Task, timer: Timer, now: Ms) -> bool:
-    """Whether an unverified callback's claim stands in for polls: none was answered since it rang, by the deadline."""
-    unanswered = timer.rung_at is not None and (timer.answered_at or 0) < timer.rung_at
+    """Whether an unverified callback's claim stands in for polls: none was answered since it came, by the deadline."""
+    unanswered = timer.claimed_at is not None and (timer.answered_at or 0) < timer.claimed_at
     return timer.claimed is not None and unanswered and now >= task.deadline_at
 
 
 def rung(timer: Timer, now: Ms, claimed: Status | None) -> Timer:
-    """A callback rang: ask now, and a few times more while no final state is found."""
-    # What an earlier ring claimed was answered by a poll since: it does not come back with this one.
-    stale = timer.answered_at is not None and timer.answered_at >= (timer.rung_at or 0)
-    claim = claimed if claimed is not None and claimed.final else None if stale else timer.claimed
-    remembered = replace(timer, rings=0, rung_at=now, claimed=claim)
+    """A callback rang: ask now, and a few times more while no final state is found. The last end claimed is kept."""
+    remembered = replace(timer, rings=0, rung_at=now)
+    if claimed is not None and claimed.final:
+        remembered = replace(remembered, claimed=claimed, claimed_at=now)
     if timer.work is Work.SUBMIT:
         return remembered  # still being handed over: the first poll follows at once when it is
     return replace(remembered, due_at=now, owner=None)
@@ -258,7 +257,8 @@ def next_poll_at(task: Task, timer: Timer, pace: Sequence[Pace], *, now: Ms, spr
     if task.callback_expected and timer.rings is None:
         every_s = min(max(every_s, FIRST_SAFETY_POLL_S[0], age_s / 2), SLOWEST_SAFETY_POLL_S)
     at = now + _jittered(every_s, spread)
-    return max(min(at, task.deadline_at), now + SECOND)
+    for_result = timer.empty_since is not None and now >= task.deadline_at
+    return at if for_result else max(min(at, task.deadline_at), now + SECOND)
 
 
 def after_failed_poll(timer: Timer, pace: Sequence[Pace], *, retry_after_s: float | None, now: Ms, spread: float) -> Ms:

@@ -1,16 +1,15 @@
 """What the answer to a poll does to its task, in one transaction, and when to ask again."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.base import PollAnswer, PollFailed
 from receiver import policy, story
-from receiver.domain import Callback, FailureKind, Ms, Source, Task, Timer, Update, Verified
-from receiver.errors import Malformed
+from receiver.domain import FailureKind, Ms, Source, Task, Timer, Update, Verified
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served
 from receiver.store.protocol import Store
+from receiver.unasked import take_unasked
 
 _NO_WORD = frozenset({FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.AUTH})
 
@@ -47,18 +46,10 @@ def _answered(
     taken = take(store, task, update, source=source, verified_by=proof, now=now)
     if policy.due_for_expiry(taken.task, asked_at) and empty_since is None:
         taken = take_ours(store, taken.task, policy.expired(task), now)
+    heard = replace(timer, owner=None, tries=0, missing_since=None, empty_since=empty_since, answered_at=now)
     pace = served.adapter.profile.pace
-    due_at = policy.next_poll_at(taken.task, timer, pace, now=now, spread=random.random())  # noqa: S311 - jitter
-    return taken, replace(
-        timer,
-        due_at=due_at,
-        owner=None,
-        tries=0,
-        rings=None if timer.rings is None else timer.rings + 1,
-        missing_since=None,
-        empty_since=empty_since,
-        answered_at=now,
-    )
+    due_at = policy.next_poll_at(taken.task, heard, pace, now=now, spread=random.random())  # noqa: S311 - jitter
+    return taken, replace(heard, due_at=due_at, rings=None if timer.rings is None else timer.rings + 1)
 
 
 def _unanswered(
@@ -76,12 +67,8 @@ def _unanswered(
     if missing and policy.believes_missing(timer, now, profile.grace_s) and not task.status.final:
         gone = policy.vanished(task, answer.failure)
         taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
-    elif policy.may_take_callback(task, timer, now):
-        taken = _take_claim(store, served, task, now)
-    elif policy.due_for_expiry(task, now) and policy.given_up(task, now):
-        taken = take_ours(store, task, policy.expired(task), now)
     else:
-        taken = Taken(task=task)
+        taken = take_unasked(store, served, task, timer, now)
     due_at = policy.after_failed_poll(
         timer,
         profile.pace,
@@ -90,20 +77,3 @@ def _unanswered(
         spread=random.random(),  # noqa: S311 - jitter
     )
     return taken, replace(timer, due_at=due_at, owner=None, tries=timer.tries + 1)
-
-
-def _take_claim(store: Store, served: Served, task: Task, now: Ms) -> Taken:
-    """What the newest readable callback claimed, where nobody else could be asked until the deadline."""
-    for body in store.callbacks(task.id):
-        for update in _updates_in(served, body, task, now):
-            final = update.status is not None and update.status.final
-            if final and not policy.about_another(task, update):
-                return take(store, task, update, source=Source.CALLBACK, verified_by=Verified.TOKEN, now=now)
-    return Taken(task=task)
-
-
-def _updates_in(served: Served, body: bytes, task: Task, now: Ms) -> Sequence[Update]:
-    try:
-        return served.read_callback(Callback(headers={}, body=body), task, now)
-    except Malformed:
-        return ()

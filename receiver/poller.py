@@ -27,7 +27,7 @@ from receiver.domain import (
 )
 from receiver.errors import NotVerified
 from receiver.ids import new_id
-from receiver.intake import Taken, take_ours
+from receiver.intake import Taken
 from receiver.outbound import Audience, Outbound
 from receiver.poll_answers import settle
 from receiver.provider_policy import Pause
@@ -36,6 +36,7 @@ from receiver.signing import token_in
 from receiver.standing import heard
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.unasked import end_overdue, settle_held, wait_for_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class PollLimits:
 
 
 NO_TASK = "taskweir-probe-00000000"
+MOST_SETTLED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,8 @@ class Poller:
         self.crew = Crew(self.wake.set)
 
     async def run_once(self) -> float:
-        """Start what is due; the seconds until something is."""
+        """End what is over unasked, start what is due; the seconds until something is."""
+        await self._end_overdue()
         due = await each_alone(
             self._run_provider(served)
             for name, served in self._providers.items()
@@ -96,16 +99,24 @@ class Poller:
         )
         return policy.seconds_until(due, self._clock.now())
 
+    async def _end_overdue(self) -> None:
+        now, most = self._clock.now(), self._limits.batch
+        if not await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
+            return
+        for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
+            self._bell.ring(taken)
+
     async def _run_provider(self, served: Served) -> Ms | None:
         name, now = served.provider.name, self._clock.now()
         budget = self._budgets[name]
         limit = budget.allows(now, min(self._limits.batch, self._limits.in_flight - self.crew.count(name)))
         if limit == 0:
             return budget.next_at(now)
-        claim = await self._storage.write(lambda store: self._claim(store, name, limit))
+        with budget.holding(limit):
+            claim = await self._storage.write(lambda store: self._claim(store, name, limit))
+            budget.spend(len(claim.asked) + claim.blind, self._clock.now())
         for taken in claim.ended:
             self._bell.ring(taken)
-        budget.spend(len(claim.asked) + claim.blind, now)
         for timer, task, provider_task_id in claim.asked:
             self.crew.start(name, self._ask(served, timer, task, provider_task_id))
         if claim.blind:
@@ -124,6 +135,7 @@ class Poller:
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
         asked, ended = self._claim_timers(store, provider, now, now + policy.DAY * 365, 1)
+        ended += settle_held(store, self._providers[provider], now, limit=MOST_SETTLED)
         return _Claim(asked=asked, ended=ended, blind=not asked, next_due=probing.probe_at)
 
     def _claim_timers(
@@ -139,7 +151,7 @@ class Poller:
             if task is None:
                 store.drop_timer(timer.task_id)
             elif task.provider_task_id is None:
-                ended += _wait_for_id(store, task, timer, now)
+                ended += wait_for_id(store, self._providers[provider], task, timer, now)
             else:
                 asked.append((replace(timer, owner=owner, due_at=until), task, task.provider_task_id))
         return asked, ended
@@ -167,7 +179,9 @@ class Poller:
         await self._storage.write(lambda store: self._hear(store, served, answer))
 
     async def _reply(self, served: Served, provider_task_id: str) -> Reply | NoReply:
-        call = served.adapter.poll(served.provider, provider_task_id)
+        call = served.poll(provider_task_id)
+        if isinstance(call, NoReply):
+            return call
         return await self._outbound.send(
             call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_POLL
         )
@@ -194,7 +208,7 @@ class Poller:
     def _hear(self, store: Store, served: Served, answer: PollAnswer) -> None:
         """What an answer says about how the provider stands."""
         now, name = self._clock.now(), served.provider.name
-        before = store.standing(name)
+        before, submit_at = store.standing(name), store.next_due_timer(Work.SUBMIT, name)
         failure = None if isinstance(answer, Update) else answer.failure
         if failure is not None and failure.kind is FailureKind.AUTH:
             after = provider_policy.paused(before, Pause.AUTH, now, failure.message)
@@ -202,7 +216,7 @@ class Poller:
             after = provider_policy.after_poll(
                 before,
                 answered=failure is None or failure.kind is not FailureKind.UNAVAILABLE,
-                submits_wait=store.next_due_timer(Work.SUBMIT, name) is not None,
+                submits_wait=submit_at is not None and submit_at <= now + policy.MINUTE,
                 now=now,
                 error=failure.message if failure else None,
             )
@@ -219,15 +233,6 @@ class Poller:
         except NotVerified:
             named = None
         return update if named == task.id else _failed(FailureKind.UPSTREAM, "the answer names another callback URL")
-
-
-def _wait_for_id(store: Store, task: Task, timer: Timer, now: Ms) -> list[Taken]:
-    """Nobody can be asked about a task whose id was never told: it waits for a callback, until its deadline."""
-    if policy.due_for_expiry(task, now):
-        store.drop_timer(task.id)
-        return [take_ours(store, task, policy.expired(task), now)]
-    store.set_timer(replace(timer, due_at=task.deadline_at, owner=None))
-    return []
 
 
 def _failed(kind: FailureKind, reason: str) -> PollFailed:

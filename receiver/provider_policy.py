@@ -42,6 +42,20 @@ class Standing:
         return self.paused in (Pause.UNREACHABLE, Pause.AUTH)
 
 
+_PAUSED_WORDS = {
+    Pause.UNREACHABLE: "is paused, for it cannot be reached",
+    Pause.AUTH: "is paused, for it refuses our key",
+    Pause.OPERATOR: "is paused by an operator",
+}
+
+
+def holding(standing: Standing, *, polls: bool) -> str | None:
+    """Why submits to a provider wait, or `polls` of it; None where they do not."""
+    if standing.paused is None or (polls and not standing.holds_polls):
+        return None
+    return f"{standing.provider} {_PAUSED_WORDS[standing.paused]}"
+
+
 def paused(standing: Standing, reason: Pause, now: Ms, error: str | None = None) -> Standing:
     """Paused from now on; the operator's pause is never replaced by our own."""
     if standing.paused in (reason, Pause.OPERATOR):
@@ -66,6 +80,11 @@ def after_submit(standing: Standing, *, answered: bool, now: Ms, error: str | No
     if standing.holds_polls:
         return _next_probe(replace(counted, probed=False), now) if standing.probed else counted
     return paused(counted, Pause.UNREACHABLE, now, error) if counted.doubtful >= IN_A_ROW else counted
+
+
+def after_no_connection(standing: Standing, now: Ms) -> Standing:
+    """A submit found nobody to talk to: polls will tell why, but the one that follows a probe has had its turn."""
+    return _next_probe(replace(standing, probed=False), now) if standing.holds_polls and standing.probed else standing
 
 
 def after_poll(

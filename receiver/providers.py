@@ -4,7 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
-from receiver.domain import Callback, Failure, FailureKind, Kind, Ms, Provider, Reply, Task, Trust, Update
+from receiver.domain import (
+    Call,
+    Callback,
+    Failure,
+    FailureKind,
+    Kind,
+    Ms,
+    NoReply,
+    Provider,
+    Reply,
+    Task,
+    Trust,
+    Update,
+)
 from receiver.errors import Malformed, NotVerified
 from receiver.signing import CallbackTokens, redact
 from receiver.telemetry import log
@@ -22,6 +35,20 @@ class Served:
 
     provider: Provider
     adapter: Adapter
+
+    def submit(self, task: Task, callback_url: str | None) -> Call | NoReply:
+        """The request that hands a task over; nothing that could be sent where the adapter fails at it."""
+        try:
+            return self.adapter.submit(self.provider, task.model, task.input, callback_url)
+        except Exception as error:  # noqa: BLE001 - an adapter is a guest: what was never sent is not in doubt
+            return NoReply(sent=False, reason=_broken(error).message)
+
+    def poll(self, provider_task_id: str) -> Call | NoReply:
+        """The request that asks how a task stands; nothing that could be sent where the adapter fails at it."""
+        try:
+            return self.adapter.poll(self.provider, provider_task_id)
+        except Exception as error:  # noqa: BLE001 - an adapter is a guest: its fault is a failed poll
+            return NoReply(sent=False, reason=_broken(error).message)
 
     def read_submit(self, reply: Reply, task: Task, now: Ms) -> SubmitAnswer:
         """What the answer to a submit means."""

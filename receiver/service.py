@@ -189,7 +189,8 @@ class Service:
         if taken.owed:
             self.courier.wake.set()
         if taken.task.status.final:
-            if taken.task.provider in self._budgets:
+            ended = any(event.type.final for event in taken.events) and not taken.task.ours
+            if ended and taken.task.provider in self._budgets:
                 self._budgets[taken.task.provider].free_up()
             self.submitter.wake.set()
         else:

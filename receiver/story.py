@@ -14,6 +14,7 @@ from receiver.signing import redact
 
 _LONGEST_WORDS = 300
 _MOST_UPDATES = 10
+REFRESH = "action_refresh"  # only counted: some callers ask every few seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def submitted(answer: SubmitAnswer, after: Task, exchange: Exchange, *, next_at:
             text = f"Sent to {after.provider}, which refused it: {why}{told}."
         case NotCreated():
             if exchange.status is None:
-                text = f"{after.provider} could not be reached, nothing was sent: {why}{told}"
+                text = f"Nothing was sent to {after.provider}: {why}{told}"
             else:
                 text = f"Sent to {after.provider}, which created nothing: {why}{told}"
             next_at = next_at if after.status is Status.QUEUED else None
@@ -143,7 +144,7 @@ def _answered(update: Update, before: Task, after: Task, timer: Timer, again: st
         return f"{says}: the task is {_ending(after)}{but}"
     if update.status is not None and update.status.final:
         return None if timer.empty_since is not None else f"{says}, but shows no result: it is {again}"
-    if claimed and timer.rings == 0:
+    if claimed and timer.rings == 0 and timer.claimed_at == timer.rung_at:
         return f"{says}: the callback's claim, {claimed}, is not believed; it is {again}"
     if after.status is not before.status:
         return f"{says}: the task is {after.status.value}"
@@ -184,13 +185,11 @@ def _unanswered(failure: Failure, before: Task, after: Task, timer: Timer, *, ne
     asked = _asked(timer)
     why = f"({_words(failure)})"
     if after.status is not before.status:
-        if after.status is Status.EXPIRED:
-            text = f"Asked in vain to the end {why}: the task is expired"
-        elif missing and after.ours:
+        if missing and after.ours and after.status is Status.FAILED:
             since = span(now - (timer.missing_since or now))
             text = f"{asked}, {after.provider} still does not know the task {why}, after {since}: it is failed"
         else:
-            text = f"Nobody could be asked by the deadline {why}: what a callback claimed is taken, {_ending(after)}"
+            text = _unasked(after, why)
     elif missing and timer.missing_since is None:
         text = f"{asked}, {after.provider} does not know the task {why}: it is {again}"
     elif timer.tries == 0:
@@ -199,6 +198,17 @@ def _unanswered(failure: Failure, before: Task, after: Task, timer: Timer, *, ne
         return Line(kind="poll_failed")
     data = {"error_kind": failure.kind.value, "code": _safe(failure.code) or None, "status": after.status.value}
     return Line(kind="poll", text=f"{text}.", data=data | {"next_at": None if after.status.final else _time(next_at)})
+
+
+def ended_unasked(after: Task, why: str) -> Line:
+    """A task ended that was not asked about, and why it was not."""
+    return Line(kind="poll", text=f"{_unasked(after, f'({why})')}.", data={"status": after.status.value})
+
+
+def _unasked(after: Task, why: str) -> str:
+    if after.ours:
+        return f"Asked in vain to the end {why}: the task is expired"
+    return f"Nobody could be asked by the deadline {why}: what a callback claimed is taken, {_ending(after)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

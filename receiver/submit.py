@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer
+from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
 from receiver import policy, provider_policy, story
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
@@ -18,6 +18,7 @@ from receiver.budget import Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
 from receiver.domain import (
+    Call,
     Failure,
     FailureKind,
     Ms,
@@ -97,19 +98,22 @@ class Submitter:
     ) -> None:
         """Commit and handover in one piece, which no caller that leaves can cut between the two."""
         now, budget = self._clock.now(), self._budgets[task.provider]
-        spent = budget.window(now) == 0 or budget.allows(now, 1) == 0
+        spent = budget.window(now) == 0 or budget.spent(now)
         why = f"{task.provider} takes no more requests now" if spent else None
-        try:
-            taken, begun = await self._storage.write(
-                lambda store: self._record(store, task, also, now, free=free, why=why)
-            )
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
-            recorded.set_exception(error)
-            return
+        free = free and budget.allows(now, 1) > 0
+        with budget.promising(int(free)):
+            try:
+                taken, begun = await self._storage.write(
+                    lambda store: self._record(store, task, also, now, free=free, why=why)
+                )
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
+                recorded.set_exception(error)
+                return
+            if begun:
+                budget.submits_began(1, self._clock.now())
         recorded.set_result(None)
         self._bell.ring(taken)
         if begun:
-            self._budgets[task.provider].submits_began(1, now)
             await self._hand_over(taken.task)
         else:
             self.wake.set()
@@ -158,21 +162,27 @@ class Submitter:
         return policy.seconds_until(due, self._clock.now())
 
     async def _run_provider(self, name: str) -> Ms | None:
+        due_at = await self._storage.read(lambda store: store.next_due_timer(Work.SUBMIT, name))
         now, budget = self._clock.now(), self._budgets[name]
-        limit = budget.allows(now, min(self._limits.batch, self._free(name, now)))
+        if due_at is None or due_at > now:
+            return due_at  # nothing to hand over: no place is held that a new task could have
+        limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)))
         if limit == 0:
             return budget.next_at(now)
-        starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
+        with budget.holding(limit), self.crew.holding(name, limit):
+            starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
+            budget.submits_began(len(starting), self._clock.now())
+            for task in starting:
+                self.crew.start(name, self._hand_over(task))
         for taken in settled:
             self._bell.ring(taken)
-        budget.submits_began(len(starting), now)
-        for task in starting:
-            self.crew.start(name, self._hand_over(task))
         return next_due
 
     def _claim(self, store: Store, provider: str, limit: int) -> tuple[list[Task], list[Taken], Ms | None]:
         now = self._clock.now()
         may = provider_policy.may_submit(store.standing(provider))
+        if may and any(each.provider == provider and each.due_at > now for each in store.leased_timers(Work.SUBMIT)):
+            may = 0  # the one that follows a probe is under way
         starting: list[Task] = []
         settled: list[Taken] = []
         lease = self._leased(Timer(task_id="", provider=provider, work=Work.SUBMIT, due_at=now), now)
@@ -198,16 +208,9 @@ class Submitter:
 
     async def _hand_over(self, task: Task) -> None:
         served = self._providers[task.provider]
-        call = served.adapter.submit(
-            served.provider,
-            task.model,
-            task.input,
-            self._callbacks.of(served, task.id) if task.callback_expected else None,
-        )
+        call = served.submit(task, self._callbacks.of(served, task.id) if task.callback_expected else None)
         began = self._clock.now()
-        reply = await self._outbound.send(
-            call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
-        )
+        reply = await self._reply(call)
         now = self._clock.now()
         answer = _judged(reply, served, task, now)
         log.info(
@@ -220,12 +223,19 @@ class Submitter:
             provider_task_id=answer.update.provider_task_id if isinstance(answer, Accepted) else None,
             ms=now - began,
         )
-        self._learn(task.provider, answer, now)
+        self._learn(task.provider, reply, answer, now)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
         taken, resumed = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
         self._bell.ring(taken)
         if resumed or taken.task.status is Status.QUEUED:
             self.wake.set()
+
+    async def _reply(self, call: Call | NoReply) -> Reply | NoReply:
+        if isinstance(call, NoReply):
+            return call
+        return await self._outbound.send(
+            call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
+        )
 
     async def _recorded(self, do: Callable[[Store], tuple[Taken, bool]]) -> tuple[Taken, bool]:
         """Commit an answer, however long the store takes to come back: it names a task that was paid for."""
@@ -237,16 +247,19 @@ class Submitter:
                 await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
 
-    def _learn(self, provider: str, answer: SubmitAnswer, now: Ms) -> None:
+    def _learn(self, provider: str, reply: Reply | NoReply, answer: SubmitAnswer, now: Ms) -> None:
         """What an answer says about how much the provider can be asked for."""
         budget = self._budgets[provider]
+        broke = isinstance(reply, Reply) and reply.status >= 500
+        if isinstance(reply, Reply) and (broke or reply.status == 429):
+            budget.hold(now, retry_after_seconds(reply.headers, now))
         match answer:
             case Ambiguous():
                 budget.submit_lost()
             case NotCreated(full=True):
                 budget.fill_up(now)
             case NotCreated(failure=failure, retry_after_s=retry_after_s):
-                if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.UPSTREAM):
+                if broke or failure.kind in (FailureKind.RATE_LIMITED, FailureKind.UPSTREAM):
                     budget.narrow(now, retry_after_s)
             case _:
                 budget.submit_answered(now)
@@ -258,12 +271,12 @@ class Submitter:
         """The task, and how its provider stands after this; whether that resumed it."""
         now = self._clock.now()
         taken = self._settle(store, task.id, answer, exchange)
-        doubtful = isinstance(answer, Ambiguous)
-        if not doubtful and isinstance(answer, NotCreated) and answer.failure.kind is FailureKind.UNAVAILABLE:
-            return taken, False  # no connection says nothing about submits: polls will tell
         before = store.standing(task.provider)
-        error = answer.failure.message if isinstance(answer, Ambiguous) else None
-        after = provider_policy.after_submit(before, answered=not doubtful, now=now, error=error)
+        if isinstance(answer, NotCreated) and exchange.status is None:
+            after = provider_policy.after_no_connection(before, now)
+        else:
+            error = answer.failure.message if isinstance(answer, Ambiguous) else None
+            after = provider_policy.after_submit(before, answered=error is None, now=now, error=error)
         return taken, heard(store, before, after, now)
 
     def _settle(

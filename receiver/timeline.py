@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from receiver import formats
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms, Source, Task, Verified
 from receiver.store.protocol import Brought, Chronicle, Recorded, Tally
-from receiver.story import again_in, span
+from receiver.story import REFRESH, again_in, span
 
 _COUNTED = {
     "poll": ("poll", "polls", "told nothing new"),
     "poll_progress": ("poll", "polls", "told of progress only"),
     "poll_failed": ("further poll", "further polls", "failed"),
     "callback_again": ("further callback", "further callbacks", "came, repeated or beyond those that are kept"),
+    REFRESH: ("refresh was", "refreshes were", "asked for by its caller"),
     "unkept": ("further thing", "further things", "happened, beyond those that are told one by one"),
 }
 _WHY = {
@@ -83,7 +84,7 @@ def _asked_for(task: Task) -> Item:
     follows = (
         f"{task.provider} is to call back, and is asked as well" if task.callback_expected else "it is asked about"
     )
-    again = f", in place of {task.retry_of}" if task.retry_of else ""
+    again = f", a resubmit of {task.retry_of}" if task.retry_of else ""
     within = span(task.deadline_at - task.created_at)
     text = f"{task.model or 'A task'} was asked for at {task.provider}{again}, to be done within {within}; {follows}."
     data = {"provider": task.provider, "model": task.model, "retry_of": task.retry_of}

@@ -15,24 +15,35 @@ class Waiting:
     text: str
 
 
-def waiting_for(task: Task, timer: Timer | None, now: Ms) -> Waiting | None:
-    """What an open task waits for; None for a final one."""
+def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: str | None = None) -> Waiting | None:
+    """What an open task waits for; None for a final one.
+
+    `held` says why its next try, or its next poll, is not made when it is due.
+    """
     if task.status.final:
         return None
     since = task.submitted_at or task.created_at
     next_at = timer.due_at if timer is not None and timer.owner is None else None
+    if task.status is not Status.UNCONFIRMED and held:
+        next_at = None
     match task.status:
         case Status.QUEUED:
-            why = f" ({task.error.message})" if task.error else ""
-            what, text = "submit", f"not handed over to {task.provider} yet{why}; {_next('next try', next_at, now)}"
+            what, text = "submit", f"not handed over to {task.provider} yet{_put_off(task, next_at, held, now)}"
         case Status.SUBMITTING:
             then = "; canceled once that is answered" if task.cancel_asked else ""
             what, text = "answer", f"being handed over to {task.provider}{then}"
         case Status.UNCONFIRMED:
             what, text = "confirmation", _unconfirmed(task, next_at, now)
         case _:
-            what, text = "poll", _with_provider(task, timer, since, next_at, now)
+            what, text = "poll", _with_provider(task, timer, since, next_at, held, now)
     return Waiting(what=what, since=since, next_at=next_at, text=text)
+
+
+def _put_off(task: Task, next_at: Ms | None, held: str | None, now: Ms) -> str:
+    if held:
+        return f": {held}"
+    why = f" ({task.error.message})" if task.error else ""
+    return f"{why}; {_next('next try', next_at, now)}"
 
 
 def _unconfirmed(task: Task, next_at: Ms | None, now: Ms) -> str:
@@ -40,15 +51,18 @@ def _unconfirmed(task: Task, next_at: Ms | None, now: Ms) -> str:
     return f"sent to {task.provider}, its answer was never learnt; {hope}; {_next('given up', next_at, now)}"
 
 
-def _with_provider(task: Task, timer: Timer | None, since: Ms, next_at: Ms | None, now: Ms) -> str:
-    word = task.provider_status or task.status.value
-    parts = [f"{task.provider} says {word} for {_seconds(now - since)} s"]
+def _with_provider(task: Task, timer: Timer | None, since: Ms, next_at: Ms | None, held: str | None, now: Ms) -> str:
+    says, age_s = f"{task.provider} says {task.provider_status or task.status.value}", _seconds(now - since)
+    # A running task waited there first, nobody knows how long.
+    parts = [f"{says} for {age_s} s" if task.status is Status.SUBMITTED else f"{says}; it took the task {age_s} s ago"]
     if task.callback_expected and (timer is None or timer.rings is None):
         parts.append("callback expected")
     if timer is not None and timer.tries:
-        parts.append(f"{timer.tries} polls failed in a row")
-    asking = timer is not None and timer.owner is not None and timer.work is Work.POLL
-    parts.append("being polled now" if asking else _next("next poll", next_at, now))
+        parts.append(f"{timer.tries} polls failed in a row" if timer.tries > 1 else "the last poll failed")
+    if timer is not None and timer.owner is not None and timer.work is Work.POLL:
+        parts.append("being polled now")
+    else:
+        parts.append(f"not polled: {held}" if held else _next("next poll", next_at, now))
     return "; ".join(parts)
 
 

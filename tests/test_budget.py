@@ -1,7 +1,9 @@
 """How much a provider is asked for: everything, until it says otherwise."""
 
+import pytest
+
 from receiver.budget import FIRST_WINDOW, SLOWEST_RATE, WIDEST_WINDOW, Budget
-from tests.make import MINUTE, NOW, SECOND
+from tests.make import HOUR, MINUTE, NOW, SECOND
 
 
 def drained(budget: Budget, *, from_: int, seconds: int, wanted: int = 10_000) -> int:
@@ -32,6 +34,49 @@ def test_the_operators_cap_is_kept() -> None:
     assert budget.allows(NOW + MINUTE, 9) == 1
 
 
+def test_what_is_about_to_begin_is_nobody_elses() -> None:
+    """Between the question and the first byte others ask; what is held and never begins is given back."""
+    budget = Budget(cap=5)
+    with budget.holding(budget.allows(NOW, 3)), budget.promising(budget.allows(NOW, 1)):
+        assert (budget.allows(NOW, 9), budget.spent(NOW)) == (1, False)
+        with budget.promising(1):
+            assert (budget.allows(NOW, 9), budget.spent(NOW)) == (0, False)
+            assert NOW < budget.next_at(NOW) < NOW + SECOND // 5
+            with budget.promising(3):
+                assert budget.spent(NOW)
+                assert budget.next_at(NOW) == NOW + SECOND // 5 + 1
+        budget.spend(2, NOW)
+    assert budget.allows(NOW, 9) == 3
+
+
+def test_a_hold_that_raises_is_given_back() -> None:
+    """The store may be out of service for a moment."""
+    budget = Budget(cap=5)
+    for hold in (budget.holding, budget.promising):
+        with pytest.raises(OSError, match="disk"), hold(5):
+            raise OSError("disk")
+    assert budget.allows(NOW, 9) == 5
+
+
+def test_a_debt_allows_nothing() -> None:
+    """Less than nothing would be no limit at all, to a store."""
+    budget = Budget(cap=2)
+    budget.spend(9, NOW)
+    assert budget.next_at(NOW) == NOW + 4 * SECOND + 1
+    assert budget.allows(NOW, 5) == budget.allows(NOW + SECOND, 5) == 0
+
+
+def test_a_slow_commit_saves_up_no_burst() -> None:
+    """What begins late is spent when it begins: nobody else's request goes out beside it."""
+    budget = Budget(cap=5)
+    with budget.holding(budget.allows(NOW, 99)):
+        late = NOW + 3 * SECOND
+        assert budget.allows(late, 99) == 0
+        budget.spend(5, late)
+    assert budget.allows(late, 99) == 0
+    assert budget.allows(late + SECOND, 99) == 5
+
+
 def test_a_refusal_halves_what_was_sent() -> None:
     """A hundred a second becomes fifty; a second burst of refusals within the second is the same one."""
     budget = Budget()
@@ -51,6 +96,15 @@ def test_it_never_falls_silent() -> None:
     for second in range(100):
         budget.narrow(NOW + second * 2 * SECOND)
     assert budget.rate == SLOWEST_RATE
+
+
+def test_a_clock_that_is_put_back_stops_nothing() -> None:
+    """An hour back, the operator's cap is what it was, at most a second later."""
+    budget = Budget(cap=2)
+    budget.spend(budget.allows(NOW, 9), NOW)
+    now = NOW - HOUR
+    assert budget.allows(now, 9) >= 0
+    assert budget.allows(now + SECOND, 9) >= 1
 
 
 def test_retry_after_is_obeyed() -> None:

@@ -214,12 +214,21 @@ def test_who_spoke_first() -> None:
 
 
 def test_a_doorbell_makes_the_next_poll_due_now() -> None:
-    """Whoever holds the lease; a claim of a final state is remembered, another one is not."""
-    timer = a_timer(due_at=NOW + HOUR, owner="own_1")
-    rung = policy.rung(timer, NOW, S.SUCCEEDED)
-    assert (rung.due_at, rung.owner, rung.rings, rung.rung_at, rung.claimed) == (NOW, None, 0, NOW, S.SUCCEEDED)
-    assert policy.rung(rung, NOW, S.RUNNING).claimed is S.SUCCEEDED
-    assert policy.rung(timer, NOW, None).claimed is None
+    """Whoever holds the lease."""
+    rung = policy.rung(a_timer(due_at=NOW + HOUR, owner="own_1"), NOW, None)
+    assert (rung.due_at, rung.owner, rung.rings, rung.rung_at, rung.claimed) == (NOW, None, 0, NOW, None)
+
+
+def test_what_a_ring_claims_is_remembered() -> None:
+    """With its time, until another one claims an end; whatever was answered or rang in between."""
+    claim = policy.rung(a_timer(), NOW, S.SUCCEEDED)
+    assert (claim.claimed, claim.claimed_at) == (S.SUCCEEDED, NOW)
+    for claimed in (None, S.RUNNING):
+        again = policy.rung(replace(claim, answered_at=NOW + SECOND), NOW + MINUTE, claimed)
+        assert (again.rung_at, again.claimed, again.claimed_at) == (NOW + MINUTE, S.SUCCEEDED, NOW)
+    other = policy.rung(claim, NOW + MINUTE, S.FAILED)
+    assert (other.claimed, other.claimed_at) == (S.FAILED, NOW + MINUTE)
+    assert policy.rung(a_timer(), NOW, S.RUNNING).claimed is None
 
 
 def test_a_doorbell_during_the_handover_is_remembered() -> None:
@@ -273,6 +282,11 @@ def test_one_poll_falls_on_the_deadline() -> None:
     assert policy.next_poll_at(task, a_timer(), PACE, now=NOW, spread=0.5) == NOW + 3 * SECOND
     late = NOW + 5 * SECOND
     assert policy.next_poll_at(task, a_timer(), PACE, now=late, spread=0.5) == late + SECOND
+    empty = a_timer(empty_since=NOW)
+    assert policy.next_poll_at(task, empty, PACE, now=NOW, spread=0.5) == NOW + 3 * SECOND
+    assert policy.next_poll_at(task, empty, PACE, now=late, spread=0.5) == policy.next_poll_at(
+        replace(task, deadline_at=NOW + DAY), empty, PACE, now=late, spread=0.5
+    )
 
 
 def test_after_our_verdict_the_provider_is_asked_for_a_day() -> None:
@@ -327,9 +341,9 @@ def test_not_found_is_believed_after_its_grace() -> None:
 
 
 def test_an_unverified_claim_counts_only_where_nobody_could_be_asked() -> None:
-    """At the deadline, when no poll was answered since the callback rang."""
+    """At the deadline, when no poll was answered since it came: a later ring that claims nothing does not renew it."""
     task = a_task(deadline_at=NOW)
-    rung = a_timer(claimed=S.SUCCEEDED, rings=3, rung_at=NOW - HOUR)
+    rung = a_timer(claimed=S.SUCCEEDED, claimed_at=NOW - HOUR, rings=3, rung_at=NOW - SECOND)
     assert policy.may_take_callback(task, rung, NOW)
     assert policy.may_take_callback(task, replace(rung, answered_at=NOW - 2 * HOUR), NOW)
     assert not policy.may_take_callback(task, replace(rung, answered_at=NOW - MINUTE), NOW)

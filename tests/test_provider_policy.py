@@ -8,8 +8,10 @@ from receiver.provider_policy import (
     PROBE_PAUSES_S,
     Pause,
     Standing,
+    after_no_connection,
     after_poll,
     after_submit,
+    holding,
     may_submit,
     paused,
     probe_due,
@@ -104,3 +106,23 @@ def test_pausing_twice_is_pausing_once(reason: Pause) -> None:
     assert once.holds_polls
     assert may_submit(WELL) is None
     assert replace(WELL, probed=True).paused is None
+
+
+def test_no_connection_for_the_one_submit_after_a_probe_waits_for_the_next() -> None:
+    """Of any other submit it says nothing: polls will tell."""
+    probed = after_poll(DOWN, answered=True, submits_wait=True, now=NOW)
+    after = after_no_connection(probed, NOW)
+    assert (after.paused, may_submit(after)) == (Pause.UNREACHABLE, 0)
+    assert (after.probe_at or 0) > NOW
+    for standing in (WELL, DOWN, paused(WELL, Pause.OPERATOR, NOW)):
+        assert after_no_connection(standing, NOW) == standing
+
+
+def test_what_a_pause_holds_back_is_told() -> None:
+    """An operator's holds submits only."""
+    assert (holding(WELL, polls=True), holding(WELL, polls=False)) == (None, None)
+    assert holding(DOWN, polls=True) == holding(DOWN, polls=False) == "apikley is paused, for it cannot be reached"
+    refused = paused(WELL, Pause.AUTH, NOW)
+    assert holding(refused, polls=True) == "apikley is paused, for it refuses our key"
+    held = paused(WELL, Pause.OPERATOR, NOW)
+    assert (holding(held, polls=True), holding(held, polls=False)) == (None, "apikley is paused by an operator")

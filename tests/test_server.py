@@ -1,5 +1,6 @@
 """The server as a process: how it starts, what it refuses, how it stops."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -15,7 +16,8 @@ import httpx
 import pytest
 
 from tests.processes import environment, start, wait_until_up
-from tests.service.world import API_KEY, free_port
+from tests.service.test_regressions import soon
+from tests.service.world import API_KEY, APIKLEY_MODEL, created, free_port, scripted
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -56,8 +58,32 @@ def test_it_stops_when_told_to(tmp_path: Path, number: signal.Signals) -> None:
         pass
 
 
+@pytest.mark.anyio
+async def test_who_waits_when_it_is_told_to_stop_gets_the_task(tmp_path: Path) -> None:
+    """Not an error: `?wait=30` is answered with the task as it is, a submit once its handover is."""
+    answered = asyncio.Event()
+    body = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}}
+    async with scripted(created("p1"), answered, created("p2")) as apikley:
+        with a_server(tmp_path, TASKWEIR_APIKLEY_BASE_URL=apikley.base_url) as (url, process):
+            headers = {"authorization": f"Bearer {API_KEY}"}
+            async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as api:
+                first = (await api.post("/v1/tasks", json=body)).json()
+                waiting = asyncio.ensure_future(api.get(f"/v1/tasks/{first['id']}", params={"wait": 30}))
+                handed = asyncio.ensure_future(api.post("/v1/tasks", json=body))
+                await soon(lambda: len(apikley.lines) == 2)
+                process.terminate()
+                shown = await waiting
+                assert (shown.status_code, shown.json()["status"]) == (200, "submitted")
+                assert not handed.done()
+                answered.set()
+                made = await handed
+                assert (made.status_code, made.json()["status"]) == (201, "submitted")
+                assert made.json()["provider_task_id"] == "p2"
+            assert await asyncio.to_thread(process.wait, 20) == 0
+
+
 def test_a_request_that_hangs_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
-    """A caller that waits for a task is let go within the grace period; what was being handed over is unconfirmed."""
+    """A caller that waits for a handover is answered within the grace period: in doubt, 202, and not an error."""
     body = b'{"provider":"reapi","model":"m","input":{"prompt":"a red panda"}}'
     head = (
         f"POST /v1/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {API_KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -74,6 +100,9 @@ def test_a_request_that_hangs_does_not_keep_it_from_stopping(tmp_path: Path) -> 
             process.terminate()
             assert process.wait(timeout=20) == 0
             taken.close()
+            answer = caller.makefile("rb").read()
+            assert answer.startswith(b"HTTP/1.1 202 ")
+            assert b'"status":"unconfirmed"' in answer
     with a_server(tmp_path) as (url, _):
         [task] = httpx.get(f"{url}/v1/tasks", headers={"authorization": f"Bearer {API_KEY}"}).json()["items"]
         assert task["status"] == "unconfirmed"

@@ -82,10 +82,7 @@ TOOK = said(Status.SUBMITTED, provider_task_id="p1")
             NotCreated(failure=CUT),
             a_task(status=Status.QUEUED),
             Exchange(ms=5),
-            (
-                "apikley could not be reached, nothing was sent: the connection was closed (after 5 ms); "
-                "it is tried again in 7 s."
-            ),
+            ("Nothing was sent to apikley: the connection was closed (after 5 ms); it is tried again in 7 s."),
         ),
         (
             NotCreated(failure=BUSY),
@@ -220,6 +217,13 @@ FAILED = replace(OPEN, status=Status.FAILED, error=Failure(kind=FailureKind.UPST
                 "Asked because a callback came, apikley says generating: "
                 "the callback's claim, succeeded, is not believed; it is asked again in 4 s."
             ),
+        ),
+        (
+            said(Status.RUNNING, "generating"),
+            RUNNING,
+            RUNNING,
+            {"rings": 0, "rung_at": NOW, "claimed": Status.SUCCEEDED, "claimed_at": NOW - HOUR},
+            "",
         ),
         (
             said(Status.SUCCEEDED, "success"),

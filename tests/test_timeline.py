@@ -38,11 +38,11 @@ def told(chronicle: Chronicle, most: int = 1000) -> list[Item]:
 
 
 def test_it_begins_with_what_was_asked_for() -> None:
-    """By whom the outcome is told, and until when; what it stands in for."""
+    """By whom the outcome is told, and until when; what it repeats."""
     [item] = timeline(a_task(model="", retry_of="task_0", callback_expected=True), a_chronicle(), most=9)
     assert (item.at, item.kind) == (NOW, "task")
     assert item.text == (
-        "A task was asked for at apikley, in place of task_0, to be done within 60 min; "
+        "A task was asked for at apikley, a resubmit of task_0, to be done within 60 min; "
         "apikley is to call back, and is asked as well."
     )
     assert item.data["deadline_at"] == "2025-12-08T10:40:00.000Z"
@@ -95,6 +95,7 @@ def test_time_comes_first() -> None:
 @pytest.mark.parametrize(
     ("kind", "one", "many"),
     [
+        ("action_refresh", "1 refresh was asked for by its caller", "7 refreshes were asked for by its caller"),
         ("poll", "1 poll told nothing new", "7 polls told nothing new"),
         ("poll_progress", "1 poll told of progress only", "7 polls told of progress only"),
         ("poll_failed", "1 further poll failed", "7 further polls failed"),
@@ -121,6 +122,7 @@ def test_counts_are_sentences(kind: str, one: str, many: str) -> None:
             "first_at": "2025-12-08T09:39:59.000Z",
             "last_at": "2025-12-08T09:40:01.000Z",
         }
+        assert item.kind == kind.partition("_")[0]
         return item.text
 
     assert text(1) == f"{one}."

@@ -23,7 +23,13 @@ S = Status
             a_task(status=S.RUNNING, submitted_at=NOW - MINUTE),
             a_timer(due_at=NOW + SECOND, tries=3),
             "poll",
-            "apikley says running for 60 s; 3 polls failed in a row; next poll in 1 s",
+            "apikley says running; it took the task 60 s ago; 3 polls failed in a row; next poll in 1 s",
+        ),
+        (
+            a_task(submitted_at=NOW - MINUTE),
+            a_timer(due_at=NOW + SECOND, tries=1),
+            "poll",
+            "apikley says submitted for 60 s; the last poll failed; next poll in 1 s",
         ),
         (a_task(), a_timer(owner="own"), "poll", "apikley says submitted for 0 s; being polled now"),
         (a_task(), None, "poll", "apikley says submitted for 0 s; next poll not planned"),
@@ -59,6 +65,31 @@ def test_the_sentence(task: Task, timer: Timer | None, what: str, text: str) -> 
     waiting = waiting_for(task, timer, NOW)
     assert waiting is not None
     assert (waiting.what, waiting.text) == (what, text)
+
+
+HELD = "apikley is paused by an operator"
+
+
+@pytest.mark.parametrize(
+    ("task", "timer", "text", "planned"),
+    [
+        (a_task(), IN_18_S, f"apikley says submitted for 0 s; not polled: {HELD}", False),
+        (a_task(), a_timer(owner="own"), "apikley says submitted for 0 s; being polled now", False),
+        (a_task(status=S.QUEUED), IN_18_S, f"not handed over to apikley yet: {HELD}", False),
+        (a_task(status=S.SUBMITTING), a_timer(owner="own"), "being handed over to apikley", False),
+        (
+            a_task(status=S.UNCONFIRMED),
+            IN_18_S,
+            "sent to apikley, its answer was never learnt; apikley sends no callbacks; given up in 18 s",
+            True,
+        ),
+    ],
+)
+def test_what_is_held_back_is_not_told_as_planned(task: Task, timer: Timer, text: str, planned: bool) -> None:
+    """Nothing is next where its provider is not talked to, but the end of a task that nobody can be asked about."""
+    waiting = waiting_for(task, timer, NOW, held=HELD)
+    assert waiting is not None
+    assert (waiting.text, waiting.next_at is not None) == (text, planned)
 
 
 @pytest.mark.parametrize("status", [S.SUCCEEDED, S.FAILED, S.CANCELED, S.EXPIRED])

@@ -164,6 +164,12 @@ class Store(Protocol):
     def list_tasks(self, page: Page) -> Sequence[Task]:
         """Filters: status, provider, model, provider_task_id, error_kind, metadata, created_after, created_before."""
 
+    def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
+        """Queued and unconfirmed ones past their deadline, oldest first; whatever their provider."""
+
+    def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
+        """Those with the provider past their deadline of which a callback claimed something, or overdue since then."""
+
     # Idempotency keys
     def keep_key(self, kept: KeptKey) -> bool:
         """Keep a key with the task of its first use; False where the tenant has used it before."""

@@ -30,13 +30,29 @@ SELECT id FROM tasks WHERE retry_of = :task_id LIMIT 1
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
 WHERE tasks.provider = :provider AND tasks.provider_task_id = :provider_task_id
 
+-- select_overdue_tasks --
+-- Nobody has them, or nobody knows who: no answer is waited for.
+SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
+WHERE tasks.finished_at IS NULL AND tasks.status IN ('queued', 'unconfirmed') AND tasks.deadline_at <= :now
+  AND tasks.provider_task_id IS NULL
+ORDER BY tasks.deadline_at LIMIT :limit
+
+-- select_unasked_tasks --
+-- Past their deadline, with a provider that is not asked: a callback's claim may stand in, or they are given up.
+SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
+JOIN timers ON timers.task_id = tasks.id
+WHERE tasks.finished_at IS NULL AND tasks.status IN ('submitted', 'running') AND tasks.deadline_at <= :now
+  AND tasks.provider = :provider AND (timers.claimed IS NOT NULL OR tasks.deadline_at <= :given_up_by)
+ORDER BY tasks.deadline_at LIMIT :limit
+
 -- upsert_timer --
-INSERT INTO timers (task_id, provider, work, due_at, owner, tries, rings, rung_at, claimed, missing_since, answered_at,
-  empty_since)
-VALUES (:task_id, :provider, :work, :due_at, :owner, :tries, :rings, :rung_at, :claimed, :missing_since, :answered_at,
-  :empty_since)
+INSERT INTO timers (task_id, provider, work, due_at, owner, tries, rings, rung_at, claimed, claimed_at, missing_since,
+  answered_at, empty_since)
+VALUES (:task_id, :provider, :work, :due_at, :owner, :tries, :rings, :rung_at, :claimed, :claimed_at, :missing_since,
+  :answered_at, :empty_since)
 ON CONFLICT (task_id) DO UPDATE SET work = excluded.work, due_at = excluded.due_at, owner = excluded.owner,
   tries = excluded.tries, rings = excluded.rings, rung_at = excluded.rung_at, claimed = excluded.claimed,
+  claimed_at = excluded.claimed_at,
   missing_since = excluded.missing_since, answered_at = excluded.answered_at, empty_since = excluded.empty_since
 
 -- select_timer --

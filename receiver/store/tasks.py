@@ -43,6 +43,13 @@ class TaskVerbs(Statements):
         sql = "SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id"
         return [task_of(row) for row in self.page(sql, where, order="tasks.id DESC", limit=page.limit)]
 
+    def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
+        return [task_of(row) for row in self.run("select_overdue_tasks", now=now, limit=limit)]
+
+    def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
+        of = {"provider": provider, "now": now, "given_up_by": given_up_by}
+        return [task_of(row) for row in self.run("select_unasked_tasks", **of, limit=limit)]
+
     def timer(self, task_id: str) -> Timer | None:
         row = self.one("select_timer", task_id=task_id)
         return timer_of(row) if row else None

@@ -44,7 +44,7 @@ async def refresh_task(request: Request, caller: Caller) -> Response:
     """`POST /v1/tasks/{id}/refresh?wait=`: its next poll, or try to be handed over, is due now."""
     doors, wait_s = doors_of(request), query_wait(request)
     await read_optional(request, NothingIn)
-    taken = await _act(request, caller, lambda store, task, now: actions.refresh(store, task, at=now))
+    taken = await _act(request, caller, lambda store, task, now: actions.refresh(store, task, at=now, now=now))
     doors.wake_submitter()
     doors.wake_poller()
     await wait_until(doors, taken.task.id, caller, ended, within_s=wait_s)

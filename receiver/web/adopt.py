@@ -12,7 +12,7 @@ from receiver.errors import Conflict
 from receiver.intake import Taken
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of, read_model
+from receiver.web.doors import Caller, doors_of, read_model, refuse_if_stopping
 from receiver.web.showing import ended, query_wait, shown, wait_until
 from receiver.web.tasks import WorkIn, served_by, task_of
 from receiver.web.webhooks import attach
@@ -30,6 +30,7 @@ class AdoptIn(WorkIn):
 async def adopt_task(request: Request, caller: Caller) -> Response:
     """`POST /v1/tasks/adopt`: 201 where it is new here, 200 where the caller has it already."""
     doors, wait_s = doors_of(request), query_wait(request)
+    refuse_if_stopping(doors)
     asked = await read_model(request, AdoptIn)
     served = served_by(doors, asked.provider)
     task = task_of(asked, served, doors, caller, callback_expected=False)

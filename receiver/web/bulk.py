@@ -13,7 +13,7 @@ from receiver.errors import Fault, Invalid
 from receiver.intake import Taken
 from receiver.store.protocol import Page
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of, read_model
+from receiver.web.doors import Caller, doors_of, read_model, refuse_if_stopping
 from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page
 
 
@@ -32,6 +32,8 @@ async def act_on_many(request: Request, caller: Caller) -> Response:
     """`POST /v1/tasks/bulk`: how many tasks were changed, or would be; the others do not fit the action."""
     doors = doors_of(request)
     asked = await read_model(request, BulkIn)
+    if not asked.dry_run:
+        refuse_if_stopping(doors)
 
     def announce(batch: Sequence[Taken]) -> None:
         for taken in batch:

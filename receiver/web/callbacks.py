@@ -14,12 +14,12 @@ from receiver.errors import Malformed, NotVerified, Unknown
 from receiver.intake import Taken, take
 from receiver.providers import Served
 from receiver.store.protocol import Store
+from receiver.unasked import existence
 from receiver.web.doors import Doors, doors_of
 
 KEPT_BYTES = 64 * 1024
 MOST_READ = 1024 * 1024
 MOST_KEPT = 20
-_UNHANDED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
 DEAF_MS = sum(policy.RING_PAUSES_S) * policy.SECOND
 
 
@@ -91,14 +91,16 @@ def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: 
     updates, odd = _read(served, task, callback, now)
     proof = Verified.SIGNATURE if served.vouches(callback, now) else None
     kept = _keep(store, served, task, callback, odd, now)
-    listens = kept or _heard_again(store, task, now)
+    listens = kept or _tells_its_id(task, updates) or _heard_again(store, task, now)
     # A signed one may come after the same body without its signature: it counts, but makes nobody ask again.
     taken, heard = _take_all(store, served, task, updates if listens or proof else (), proof, now)
     if taken.task.status is not Status.SUBMITTING:
         taken = cancel_if_asked(store, taken, now=now)
     after = taken.task
     believed = [each.update for each in heard if not policy.about_another(after, each.update)]
-    rang = (listens or after.status.final) and _ring(store, after, believed, now)
+    if after.status.final and not after.ours:
+        store.drop_timer(task.id)
+    rang = listens and _ring(store, after, believed, now)
     line = story.called_back(heard, after, odd=odd, proof=proof, rang=rang, kept=kept)
     story.tell(store, task, line, now)
     return (taken if heard else None), rang
@@ -125,6 +127,11 @@ def _take_all(
     return taken, heard
 
 
+def _tells_its_id(task: Task, updates: Sequence[Update]) -> bool:
+    """Whether a task whose id was never told may learn it: then no body comes too late, or once too often."""
+    return task.provider_task_id is None and any(update.provider_task_id for update in updates)
+
+
 def _heard_again(store: Store, task: Task, now: Ms) -> bool:
     """Whether a body that is not kept counts all the same: where no more are, once the polls that the last one
     caused are over, so that a flood neither makes us deaf to the end nor hammers the provider."""
@@ -148,11 +155,7 @@ def _take(store: Store, served: Served, task: Task, update: Update, proof: Verif
     """
     proof = proof if update.provider_task_id is not None else None
     if (served.provider.trust is not Trust.TOKEN and proof is None) or policy.empty(update):
-        proof = None
-        update = Update(
-            status=Status.SUBMITTED if task.status in _UNHANDED and update.provider_task_id else None,
-            provider_task_id=update.provider_task_id,
-        )
+        proof, update = None, existence(task, update)
     return take(store, task, update, source=Source.CALLBACK, verified_by=proof or Verified.TOKEN, now=now)
 
 
@@ -160,13 +163,12 @@ def _ring(store: Store, task: Task, updates: Sequence[Update], now: Ms) -> bool:
     """Move the task's next poll to now; True where there is one to make."""
     timer = store.timer(task.id)
     if task.status.final and not task.ours:
-        store.drop_timer(task.id)
         return False
     if timer is None:
         if task.provider_task_id is None:
             return False
         timer = Timer(task_id=task.id, provider=task.provider, work=Work.POLL, due_at=now)
-    if task.status is Status.SUBMITTED and timer.work is Work.SUBMIT:
+    if task.status in (Status.SUBMITTED, Status.RUNNING) and timer.work is Work.SUBMIT:
         timer = replace(timer, work=Work.POLL, tries=0)
     claimed = next((update.status for update in updates if update.status and update.status.final), None)
     store.set_timer(policy.rung(timer, now, claimed))

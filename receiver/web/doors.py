@@ -14,7 +14,7 @@ from receiver.action_policy import Refusal
 from receiver.bell import Bell
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Task
-from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge
+from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
 from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
 from receiver.sealing import Seal
@@ -83,6 +83,12 @@ def caller_of(request: Request) -> Caller:
     if not hmac.compare_digest(given, wanted):
         raise NotVerified("this API key is not known here")
     return Caller(tenant="default")
+
+
+def refuse_if_stopping(doors: Doors) -> None:
+    """For doors that take on work: raises `Unavailable` once the process was told to stop."""
+    if doors.health.draining:
+        raise Unavailable("the server is stopping; nothing was recorded")
 
 
 async def read_body(request: Request, most: int) -> bytes:

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from receiver import formats
-from receiver.domain import EventType, Ms, Status, Task, Timer
+from receiver import formats, provider_policy
+from receiver.domain import EventType, Status, Task
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.waiting import waiting_for
@@ -66,11 +66,11 @@ async def wait_until(
 async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, Any], Status]:
     """A task as it is answered, and its status."""
 
-    def look(store: Store) -> tuple[Task, Timer | None]:
-        return owned(store, task_id, caller), store.timer(task_id)
+    def look(store: Store) -> tuple[dict[str, Any], Status]:
+        task = owned(store, task_id, caller)
+        return task_answer(doors, store, task), task.status
 
-    task, timer = await doors.storage.read(look)
-    return task_answer(task, timer, doors.clock.now()), task.status
+    return await doors.storage.read(look)
 
 
 def submit_code(status: Status) -> int:
@@ -78,9 +78,9 @@ def submit_code(status: Status) -> int:
     return 202 if status in _UNSETTLED else 201
 
 
-def task_answer(task: Task, timer: Timer | None, now: Ms) -> dict[str, Any]:
+def task_answer(doors: Doors, store: Store, task: Task) -> dict[str, Any]:
     """The task with its input and what it waits for."""
-    waiting = waiting_for(task, timer, now)
+    waiting = waiting_for(task, store.timer(task.id), doors.clock.now(), held=_held(doors, store, task))
     fields = formats.task_fields(task)
     fields["input"] = dict(task.input)
     fields["waiting_for"] = waiting and {
@@ -90,3 +90,10 @@ def task_answer(task: Task, timer: Timer | None, now: Ms) -> dict[str, Any]:
         "text": waiting.text,
     }
     return fields
+
+
+def _held(doors: Doors, store: Store, task: Task) -> str | None:
+    """Why a task's provider is not talked to about it now."""
+    if task.provider not in doors.providers:
+        return f"{task.provider} is not configured here"
+    return provider_policy.holding(store.standing(task.provider), polls=task.status is not Status.QUEUED)

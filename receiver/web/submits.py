@@ -5,10 +5,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.errors import Unavailable
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of
+from receiver.web.doors import Caller, doors_of, refuse_if_stopping
 from receiver.web.idempotency import Record, once, remember, replayed, use_of
 from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until
 
@@ -20,8 +19,7 @@ async def submitted(request: Request, caller: Caller, asked: Any, record: Record
     does not wait, `?wait=` waits for the end as well.
     """
     doors, wait_s = doors_of(request), query_wait(request)
-    if doors.health.draining:
-        raise Unavailable("the server is stopping; nothing was recorded")
+    refuse_if_stopping(doors)
     use = use_of(request, caller, asked)
     task_id, earlier = await once(doors, use, record) if use else (await record(_keep_nothing), None)
     if "respond-async" not in ",".join(request.headers.getlist("prefer")).lower():

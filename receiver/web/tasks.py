@@ -13,7 +13,17 @@ from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer, page_answer
-from receiver.web.doors import MOST_FAULTS, Caller, Doors, doors_of, model_of, query_cursor, query_limit, read_json
+from receiver.web.doors import (
+    MOST_FAULTS,
+    Caller,
+    Doors,
+    doors_of,
+    model_of,
+    query_cursor,
+    query_limit,
+    read_json,
+    refuse_if_stopping,
+)
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
 from receiver.web.submits import submitted
@@ -54,6 +64,7 @@ async def create_task(request: Request, caller: Caller) -> Response:
             keep(store, task.id)
             record_webhook(store)
 
+        refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
         await doors.accept(task, also=also)
         return task.id
 
@@ -114,6 +125,5 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
     page = filtered_page(
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
-    rows = await doors.storage.read(lambda store: [(task, store.timer(task.id)) for task in store.list_tasks(page)])
-    now = doors.clock.now()
-    return page_answer([task_answer(task, timer, now) for task, timer in rows], limit, [task.id for task, _ in rows])
+    items = await doors.storage.read(lambda store: [task_answer(doors, store, task) for task in store.list_tasks(page)])
+    return page_answer(items, limit, [item["id"] for item in items])

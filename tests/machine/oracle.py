@@ -36,7 +36,7 @@ class Seen:
 class Oracle:
     """`accepted` are the tasks we got a 2xx for; `asked` those whose caller ended them.
 
-    `claims` are the ends that callbacks claimed, by task: (when, status).
+    `claims` are the ends that callbacks claimed for the first time, by task: (when, status, the id that it named).
     """
 
     provider: Provider
@@ -44,7 +44,7 @@ class Oracle:
     canaries: Sequence[str]
     accepted: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
-    claims: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    claims: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     seq: int = 0
     bodies: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, Seen] = field(default_factory=dict)
@@ -125,12 +125,13 @@ class Oracle:
             self._judge_expiry(task_id, at, named, answers, where)
             return True
         if data["verified_by"] == "token":
-            claims = [when for when, claim in self.claims.get(task_id, []) if claim == status]
+            claims = [when for when, claim, _ in self.claims.get(task_id, []) if claim == status]
             assert claims, where
             assert at >= self._deadline(task_id), where
             assert not [when for when, word in answers if when > claims[-1] and word is not None], where
             return False
         assert data["verified_by"] == "poll", where
+        self._judge_who_spoke_first(task_id, status, data, where)
         if named is None:
             assert status == "failed", where
             assert self.provider.requests[task_id][-1].told == "refused", where
@@ -148,6 +149,15 @@ class Oracle:
         assert status in [word for _, word in answers], where
         assert [output["url"] for output in task["outputs"]] == ([made.result] if status == "succeeded" else []), where
         return False
+
+    def _judge_who_spoke_first(self, task_id: str, status: str, data: dict[str, Any], where: str) -> None:
+        """What a poll confirms was said by the callback that claimed it, however long ago, and by none that did not."""
+        claims = self.claims.get(task_id, [])
+        if data["source"] == "callback":
+            assert status in [claim for _, claim, _ in claims], where
+        elif data["source"] == "poll" and not data["late"] and (data["task"]["error"] or {}).get("kind") != "not_found":
+            unanimous = {claim for _, claim, _ in claims} == {status}
+            assert not (unanimous and data["task"]["provider_task_id"] in [named for _, _, named in claims]), where
 
     def _judge_expiry(self, task_id: str, at: int, named: str | None, answers: list[Any], where: str) -> None:
         deadline = self._deadline(task_id)
@@ -170,7 +180,7 @@ class Oracle:
             assert (seen.status, status) != ("running", "submitted"), "I-MONO: running became submitted"
             if status in FINAL and seen.finals and seen.finals[-1]["ours"] and not row["ours"]:
                 said = [word for _, word in self.provider.answers.get(row["provider_task_id"], [])]
-                said += [claim for _, claim in self.claims.get(task_id, [])]
+                said += [claim for _, claim, _ in self.claims.get(task_id, [])]
                 assert status in said or EMPTY in said, "ours is no longer open to theirs"
             named = [request.named for request in self.provider.requests.get(task_id, [])]
             bound = (None, row["provider_task_id"])

@@ -216,10 +216,11 @@ class Machine(RuleBasedStateMachine):
         return self.tasks[at % len(self.tasks)]
 
     def _call_back(self, task_id: str, body: Any, claim: str | None) -> None:
-        raw = json.dumps(body).encode()
-        self.bodies.setdefault(task_id, []).append(raw)
-        if claim is not None:
-            self.oracle.claims.setdefault(task_id, []).append((self.house.clock.now(), claim))
+        raw, before = json.dumps(body).encode(), self.bodies.setdefault(task_id, [])
+        if claim is not None and raw not in before:
+            said = (self.house.clock.now(), claim, body["data"]["taskId"])
+            self.oracle.claims.setdefault(task_id, []).append(said)
+        before.append(raw)
         self._post(task_id, raw)
 
     def _post(self, task_id: str, raw: bytes) -> None:

@@ -75,6 +75,17 @@ def a_claim_that_a_poll_contradicted_does_not_come_back_with_the_next_ring(machi
     machine.time_goes_on(3)
 
 
+def a_claim_that_a_poll_contradicted_spoke_first_all_the_same(machine: Machine) -> None:
+    """Another ring that claims nothing comes in between; the event has the claim's source."""
+    machine.first_submit(order(steps=9))
+    machine.callback(0, "success", 0)
+    machine.time_goes_on(2)
+    machine.callback(0, "waiting", 0)
+    machine.time_goes_on(2)
+    machine.provider_works(0, "ends")
+    machine.time_goes_on(3)
+
+
 def a_claim_is_taken_where_nobody_answers_until_the_deadline(machine: Machine) -> None:
     machine.first_submit(order(deadline=60))
     machine.weather_changes("unreachable")
@@ -110,6 +121,7 @@ PATHS = [
     a_callback_cannot_steal_a_result_at_the_deadline,
     a_claim_that_a_poll_contradicted_is_not_taken_in_an_outage,
     a_claim_that_a_poll_contradicted_does_not_come_back_with_the_next_ring,
+    a_claim_that_a_poll_contradicted_spoke_first_all_the_same,
     a_claim_is_taken_where_nobody_answers_until_the_deadline,
     what_is_in_flight_at_a_crash_is_not_sent_again,
     a_probe_of_no_task_tells_nobody_our_key,

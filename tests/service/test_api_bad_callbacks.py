@@ -188,6 +188,26 @@ async def test_a_flood_does_not_make_us_deaf(tmp_path: Path) -> None:
         assert len(everything(tmp_path)["inbox"]) == 20
 
 
+async def test_a_claim_whose_body_is_not_kept_brings_back_no_other(tmp_path: Path) -> None:
+    """A claim was contradicted, a flood filled the inbox, another claim came: in an outage neither is taken."""
+    async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
+        path = await keep(world, 1, deadline_at=NOW + 600_000)
+        await world.api.post(path, json=claim(taskId="q1", state="success", resultJson={"resultUrls": [FORGED]}))
+        for number in range(30):
+            await world.api.post(path, json={"number": number})
+        for pause in (0, 1, 2, 4, 8, 15, 30, 61):
+            await world.turn(pause)
+        assert await world.types("task_1") == ["running"]
+        apikley.say("close")
+        asked = len(apikley.lines)
+        world.clock.advance(1)
+        await world.api.post(path, json=claim(taskId="q1", state="fail"))
+        for pause in (0, 600, 600):
+            await world.turn(pause)
+        assert len(apikley.lines) >= asked + 3
+        assert (await world.task("task_1"))["status"] == "running"
+
+
 async def test_a_repeat_asks_nobody_again(tmp_path: Path) -> None:
     """Not even an hour later: the first one was heard."""
     async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:

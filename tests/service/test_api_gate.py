@@ -133,6 +133,19 @@ async def test_every_door_but_the_public_ones_wants_the_key(tmp_path: Path) -> N
         assert counts(tmp_path) == {}
 
 
+async def test_a_refused_key_says_what_to_do(tmp_path: Path) -> None:
+    """How to send one, or that this one is not known; never the key itself."""
+    async with a_world(tmp_path) as world:
+        for key, detail in (
+            (None, "send the API key as `Authorization: Bearer <key>`"),
+            (b"Basic cm9vdA==", "send the API key as `Authorization: Bearer <key>`"),
+            (b"Bearer another-key-0123456789", "this API key is not known here"),
+        ):
+            refused = await bare(world, "GET", "/v1/me", key)
+            assert complaint(refused, 401) is None
+            assert refused.json()["detail"] == detail
+
+
 @pytest.mark.parametrize("where", ["api_key", "key", "token", "access_token", "authorization"])
 async def test_a_key_elsewhere_is_no_key(tmp_path: Path, where: str) -> None:
     """Not in the query, where it would be logged; not in a cookie nobody set; not in the body."""

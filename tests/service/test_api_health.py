@@ -1,12 +1,15 @@
 """Alive, ready, and who am I: what tells whoever operates us how we are, in good days and bad."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from receiver.domain import Timer, Work
+from receiver.guard import Guard
 from receiver.loops import STUCK_AFTER_S
+from receiver.outbound import Outbound
 from tests.make import NOW, a_task
 from tests.service.asking import complaint, counts
 from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, scripted
@@ -65,15 +68,53 @@ async def test_metrics_say_the_same_for_prometheus(tmp_path: Path) -> None:
 
 
 async def test_one_that_was_told_to_stop_takes_no_task(tmp_path: Path) -> None:
-    """503 with when to try again, nothing recorded; callbacks are answered on."""
-    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
-        task = await world.submit()
+    """503 with when to try again at every door that takes work, nothing recorded; callbacks and reads go on."""
+    refusal = (200, {"code": 402, "msg": "no credits", "data": None})
+    async with scripted(created(), refusal) as apikley, a_pair(tmp_path, apikley) as world:
+        task, failed = await world.submit(), await world.submit()
         await world.service.drain()
         assert (await world.api.get("/health/ready")).json()["reason"] == "the server is stopping"
-        refused = await world.api.post("/v1/tasks", json=BODY)
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        before = counts(tmp_path)
+        many = {"action": "resubmit", "filter": {"status": "failed"}}
+        for path, body in (
+            ("/v1/tasks", BODY),
+            ("/v1/tasks/adopt", {"provider": "apikley", "provider_task_id": "p9"}),
+            ("/v1/tasks/bulk", many),
+            (f"/v1/tasks/{failed['id']}/resubmit", None),
+        ):
+            refused = await world.api.post(path, json=body)
+            assert complaint(refused, 503) is None, path
+            assert (refused.headers["retry-after"], counts(tmp_path)) == ("5", before), path
+        counted = await world.api.post("/v1/tasks/bulk", json=many | {"dry_run": True})
+        assert (counted.status_code, counted.json()) == (200, {"count": 1})
         assert (await world.api.post(await world.callback_url(task["id"]), json={"odd": 1})).status_code == 200
-        assert len((await world.api.get("/v1/tasks")).json()["items"]) == 1
+        assert len((await world.api.get("/v1/tasks")).json()["items"]) == 2
+
+
+class SlowNames(Outbound):
+    """Looks a webhook's host up when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(Guard("loopback"))
+        self.asked, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        self.asked.set()
+        await self.answered.wait()
+        return await super().resolve(host, port)
+
+
+async def test_a_submit_that_the_stop_overtakes_is_not_taken(tmp_path: Path) -> None:
+    """It came before, and was still being checked: handed over now, nobody would hear what became of it."""
+    names = SlowNames()
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley, outbound=names) as world:
+        body = BODY | {"webhook_url": "http://127.0.0.1:9/hook"}
+        asking = asyncio.ensure_future(world.api.post("/v1/tasks", json=body))
+        await names.asked.wait()
+        await world.service.drain()
+        names.answered.set()
+        assert complaint(await asking, 503) is None
+        assert (counts(tmp_path), apikley.lines) == ({}, [])
 
 
 async def test_a_loop_that_does_not_move_is_not_ready(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ async def test_an_adapter_that_raises_is_a_failed_poll(tmp_path: Path) -> None:
     ):
         task = await world.submit(deadline_seconds=600)
         await world.turn(61)
-        assert "1 polls failed in a row" in (await world.task(task["id"]))["waiting_for"]["text"]
+        assert "the last poll failed" in (await world.task(task["id"]))["waiting_for"]["text"]
         for _ in range(7):
             await world.turn(DAY_S - 100)
         assert (await world.task(task["id"]))["status"] == "submitted"

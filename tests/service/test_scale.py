@@ -2,8 +2,6 @@
 
 import gc
 import json
-import os
-import resource
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,13 +14,15 @@ from receiver.domain import Call, NoReply, Reply, Timer, Work
 from receiver.outbound import Audience, Outbound
 from receiver.poller import PollLimits
 from receiver.store.protocol import Store
-from tests.make import DAY, NOW, SECOND, a_task
+from receiver.telemetry import configure_logs
+from tests.make import DAY, MINUTE, NOW, SECOND, a_task
+from tests.service.measuring import ASKED_FOR, Report, memory_mib
 from tests.service.world import LIMITS, World, a_world, created, record
 
 pytestmark = pytest.mark.anyio
 
 # CI takes a fifth; `make faults` the whole.
-MANY = int(os.environ.get("TASKWEIR_TEST_TASKS", "20000"))
+MANY = int(ASKED_FOR or 20_000)
 WIDE = replace(LIMITS, poll=PollLimits(deadline_s=1.0, batch=500, in_flight=500))
 
 
@@ -69,8 +69,21 @@ def id_in(call: Call) -> str:
     return call.url.rpartition("taskId=")[2]
 
 
-def memory_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+@pytest.fixture(scope="module")
+def report() -> Iterator[Report]:
+    report = Report("many tasks and long troubles, in simulated time")
+    yield report
+    report.show()
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    """A line per poll that fails would be what takes the time and the memory."""
+    configure_logs(fmt="json", level="error")
+
+
+def simulated_minutes(world: World) -> float:
+    return (world.clock.now() - NOW) / MINUTE
 
 
 async def statuses(world: World) -> Counter[str]:
@@ -81,7 +94,7 @@ async def statuses(world: World) -> Counter[str]:
     return await world.service.storage.read(count)
 
 
-async def test_many_tasks_and_ten_minutes_of_429(tmp_path: Path) -> None:
+async def test_many_tasks_and_ten_minutes_of_429(tmp_path: Path, report: Report) -> None:
     """Requests stay inside the budget, no task fails, memory stays flat, the backlog drains."""
     refusing = True
 
@@ -91,25 +104,44 @@ async def test_many_tasks_and_ten_minutes_of_429(tmp_path: Path) -> None:
         return record("success", id_in(call))
 
     outbound = Simulated(answer)
+    # One burst of what was under way when the first refusal came, half of it and so on, then one per Retry-After.
+    allowed = 2 * WIDE.poll.in_flight + 600 // 5
     async with a_world(tmp_path, limits=WIDE, outbound=outbound, TASKWEIR_PUBLIC_URL="") as world:
         await fill(world, MANY, NOW + DAY)
         await world.turn(1)
         gc.collect()
         before = memory_mib()
-        for _ in range(600):
-            await world.turn(1)
+        with report.progress("seconds of 429", 600) as shows:
+            for second in range(600):
+                await world.turn(1)
+                shows(second + 1)
         asked = outbound.calls["GET"]
-        # One burst of what was under way when the first refusal came, then one small step per Retry-After.
-        assert asked <= WIDE.poll.in_flight + 600 / 5 * 60
-        assert await statuses(world) == {"submitted": MANY}
         refusing = False
-        await world.until(lambda: outbound.calls["GET"] - asked >= MANY, step_s=5, most=2000)
+        refused = await statuses(world)
+        with report.progress("tasks drained", MANY) as shows:
+
+            def drained() -> bool:
+                shows(outbound.calls["GET"] - asked)
+                return outbound.calls["GET"] - asked >= MANY
+
+            await world.until(drained, step_s=5, most=2000)
         await world.turn(1)
-        assert await statuses(world) == {"succeeded": MANY}
-        assert memory_mib() - before < 100
+        ended, grown = await statuses(world), memory_mib() - before
+        report.section(f"{MANY:,} tasks in flight, ten minutes of 429")
+        report.add("polls while it refused", asked, f"{allowed:,}")
+        report.add("tasks ended meanwhile", MANY - refused["submitted"], "0")
+        report.add("polls after that", outbound.calls["GET"] - asked)
+        report.add("tasks succeeded then", ended["succeeded"], f"{MANY:,}")
+        report.add("minutes simulated", simulated_minutes(world))
+        report.add("peak memory, MiB", memory_mib())
+        report.add("  grown since it began, MiB", grown, "100")
+    assert asked <= allowed
+    assert refused == {"submitted": MANY}
+    assert ended == {"succeeded": MANY}
+    assert grown < 100
 
 
-async def test_six_hours_down_with_5000_in_flight_and_5000_asked_for(tmp_path: Path) -> None:
+async def test_six_hours_down_with_5000_in_flight_and_5000_asked_for(tmp_path: Path, report: Report) -> None:
     """At most ten doubtful submits, no false expiry, everything ends, paused once and resumed once."""
     down, number = True, 0
 
@@ -125,21 +157,33 @@ async def test_six_hours_down_with_5000_in_flight_and_5000_asked_for(tmp_path: P
     outbound = Simulated(answer)
     async with a_world(tmp_path, limits=WIDE, outbound=outbound, TASKWEIR_PUBLIC_URL="") as world:
         await fill(world, 5000, NOW + 3600 * SECOND)
-        for hour in range(6):
-            for _ in range(5000 // 6 + 1):
-                await world.submit(deadline_seconds=30 * 86_400)
-            for _ in range(60):
-                await world.turn(60)
-            assert set(await statuses(world)) <= {"submitted", "queued", "unconfirmed"}, hour
-        doubtful = (await statuses(world))["unconfirmed"]
+        with report.progress("minutes down", 6 * 60) as shows:
+            for hour in range(6):
+                for _ in range(5000 // 6 + 1):
+                    await world.submit(deadline_seconds=30 * 86_400)
+                for minute in range(60):
+                    await world.turn(60)
+                    shows(hour * 60 + minute + 1)
+                assert set(await statuses(world)) <= {"submitted", "queued", "unconfirmed"}, hour
+        doubtful, polls = (await statuses(world))["unconfirmed"], outbound.calls["GET"]
         assert doubtful == outbound.calls["POST"] <= 10
         down = False
+        total = 5000 + 6 * (5000 // 6 + 1)
+        with report.progress("tasks drained", total - doubtful) as shows:
 
-        async def all_ended() -> bool:
-            return set(await statuses(world)) <= {"succeeded", "unconfirmed"}
+            async def all_ended() -> bool:
+                standing = await statuses(world)
+                shows(standing["succeeded"])
+                return set(standing) <= {"succeeded", "unconfirmed"}
 
-        await world.until(all_ended, step_s=30, most=2000)
-        assert (await statuses(world))["unconfirmed"] == doubtful
-        assert (await statuses(world))["succeeded"] == 5000 + 6 * (5000 // 6 + 1) - doubtful
+            await world.until(all_ended, step_s=30, most=2000)
+        ended = await statuses(world)
         told = await world.api.get("/v1/events", params={"type": "provider.paused,provider.resumed"})
+        report.section("six hours down, 5,000 in flight, 5,000 asked for")
+        report.add("submits in doubt", doubtful, "10")
+        report.add("polls while it was down", polls)
+        report.add("tasks succeeded then", ended["succeeded"], f"{total - doubtful:,}")
+        report.add("minutes simulated", simulated_minutes(world))
+        report.add("peak memory, MiB", memory_mib())
+        assert ended == {"unconfirmed": doubtful, "succeeded": total - doubtful}
         assert [item["type"] for item in told.json()["items"]] == ["provider.paused", "provider.resumed"]

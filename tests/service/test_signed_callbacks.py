@@ -73,6 +73,16 @@ async def test_a_signature_that_verifies_is_proof(tmp_path: Path) -> None:
         assert told[3] == "A signed callback came, claiming done; the task is succeeded, with 1 output."
 
 
+async def test_a_signed_repeat_ends_its_task_and_leaves_no_timer(tmp_path: Path) -> None:
+    """The same body came unsigned before, and rang: nobody is asked about what is over by its provider's word."""
+    async with scripted(says()) as provider, a_house(tmp_path, provider) as world:
+        task = await world.submit("signs", "m")
+        for secret in (None, SECRET):
+            await post(world, task["id"], job("done"), secret=secret)
+        assert (await world.task(task["id"]))["status"] == "succeeded"
+        assert await world.service.storage.read(lambda store: store.timer(task["id"])) is None
+
+
 async def test_several_updates_in_one_callback_are_taken_in_turn(tmp_path: Path) -> None:
     """Each gives its event, in the order told; what is about another job changes nothing."""
     async with scripted(says()) as provider, a_house(tmp_path, provider) as world:

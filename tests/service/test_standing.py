@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from receiver.provider_policy import Pause, paused
+from tests.service.asking import complaint
 from tests.service.consumer import a_consumer
 from tests.service.world import UNKNOWN_TASK, Scripted, World, a_world, created, record, scripted
 
@@ -22,6 +22,14 @@ async def operators(world: World) -> list[tuple[str, str]]:
     """The events for operators so far: type and reason."""
     items = (await world.api.get("/v1/events", params={"type": "provider.paused,provider.resumed"})).json()["items"]
     return [(item["type"], item["data"]["reason"]) for item in items]
+
+
+async def operate(world: World, action: str) -> dict[str, Any]:
+    """The operator's word about Apikley; how it stands then."""
+    answer = await world.api.post(f"/v1/providers/apikley/{action}")
+    assert answer.status_code == 200, answer.text
+    stands: dict[str, Any] = answer.json()
+    return stands
 
 
 def counted(apikley: Scripted, method: str) -> int:
@@ -238,14 +246,71 @@ async def test_a_standing_survives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_the_operators_pause_holds_submits_and_no_polls(tmp_path: Path) -> None:
-    """It is not probed, and ends when the operator says so."""
+    """It is not probed, and ends when the operator says so: what waited is handed over. Saying it twice is no news."""
     async with scripted(created(), record("generating")) as apikley, a_pair(tmp_path, apikley, **POLL_ONLY) as world:
         task = await world.submit(deadline_seconds=86_400)
-        storage = world.service.storage
-        standing = await storage.read(lambda store: store.standing("apikley"))
-        await storage.write(lambda store: store.save_standing(paused(standing, Pause.OPERATOR, world.clock.now())))
-        assert (await world.submit())["status"] == "queued"
-        await world.turn(10)
+        paused = await operate(world, "pause")
+        assert (paused["paused"], paused["reason"], paused["since"]) == (True, "operator", task["created_at"])
+        world.clock.advance(5)
+        assert await operate(world, "pause") == paused
+        waiting = await world.submit(deadline_seconds=86_400)
+        assert (waiting["status"], "paused" in waiting["error"]["message"]) == ("queued", True)
+        await world.turn(5)
         assert (await world.task(task["id"]))["status"] == "running"
         await world.turn(3600)
         assert counted(apikley, "POST") == 1
+        assert counted(apikley, "GET") >= 2
+        assert await operators(world) == [("provider.paused", "operator")]
+        apikley.say(created("p2"))
+        resumed = await operate(world, "resume")
+        assert (resumed["paused"], resumed["reason"], resumed["since"]) == (False, None, None)
+        assert await operate(world, "resume") == resumed
+        await world.service.submitter.run_once()
+        await world.service.submitter.crew.drain()
+        assert (await world.task(waiting["id"]))["status"] == "submitted"
+        assert await operators(world) == [("provider.paused", "operator"), ("provider.resumed", "operator")]
+
+
+async def test_how_each_provider_stands_can_be_asked(tmp_path: Path) -> None:
+    """In the order of their names: how it learns, what it has of ours, what waits for it, what went wrong last."""
+    async with scripted(created(), "close") as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=7 * 86_400)
+        healthy = (await world.api.get("/v1/providers")).json()
+        assert healthy["next_cursor"] is None
+        assert [item["name"] for item in healthy["items"]] == ["apikley", "reapi", "reelbyte", "reve2img"]
+        assert [item["learns_by"] for item in healthy["items"]] == ["callback", "poll", "poll", "poll"]
+        stands = {
+            "name": "apikley",
+            "adapter": "apikley",
+            "learns_by": "callback",
+            "trust": "poll",
+            "paused": False,
+            "reason": None,
+            "since": None,
+            "in_flight": 1,
+            "waiting": 0,
+            "last_error": None,
+        }
+        assert healthy["items"][0] == stands
+        await five_doubtful(world)
+        await world.submit()
+        troubled = (await world.api.get("/v1/providers")).json()["items"]
+        assert troubled[0] == stands | {
+            "paused": True,
+            "reason": "unreachable",
+            "since": task["created_at"],
+            "in_flight": 6,
+            "waiting": 1,
+            "last_error": "the connection was closed before an answer",
+        }
+        assert troubled[1:] == healthy["items"][1:]
+
+
+async def test_nobody_elses_provider_can_be_paused(tmp_path: Path) -> None:
+    """404 for one that is not configured, with nothing recorded."""
+    async with a_world(tmp_path, TASKWEIR_REAPI_API_KEY="") as world:
+        for name in ("reapi", "nobody", "%00", "a" * 5000):
+            for action in ("pause", "resume"):
+                answer = await world.api.post(f"/v1/providers/{name}/{action}")
+                assert complaint(answer, 404) is None
+        assert await operators(world) == []

@@ -1,5 +1,6 @@
 """A task's timeline: from it alone anybody can say what happened."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -92,7 +93,10 @@ STORM = [
     ("poll", "Asked, apikley says success, after our own verdict expired: the task is now succeeded, with 1 output."),
     (
         "event",
-        ("task.succeeded is recorded as event 6: a poll said so; late, after a verdict of our own."),
+        (
+            "task.succeeded is recorded as event 6: a callback said so, and a poll confirmed it; "
+            "late, after a verdict of our own."
+        ),
     ),
     ("delivery", "task.succeeded is owed to the webhook at HOST."),
     ("attempt", "Attempt 1 to bring task.succeeded to the webhook at HOST arrived."),
@@ -179,6 +183,58 @@ async def test_a_plain_task_has_a_short_story(tmp_path: Path) -> None:
                 "late": False,
             },
         }
+
+
+async def test_what_its_caller_did_is_a_part_of_it(tmp_path: Path) -> None:
+    """Resolved, looked at, and submitted once more: on the task itself, and on the one that repeats it."""
+    async with scripted("hang") as apikley, a_house(tmp_path, apikley) as world:
+        task = (await world.submit())["id"]
+        await world.api.post(f"/v1/tasks/{task}/resolve", json={"provider_task_id": "p1"})
+        apikley.say(record("generating"))
+        for _ in range(3):
+            assert (await world.api.post(f"/v1/tasks/{task}/refresh")).status_code == 200
+            await world.turn()
+        apikley.say(record("success"), created("p2"))
+        await world.end(task)
+        again = (await world.api.post(f"/v1/tasks/{task}/resubmit")).json()["id"]
+        assert (await told(world, task))[3:] == [
+            ("action", "Its caller says that apikley has it as p1: it is asked about."),
+            ("event", "task.submitted is recorded as event 2: its caller said so."),
+            ("action", "1 refresh was asked for by its caller."),
+            ("poll", "Asked, apikley says generating: the task is running."),
+            ("event", "task.running is recorded as event 3: a poll said so."),
+            ("action", "2 refreshes were asked for by its caller, the last at 2025-12-08T09:40:00.000Z."),
+            ("poll", "2 polls told nothing new, the last at 2025-12-08T09:40:00.000Z."),
+            ("poll", "Asked, apikley says success: the task is succeeded, with 1 output."),
+            ("event", "task.succeeded is recorded as event 4: a poll said so."),
+            ("action", f"Its caller submits it once more, as {again}."),
+        ]
+        assert (await told(world, again))[0][1].startswith(
+            f"{APIKLEY_MODEL} was asked for at apikley, a resubmit of {task}, "
+        )
+
+
+async def test_a_cancel_is_told_once(tmp_path: Path) -> None:
+    """By its event; one that comes during the handover has none yet, and says that it waits."""
+    answered = asyncio.Event()
+    async with scripted(created(), answered, created("p2")) as apikley, a_house(tmp_path, apikley) as world:
+        task = (await world.submit())["id"]
+        await world.api.post(f"/v1/tasks/{task}/cancel")
+        assert (await told(world, task))[3:] == [
+            ("event", "task.canceled is recorded as event 2: its caller said so."),
+        ]
+        body = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "x"}}
+        made = await world.api.post("/v1/tasks", json=body, headers={"prefer": "respond-async"})
+        task = made.json()["id"]
+        assert (await world.api.post(f"/v1/tasks/{task}/cancel")).status_code == 202
+        answered.set()
+        await world.service.submitter.crew.drain()
+        assert (await told(world, task))[1:] == [
+            ("action", "Its caller cancels it: that holds once the handover is answered."),
+            ("submit", "Sent to apikley, which took it as p2, but it is canceled here meanwhile (HTTP 200)."),
+            ("event", "task.submitted is recorded as event 1: the answer of apikley to the submit said so."),
+            ("event", "task.canceled is recorded as event 2: its caller said so."),
+        ]
 
 
 async def test_a_forged_callback_is_shown_for_what_it_is(tmp_path: Path) -> None:

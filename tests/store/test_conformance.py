@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -128,8 +128,17 @@ async def test_tasks_are_filtered(storage: Storage, filters: dict[str, object], 
 async def test_a_task_has_one_timer_which_is_replaced(storage: Storage) -> None:
     """Setting a timer twice leaves the second; every field survives; dropping it leaves none."""
     full = a_timer(
-        owner="own_1", tries=2, rings=1, rung_at=NOW, claimed=Status.FAILED, missing_since=NOW, answered_at=NOW
+        owner="own_1",
+        tries=2,
+        rings=1,
+        rung_at=NOW + 1,
+        claimed=Status.FAILED,
+        claimed_at=NOW + 2,
+        missing_since=NOW + 3,
+        answered_at=NOW + 4,
+        empty_since=NOW + 5,
     )
+    assert None not in asdict(full).values()
     await storage.write(lambda store: store.set_timer(a_timer()))
     await storage.write(lambda store: store.set_timer(full))
     assert await storage.read(lambda store: store.timer("task_1")) == full

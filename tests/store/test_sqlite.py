@@ -63,6 +63,25 @@ def test_migrations_are_applied_once(tmp_path: Path) -> None:
     assert sqlite.schema_version(path) == sqlite.newest_version()
 
 
+def test_a_claim_of_before_is_as_old_as_its_ring(tmp_path: Path) -> None:
+    """A file of the schema before: what a callback claimed, and when it rang, was one fact there."""
+    path = tmp_path / "taskweir.db"
+    with sqlite3.connect(path) as connection:
+        for number, sql in sqlite.migrations()[:2]:
+            connection.executescript(sql)
+            connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, at BIGINT)")
+            connection.execute("INSERT INTO schema_migrations (version, at) VALUES (?, 0)", (number,))
+        insert = """INSERT INTO timers (task_id, provider, work, due_at, tries, rung_at, claimed)
+        VALUES (?, 'apikley', 'poll', 9, 0, 7, ?)"""
+        connection.executemany(insert, [("claimed", "succeeded"), ("rung", None)])
+    connection.close()
+    assert sqlite.migrate_file(path, now=NOW)[0] == 3
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT task_id, claimed_at FROM timers ORDER BY task_id").fetchall()
+    connection.close()
+    assert rows == [("claimed", 7), ("rung", None)]
+
+
 async def test_an_old_schema_is_refused_where_migrating_is_left_to_the_operator(tmp_path: Path) -> None:
     """The refusal names the command."""
     storage = SqliteStorage(tmp_path / "taskweir.db")
