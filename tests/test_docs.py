@@ -17,6 +17,7 @@ from standardwebhooks import Webhook
 from adapters.base import Adapter
 from receiver import formats
 from receiver.main import load_adapters
+from receiver.senders import log_file
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
 from tests.processes import a_sandbox, environment, start, wait_until_up
 from tests.service.world import free_port
@@ -114,13 +115,13 @@ def test_the_queries_run(tmp_path: Path) -> None:
     listed = re.search(r"table\n`events`: `([^`]+)`", README)
     assert listed is not None
     assert listed[1].split() == list(formats.LOG_COLUMNS)
+    told = {"id": "e", "seq": 1, "type": "task.succeeded", "metadata": '{"order": "42"}', "prompt": "A kitten yawning"}
+    row = dict.fromkeys(formats.LOG_COLUMNS) | told | {"task_id": "task_1", "credits": 3.0}
+    log_file.append(tmp_path / "results.db", [row])
     log = sqlite_utils.Database(tmp_path / "results.db")
-    log.table("events").create(formats.LOG_COLUMNS, pk="id")
-    row = dict.fromkeys(formats.LOG_COLUMNS) | {"id": "e", "type": "task.succeeded", "metadata": '{"order": "42"}'}
-    log.table("events").insert(row | {"task_id": "task_1", "credits": 3.0})
     [queries] = blocks("sql")
     results = [list(log.query(query)) for query in queries.split(";\n") if query.strip()]
-    assert [len(result) for result in results] == [1, 0, 1]
+    assert [len(result) for result in results] == [1, 0, 1, 1, 1]
     log.close()
 
 

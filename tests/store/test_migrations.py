@@ -14,7 +14,7 @@ from tests.make import MINUTE, NOW, SECOND
 
 pytestmark = pytest.mark.anyio
 
-BEFORE_DELIVERIES = 2
+BEFORE_DELIVERIES = 4
 WRITTEN_BEFORE = (
     """INSERT INTO tasks (id, tenant, provider, model, status, metadata, media, callback_expected, outputs, created_at,
   deadline_at, ours, emitted, sequence, version, webhook_id)
@@ -59,8 +59,8 @@ def written_before(tmp_path: Path) -> Path:
 
 def test_only_what_is_missing_is_run(written_before: Path) -> None:
     """And the file has the newest schema after it."""
-    assert sqlite.migrate_file(written_before, now=NOW) == [4]
-    assert sqlite.schema_version(written_before) == sqlite.newest_version() == 4
+    assert sqlite.migrate_file(written_before, now=NOW) == [5]
+    assert sqlite.schema_version(written_before) == sqlite.newest_version() == 5
 
 
 async def test_deliveries_stand_where_they_stood_on_the_schedule(written_before: Path) -> None:
