@@ -9,10 +9,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from receiver import delivery_policy, policy
+from receiver import delivery_policy, timing
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Attempt, Destination, Ms
+from receiver.domain import MINUTE, SECOND, Attempt, Destination, Ms
 from receiver.ids import new_id
 from receiver.senders.base import Sender, Sent
 from receiver.store.protocol import Parcel, Storage, Store
@@ -54,7 +54,7 @@ class Courier:
             for destination, parcels in await self._storage.write(lambda store: self._claim(store, shares)):
                 self._start(destination, parcels)
         waiting = [each.next_due_at for each in owed if self._free(each.destination) > 0]
-        return policy.seconds_until(waiting, self._clock.now()) if self._left() > 0 else policy.MINUTE / policy.SECOND
+        return timing.seconds_until(waiting, self._clock.now()) if self._left() > 0 else MINUTE / SECOND
 
     def _left(self) -> int:
         return self._limits.in_flight - self.crew.total

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.base import PollAnswer, PollFailed
-from receiver import policy, story
+from receiver import policy, story, timing
 from receiver.domain import Callback, FailureKind, Ms, Source, Task, Timer, Update, Verified
 from receiver.errors import Malformed
 from receiver.intake import Taken, take, take_ours
@@ -27,7 +27,7 @@ def settle(store: Store, served: Served, timer: Timer, answer: PollAnswer, *, as
     else:
         taken, following = _unanswered(store, served, task, timer, answer, now)
     if taken.task.status.final and not (
-        policy.watches_late(taken.task, now) or policy.still_rings(taken.task, following)
+        timing.watches_late(taken.task, now) or timing.still_rings(taken.task, following)
     ):
         store.drop_timer(task.id)
     elif leased:
@@ -48,7 +48,7 @@ def _answered(
     if policy.due_for_expiry(taken.task, asked_at) and empty_since is None:
         taken = take_ours(store, taken.task, policy.expired(task), now)
     pace = served.adapter.profile.pace
-    due_at = policy.next_poll_at(taken.task, timer, pace, now=now, spread=random.random())  # noqa: S311 - jitter
+    due_at = timing.next_poll_at(taken.task, timer, pace, now=now, spread=random.random())  # noqa: S311 - jitter
     return taken, replace(
         timer,
         due_at=due_at,
@@ -82,7 +82,7 @@ def _unanswered(
         taken = take_ours(store, task, policy.expired(task), now)
     else:
         taken = Taken(task=task)
-    due_at = policy.after_failed_poll(
+    due_at = timing.after_failed_poll(
         timer,
         profile.pace,
         retry_after_s=answer.retry_after_s,

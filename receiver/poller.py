@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from adapters.base import PollAnswer, PollFailed
-from receiver import policy, provider_policy
+from receiver import policy, provider_policy, timing
 from receiver.bell import Bell
 from receiver.budget import Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
 from receiver.domain import (
+    DAY,
     Failure,
     FailureKind,
     Kind,
@@ -94,7 +95,7 @@ class Poller:
             for name, served in self._providers.items()
             if self.crew.count(name) < self._limits.in_flight
         )
-        return policy.seconds_until(due, self._clock.now())
+        return timing.seconds_until(due, self._clock.now())
 
     async def _run_provider(self, served: Served) -> Ms | None:
         name, now = served.provider.name, self._clock.now()
@@ -124,7 +125,7 @@ class Poller:
             return _Claim(next_due=standing.probe_at)
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
-        asked, ended = self._claim_timers(store, provider, now, now + policy.DAY * 365, 1)
+        asked, ended = self._claim_timers(store, provider, now, now + DAY * 365, 1)
         return _Claim(asked=asked, ended=ended, blind=not asked, next_due=probing.probe_at)
 
     def _claim_timers(

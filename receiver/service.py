@@ -12,14 +12,13 @@ from receiver.bell import Bell
 from receiver.budget import Budget
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
-from receiver.domain import Trust
+from receiver.domain import MINUTE, Trust
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard
 from receiver.health import Health
 from receiver.intake import Taken
 from receiver.loops import Loop
 from receiver.outbound import Outbound
-from receiver.policy import MINUTE
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
 from receiver.sealing import Seal
