@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from receiver import breaker_policy, claims, formats, json_text, outcomes, policy
+from receiver import breaker_policy, claims, formats, json_text, outcomes, timing
 from receiver.breaker import Turn
 from receiver.claims import Claimed, Grant
 from receiver.clock import Clock
@@ -71,7 +71,7 @@ class Courier:
             for each in owed
             if self._wants(each, now) > 0
         ]
-        return policy.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
+        return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""

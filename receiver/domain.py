@@ -10,6 +10,10 @@ from enum import StrEnum
 from typing import Any
 
 Ms = int
+SECOND: Ms = 1000
+MINUTE: Ms = 60 * SECOND
+HOUR: Ms = 60 * MINUTE
+DAY: Ms = 24 * HOUR
 
 
 class Status(StrEnum):

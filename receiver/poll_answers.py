@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 from adapters.base import PollAnswer, PollFailed
-from receiver import policy, story
+from receiver import policy, story, timing
 from receiver.domain import FailureKind, Ms, Source, Task, Timer, Update, Verified
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served
@@ -26,7 +26,7 @@ def settle(store: Store, served: Served, timer: Timer, answer: PollAnswer, *, as
     else:
         taken, following = _unanswered(store, served, task, timer, answer, now)
     if taken.task.status.final and not (
-        policy.watches_late(taken.task, now) or policy.still_rings(taken.task, following)
+        timing.watches_late(taken.task, now) or timing.still_rings(taken.task, following)
     ):
         store.drop_timer(task.id)
     elif leased:
@@ -48,7 +48,7 @@ def _answered(
         taken = take_ours(store, taken.task, policy.expired(task), now)
     heard = replace(timer, owner=None, tries=0, missing_since=None, empty_since=empty_since, answered_at=now)
     pace = served.adapter.profile.pace
-    due_at = policy.next_poll_at(taken.task, heard, pace, now=now, spread=random.random())  # noqa: S311 - jitter
+    due_at = timing.next_poll_at(taken.task, heard, pace, now=now, spread=random.random())  # noqa: S311 - jitter
     return taken, replace(heard, due_at=due_at, rings=None if timer.rings is None else timer.rings + 1)
 
 
@@ -69,7 +69,7 @@ def _unanswered(
         taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
     else:
         taken = take_unasked(store, served, task, timer, now)
-    due_at = policy.after_failed_poll(
+    due_at = timing.after_failed_poll(
         timer,
         profile.pace,
         retry_after_s=answer.retry_after_s,

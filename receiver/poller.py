@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from adapters.base import PollAnswer, PollFailed
-from receiver import policy, provider_policy
+from receiver import policy, provider_policy, timing
 from receiver.bell import Bell
 from receiver.budget import Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
 from receiver.domain import (
+    DAY,
+    MINUTE,
     Failure,
     FailureKind,
     Kind,
@@ -97,7 +99,7 @@ class Poller:
             for name, served in self._providers.items()
             if self.crew.count(name) < self._limits.in_flight
         )
-        return policy.seconds_until(due, self._clock.now())
+        return timing.seconds_until(due, self._clock.now())
 
     async def _end_overdue(self) -> None:
         now, most = self._clock.now(), self._limits.batch
@@ -134,7 +136,7 @@ class Poller:
             return _Claim(next_due=standing.probe_at)
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
-        asked, ended = self._claim_timers(store, provider, now, now + policy.DAY * 365, 1)
+        asked, ended = self._claim_timers(store, provider, now, now + DAY * 365, 1)
         ended += settle_held(store, self._providers[provider], now, limit=MOST_SETTLED)
         return _Claim(asked=asked, ended=ended, blind=not asked, next_due=probing.probe_at)
 
@@ -216,7 +218,7 @@ class Poller:
             after = provider_policy.after_poll(
                 before,
                 answered=failure is None or failure.kind is not FailureKind.UNAVAILABLE,
-                submits_wait=submit_at is not None and submit_at <= now + policy.MINUTE,
+                submits_wait=submit_at is not None and submit_at <= now + MINUTE,
                 now=now,
                 error=failure.message if failure else None,
             )

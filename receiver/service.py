@@ -13,7 +13,7 @@ from receiver.budget import Budget
 from receiver.clock import Clock, SystemClock
 from receiver.connections import is_here
 from receiver.delivery import Courier, DeliveryLimits
-from receiver.domain import Trust
+from receiver.domain import MINUTE, Trust
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard
 from receiver.health import Health
@@ -21,7 +21,6 @@ from receiver.intake import Taken
 from receiver.itself import Itself
 from receiver.loops import Loop
 from receiver.outbound import Outbound
-from receiver.policy import MINUTE
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
 from receiver.retention import Retention

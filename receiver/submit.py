@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
-from receiver import policy, provider_policy, story
+from receiver import policy, provider_policy, story, timing
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
 from receiver.budget import Budget
@@ -159,7 +159,7 @@ class Submitter:
         """Start what is due; the seconds until something is."""
         now = self._clock.now()
         due = await each_alone(self._run_provider(name) for name in self._providers if self._free(name, now) > 0)
-        return policy.seconds_until(due, self._clock.now())
+        return timing.seconds_until(due, self._clock.now())
 
     async def _run_provider(self, name: str) -> Ms | None:
         due_at = await self._storage.read(lambda store: store.next_due_timer(Work.SUBMIT, name))
@@ -199,7 +199,7 @@ class Submitter:
                 store.drop_timer(task.id)
                 settled.append(take_ours(store, task, policy.expired(task), now))
             elif may is not None and len(starting) >= may:
-                store.set_timer(replace(timer, due_at=policy.put_off_until(task, now), owner=None))
+                store.set_timer(replace(timer, due_at=timing.put_off_until(task, now), owner=None))
             else:
                 begun = policy.begun(task)
                 store.save_task(begun, expected_version=task.version)
@@ -315,11 +315,11 @@ class Submitter:
                 return _doubt(failure)
 
     def _timer_after(self, task: Task, timer: Timer | None, answer: SubmitAnswer, now: Ms) -> Timer | None:
-        if task.status.final and not policy.watches_late(task, now):
+        if task.status.final and not timing.watches_late(task, now):
             return None
         timer = timer or Timer(task_id=task.id, provider=task.provider, work=Work.SUBMIT, due_at=now)
         if task.status is Status.QUEUED and isinstance(answer, NotCreated):
-            again_at = policy.next_submit_at(
+            again_at = timing.next_submit_at(
                 timer.tries,
                 retry_after_s=answer.retry_after_s,
                 now=now,
@@ -328,7 +328,7 @@ class Submitter:
             return replace(timer, due_at=min(again_at, task.deadline_at), owner=None, tries=timer.tries + 1)
         pace = self._providers[task.provider].adapter.profile.pace
         due_at = (
-            policy.first_poll_at(task, pace, rings=timer.rings, now=now, spread=random.random())  # noqa: S311 - jitter
+            timing.first_poll_at(task, pace, rings=timer.rings, now=now, spread=random.random())  # noqa: S311 - jitter
             if task.provider_task_id
             else task.deadline_at
         )

@@ -167,9 +167,8 @@ class SqliteStorage:
     def _read(self, do: Callable[[Store], Result]) -> Result:
         connection = getattr(self._of_thread, "connection", None)
         if connection is None:
-            connection = _connect(self._path)
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA query_only = 1")
+            with _told():  # the file was good when we began: what is wrong with it now is no setting
+                connection = _dial(self._path, *_PRAGMAS, "wal_autocheckpoint = 0", "query_only = 1")
             self._of_thread.connection = connection
             self._opened.append(connection)
         _run(connection, "BEGIN")
@@ -277,15 +276,22 @@ def _in_transaction(connection: sqlite3.Connection, statements: Sequence[str]) -
 def _connect(path: Path) -> sqlite3.Connection:
     if path.is_dir():
         raise ConfigurationError(f"{path} is a directory", hint="Point TASKWEIR_DATABASE_URL at a writable file.")
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    connection.row_factory = sqlite3.Row
     try:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
+        return _dial(path, *_PRAGMAS)
     except sqlite3.DatabaseError as error:
-        connection.close()
         raise ConfigurationError(
             f"{path} cannot be used: {error}",
             hint="Point TASKWEIR_DATABASE_URL at a writable file of ours, or a new one.",
         ) from None
+
+
+def _dial(path: Path, *pragmas: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.row_factory = sqlite3.Row
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
     return connection

@@ -7,9 +7,9 @@ from dataclasses import replace
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from receiver import policy, signing, story
+from receiver import policy, signing, story, timing
 from receiver.actions import cancel_if_asked
-from receiver.domain import Callback, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
+from receiver.domain import SECOND, Callback, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
 from receiver.errors import Malformed, NotVerified, Unknown
 from receiver.intake import Taken, take
 from receiver.providers import Served
@@ -20,7 +20,7 @@ from receiver.web.doors import Doors, doors_of
 KEPT_BYTES = 64 * 1024
 MOST_READ = 1024 * 1024
 MOST_KEPT = 20
-DEAF_MS = sum(policy.RING_PAUSES_S) * policy.SECOND
+DEAF_MS = sum(timing.RING_PAUSES_S) * SECOND
 
 
 async def receive(request: Request) -> Response:
@@ -63,7 +63,7 @@ async def _keep_unread(doors: Doors, provider: str, task_id: str, body: bytes) -
             task.id, digest=digest, at=now, outcome=outcome, body=signing.redact(body), most=MOST_KEPT
         )
         if kept and timer is not None:
-            store.set_timer(policy.rung(timer, now, None))
+            store.set_timer(timing.rung(timer, now, None))
 
     await doors.storage.write(keep)
 
@@ -171,5 +171,5 @@ def _ring(store: Store, task: Task, updates: Sequence[Update], now: Ms) -> bool:
     if task.status in (Status.SUBMITTED, Status.RUNNING) and timer.work is Work.SUBMIT:
         timer = replace(timer, work=Work.POLL, tries=0)
     claimed = next((update.status for update in updates if update.status and update.status.final), None)
-    store.set_timer(policy.rung(timer, now, claimed))
+    store.set_timer(timing.rung(timer, now, claimed))
     return True

@@ -268,20 +268,25 @@ async def test_the_writer_outlives_a_rollback_that_fails() -> None:
 
 
 def spoil(directory: Path) -> None:
-    """Overwrite the database, with what it has not checkpointed yet."""
+    """Overwrite the database, with what it has not checkpointed yet; cut short, it would end who has it mapped."""
     for path in directory.glob("taskweir.db*"):
         if path.suffix != ".lock":
-            path.write_bytes(b"garbage" * 10_000)
+            with path.open("r+b") as file:
+                file.write(b"garbage" * 10_000)
 
 
-async def test_a_file_that_is_malformed_is_not_ready(tmp_path: Path) -> None:
-    """503 wherever the store is needed, not an error of ours."""
-    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
-        await world.submit()
+@pytest.mark.parametrize("used", [True, False])
+async def test_a_file_that_is_malformed_is_not_ready(tmp_path: Path, *, used: bool) -> None:
+    """503 wherever the store is needed, not an error of ours; for readers that have it open, and for the next one."""
+    async with a_world(tmp_path) as world:
+        await world.service.storage.write(lambda store: store.record_task(a_task()))
+        if used:
+            assert (await world.api.get("/v1/tasks")).status_code == 200
         spoil(tmp_path)
-        for path in ("/health/ready", "/v1/tasks"):
+        for path in ("/v1/tasks", "/health/ready", "/v1/events"):
             answer = await world.api.get(path)
             assert answer.status_code == 503, answer.text
+            assert str(tmp_path) not in answer.text
 
 
 async def test_reading_a_store_that_is_closed_is_503(tmp_path: Path) -> None:
