@@ -13,7 +13,8 @@ from receiver.domain import Ms
 SLOWEST_RATE = 0.2
 OPEN_AFTER: Ms = 120_000
 FIRST_WINDOW = 5
-WIDEST_WINDOW = 1000
+WIDEST_WINDOW = 200  # fewer than outbound has connections to one host: to wait for one takes of the answer's time
+QUICK, SLOW = 1 / 3, 2 / 3
 WINDOW_RESTS_AFTER: Ms = 60_000
 FULL_FOR: Ms = 60_000
 _MEASURED_OVER: Ms = 10_000
@@ -127,7 +128,7 @@ class Budget:
             self._rate += max(self._rate * 0.02, 0.02)
 
     def window(self, now: Ms) -> int:
-        """How many submits may be under way: few at first, one more for each answered one.
+        """How many submits may be under way: few at first, one more for each answered one while so many are needed.
 
         So that a provider that takes requests and never answers costs a handful of doubtful tasks, not thousands.
         """
@@ -136,8 +137,16 @@ class Budget:
     def _rested(self, now: Ms) -> int:
         return self._window if now - self._answered_at < WINDOW_RESTS_AFTER else min(self._window, FIRST_WINDOW)
 
-    def submit_answered(self, now: Ms) -> None:
-        self._window = min(self._rested(now) + 1, WIDEST_WINDOW)
+    def submit_answered(self, now: Ms, *, under_way: int, took: float) -> None:
+        """One of so many was answered, and took this share of its time limit.
+
+        One that came late shows what more at once would lead to: answers that come too late, each a doubtful task.
+        """
+        self._window = self._rested(now)
+        if took >= SLOW:
+            self._window = max(self._window - 1, 1)
+        elif took <= QUICK and 2 * under_way >= self._window:
+            self._window = min(self._window + 1, WIDEST_WINDOW)
         self._answered_at = now
 
     def submit_lost(self) -> None:

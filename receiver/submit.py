@@ -223,7 +223,7 @@ class Submitter:
             provider_task_id=answer.update.provider_task_id if isinstance(answer, Accepted) else None,
             ms=now - began,
         )
-        self._learn(task.provider, reply, answer, now)
+        self._learn(task.provider, reply, answer, now, took_s=(now - began) / 1000)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
         taken, resumed = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
         self._bell.ring(taken)
@@ -247,7 +247,7 @@ class Submitter:
                 await asyncio.sleep(pause_s)
         raise AssertionError("unreachable")
 
-    def _learn(self, provider: str, reply: Reply | NoReply, answer: SubmitAnswer, now: Ms) -> None:
+    def _learn(self, provider: str, reply: Reply | NoReply, answer: SubmitAnswer, now: Ms, *, took_s: float) -> None:
         """What an answer says about how much the provider can be asked for."""
         budget = self._budgets[provider]
         broke = isinstance(reply, Reply) and reply.status >= 500
@@ -262,7 +262,8 @@ class Submitter:
                 if broke or failure.kind in (FailureKind.RATE_LIMITED, FailureKind.UPSTREAM):
                     budget.narrow(now, retry_after_s)
             case _:
-                budget.submit_answered(now)
+                took = took_s / self._limits.deadline_s
+                budget.submit_answered(now, under_way=self.crew.count(provider), took=took)
                 budget.widen(now)
 
     def _record_answer(

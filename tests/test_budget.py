@@ -1,8 +1,11 @@
 """How much a provider is asked for: everything, until it says otherwise."""
 
+import inspect
+
 import pytest
 
 from receiver.budget import FIRST_WINDOW, SLOWEST_RATE, WIDEST_WINDOW, Budget
+from receiver.outbound import Outbound
 from tests.make import HOUR, MINUTE, NOW, SECOND
 
 
@@ -133,24 +136,58 @@ def test_answers_widen_it_again() -> None:
     assert budget._rate is None
 
 
+def answered(budget: Budget, at: int = NOW, *, under_way: int = WIDEST_WINDOW, took: float = 0.1) -> None:
+    budget.submit_answered(at, under_way=under_way, took=took)
+
+
 def test_few_submits_are_under_way_at_first() -> None:
     """One more for each answered one, one after a lost one, few again after a quiet minute."""
     budget = Budget()
     assert budget.window(NOW) == FIRST_WINDOW
     for _ in range(2 * WIDEST_WINDOW):
-        budget.submit_answered(NOW)
+        answered(budget)
     assert budget.window(NOW) == WIDEST_WINDOW
     assert budget.window(NOW + MINUTE) == FIRST_WINDOW
     budget.submit_lost()
     assert budget.window(NOW) == 1
-    budget.submit_answered(NOW)
+    answered(budget)
     assert budget.window(NOW) == 2
+
+
+def test_no_more_may_be_under_way_than_are_needed() -> None:
+    """Else a provider that was quick with a thousand, one by one, and then hangs, would get hundreds at once."""
+    budget = Budget()
+    for _ in range(1000):
+        answered(budget, under_way=4)
+    assert budget.window(NOW) == 9
+
+
+def test_slow_answers_are_not_asked_for_by_more_at_once() -> None:
+    """Near their time limit by fewer, one at a time: beyond it each is a task in doubt."""
+    budget = Budget()
+    for _ in range(100):
+        answered(budget)
+    for _ in range(50):
+        answered(budget, took=0.5)
+    assert budget.window(NOW) == FIRST_WINDOW + 100
+    for _ in range(50):
+        answered(budget, took=0.7)
+    assert budget.window(NOW) == FIRST_WINDOW + 50
+    for _ in range(100):
+        answered(budget, took=0.9)
+    assert budget.window(NOW) == 1
+
+
+def test_there_are_connections_for_all_that_may_be_under_way() -> None:
+    """A submit that waits for one spends its answer's time."""
+    per_host = inspect.signature(Outbound).parameters["limit_per_host"].default
+    assert per_host > WIDEST_WINDOW
 
 
 def test_a_full_provider_gets_no_submit_until_one_of_ours_ends() -> None:
     """Or a minute is over; what was learnt of its window stays."""
     budget = Budget()
-    budget.submit_answered(NOW)
+    answered(budget)
     budget.fill_up(NOW)
     assert (budget.full(NOW), budget.window(NOW)) == (True, 0)
     budget.free_up()
