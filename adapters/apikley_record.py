@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.base import kind_of, number_at, object_at, object_in, outputs_of, text_at, urls_at
+from adapters.reading import kind_of, number_at, object_at, object_in, outputs_of, text_at, urls_at
 from receiver import json_text
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Role, Status, Update, Usage
 from receiver.errors import Malformed

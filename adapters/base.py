@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from receiver import json_text
 from receiver.domain import (
     Call,
     Callback,
@@ -20,11 +18,9 @@ from receiver.domain import (
     FailureKind,
     Kind,
     Ms,
-    Output,
     Pace,
     Provider,
     Reply,
-    Role,
     Update,
 )
 from receiver.errors import Fault, Malformed, NotVerified
@@ -32,12 +28,6 @@ from receiver.errors import Fault, Malformed, NotVerified
 Input = Mapping[str, Any]
 
 _RETRY_AFTER_CAP_S = 24 * 3600
-_SUFFIXES = {
-    Kind.VIDEO: (".mp4", ".mov", ".webm", ".mkv", ".m4v"),
-    Kind.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"),
-    Kind.AUDIO: (".mp3", ".wav", ".m4a", ".flac", ".ogg", ".aac"),
-    Kind.TEXT: (".txt", ".json", ".srt", ".vtt"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,57 +150,6 @@ class Adapter(ABC):
     def deadline_seconds(self, model: str, input: Input) -> int:
         """How long such a task may take before we stop waiting for it."""
         return self.profile.deadline_s
-
-
-def object_in(raw: bytes) -> dict[str, Any] | None:
-    """The JSON object in a provider's body, or None where it is anything else."""
-    try:
-        value = json_text.read_tolerant(raw)
-    except Malformed:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def object_at(value: Any) -> dict[str, Any]:
-    """A field that may be an object, a JSON string of one, null or garbage: the object, else an empty one."""
-    if isinstance(value, str):
-        return object_in(value.encode("utf-8", "replace")) or {}
-    return value if isinstance(value, dict) else {}
-
-
-def text_at(value: Any) -> str | None:
-    """A field that may be text, a number or missing: its text, or None where there is nothing in it."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return str(value) or None
-
-
-def urls_at(value: Any) -> list[str]:
-    """A field that may be a URL, a list with URLs in it, or garbage: the http(s) URLs, in order."""
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str) and item.startswith(("http://", "https://"))]
-
-
-def number_at(value: Any) -> float | None:
-    """A field that may be a number or missing."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def kind_of(url: str, default: Kind) -> Kind:
-    """What a result is: by the suffix of its URL's path, else what the request asked for."""
-    try:
-        path = urlsplit(url).path.lower()
-    except ValueError:
-        return default
-    return next((kind for kind, suffixes in _SUFFIXES.items() if path.endswith(suffixes)), default)
-
-
-def outputs_of(urls: Iterable[str], media: Kind, *, expires_at: Ms | None = None) -> tuple[Output, ...]:
-    """Main outputs in the order given, numbered from 0, each URL once."""
-    return tuple(
-        Output(kind=kind_of(url, media), url=url, role=Role.MAIN, index=index, expires_at=expires_at)
-        for index, url in enumerate(dict.fromkeys(urls))
-    )
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: Ms) -> float | None:

@@ -5,18 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.base import (
-    Ambiguous,
-    Input,
-    NotCreated,
-    SubmitAnswer,
-    failure_of_status,
-    number_at,
-    object_at,
-    object_in,
-    retry_after_seconds,
-    text_at,
-)
+from adapters.base import Ambiguous, Input, NotCreated, SubmitAnswer, failure_of_status, retry_after_seconds
+from adapters.reading import number_at, object_at, object_in, text_at
 from receiver import json_text
 from receiver.domain import Call, Failure, FailureKind, Ms, Provider, Reply
 from receiver.errors import Fault

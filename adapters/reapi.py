@@ -23,13 +23,9 @@ from adapters.base import (
     Refused,
     SubmitAnswer,
     failure_of_status,
-    kind_of,
-    object_at,
-    object_in,
     retry_after_seconds,
-    text_at,
-    urls_at,
 )
+from adapters.reading import kind_of, object_at, object_in, text_at, urls_at
 from receiver import json_text
 from receiver.domain import (
     Call,

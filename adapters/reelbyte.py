@@ -22,7 +22,6 @@ from adapters.base import (
     SubmitAnswer,
     failure_of_status,
     retry_after_seconds,
-    text_at,
 )
 from adapters.flat_wire import (
     REFUSING_STATUSES,
@@ -37,6 +36,7 @@ from adapters.flat_wire import (
     unexplained_submit,
     word_at,
 )
+from adapters.reading import text_at
 from adapters.reelbyte_result import update_of, usage_of
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status
 from receiver.errors import Fault

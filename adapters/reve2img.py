@@ -20,10 +20,7 @@ from adapters.base import (
     Profile,
     Refused,
     SubmitAnswer,
-    object_at,
-    outputs_of,
     retry_after_seconds,
-    urls_at,
 )
 from adapters.flat_wire import (
     REFUSING_STATUSES,
@@ -38,6 +35,7 @@ from adapters.flat_wire import (
     unexplained_submit,
     word_at,
 )
+from adapters.reading import object_at, outputs_of, urls_at
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
 from receiver.errors import Fault
