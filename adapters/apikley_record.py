@@ -9,17 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.reading import kind_of, number_at, object_at, object_in, outputs_of, text_at, urls_at
+from adapters.reading import (
+    MESSAGE_LIMIT,
+    credits_at,
+    id_at,
+    kind_of,
+    number_at,
+    object_at,
+    object_in,
+    outputs_of,
+    text_at,
+    urls_at,
+    word_at,
+)
 from receiver import json_text
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Role, Status, Update, Usage
 from receiver.errors import Malformed
 
 NO_REASON = "Apikley gave no reason"
 
-_ID_LIMIT = 200
-_WORD_LIMIT = 100
-_MESSAGE_LIMIT = 500
-_CREDITS_LIMIT = 10**12
 _URL_LIFETIME_MS = 24 * 3600 * 1000  # get-task-detail: links "typically expire after 24 hours"
 _BELIEVED_AGE_MS = 8 * 24 * 3600 * 1000
 _CLOCK_SKEW_MS = 5 * 60 * 1000
@@ -69,7 +77,7 @@ class Said:
 
     @property
     def task_id(self) -> str | None:
-        return _id_at(self.data.get("taskId")) or _id_at(self.data.get("task_id"))
+        return id_at(self.data.get("taskId")) or id_at(self.data.get("task_id"))
 
     @property
     def worded(self) -> bool:
@@ -82,7 +90,7 @@ def said(raw: bytes) -> Said:
     body = object_in(raw) or {}
     return Said(
         code=_code_at(body.get("code")),
-        message=(text_at(body.get("msg")) or text_at(body.get("message")) or "")[:_MESSAGE_LIMIT],
+        message=(text_at(body.get("msg")) or text_at(body.get("message")) or "")[:MESSAGE_LIMIT],
         data=object_at(body.get("data")),
     )
 
@@ -119,10 +127,10 @@ def _verdict(told: Said) -> tuple[str | None, Status | None]:
     """The provider's own word, and what it means; nothing where word and code contradict each other."""
     word: str | None = None
     if told.worded:
-        word = _word_at(told.data["state"])
+        word = word_at(told.data["state"])
         status = _STATES.get((word or "").casefold())
     elif told.data.get("callbackType") is not None:
-        word = _word_at(told.data["callbackType"])
+        word = word_at(told.data["callbackType"])
         status = _STAGES.get((word or "").casefold())
         if status is Status.SUCCEEDED and told.code != 200:
             status = _unworded(told)  # Lyrics calls a failure complete as well; the code tells
@@ -144,23 +152,14 @@ def _unworded(told: Said) -> Status | None:
 def _reason(told: Said) -> tuple[str | None, str]:
     """Code and text of a failed task, less what only a callback's envelope repeats beside `state`."""
     beside = None if told.code == 200 or (told.worded and told.code in _SAID_AGAIN) else told.code
-    code = _word_at(told.data.get("failCode")) or (None if beside is None else str(beside))
+    code = word_at(told.data.get("failCode")) or (None if beside is None else str(beside))
     message = text_at(told.data.get("failMsg")) or (told.message if beside is not None else "")
-    return code, message[:_MESSAGE_LIMIT] or NO_REASON
+    return code, message[:MESSAGE_LIMIT] or NO_REASON
 
 
 def _code_at(value: Any) -> int | None:
     text = text_at(value) or ""
     return int(text) if len(text) <= 6 and text.isascii() and text.isdigit() else None
-
-
-def _id_at(value: Any) -> str | None:
-    text = (text_at(value) or "").strip()
-    return text if 0 < len(text) <= _ID_LIMIT else None
-
-
-def _word_at(value: Any) -> str | None:
-    return (text_at(value) or "").strip()[:_WORD_LIMIT] or None
 
 
 def _progress(data: Mapping[str, Any]) -> int | None:
@@ -171,10 +170,9 @@ def _progress(data: Mapping[str, Any]) -> int | None:
 
 def _usage(data: Mapping[str, Any], status: Status | None) -> Usage | None:
     """Credits under their newer or older name (kie.ai); a failed task that cost nothing was refunded."""
-    amount = number_at(data.get("creditsConsumed"))
+    newer = data.get("creditsConsumed")
+    amount = credits_at(data.get("consumeCredits") if number_at(newer) is None else newer)
     if amount is None:
-        amount = number_at(data.get("consumeCredits"))
-    if amount is None or not 0 <= amount <= _CREDITS_LIMIT:
         return None
     return Usage(amount=amount, phase="refunded" if amount == 0 and status is not Status.SUCCEEDED else "charged")
 

@@ -6,16 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.base import Ambiguous, Input, NotCreated, SubmitAnswer, failure_of_status, retry_after_seconds
-from adapters.reading import number_at, object_at, object_in, text_at
+from adapters.reading import MESSAGE_LIMIT, object_at, object_in, text_at
 from receiver import json_text
 from receiver.domain import Call, Failure, FailureKind, Ms, Provider, Reply
 from receiver.errors import Fault
 
-MESSAGE_LIMIT = 500
 MODEL_LIMIT = 200
-_ID_LIMIT = 200
-_WORD_LIMIT = 100
-_CREDITS_LIMIT = 10**12
 # In the provider's own envelope these say no to the request itself, whatever the text beside them.
 REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
 
@@ -50,23 +46,6 @@ def envelope_in(reply: Reply) -> Envelope | None:
         data=object_at(data),
         status=int(code) if re.fullmatch(r"[45][0-9]{2}", code) else reply.status,
     )
-
-
-def id_at(value: Any) -> str | None:
-    """A task id of at most 200 characters, or None."""
-    text = (text_at(value) or "").strip()
-    return text if 0 < len(text) <= _ID_LIMIT else None
-
-
-def word_at(value: Any) -> str | None:
-    """A status word or an error code, at most 100 characters of it, or None."""
-    return (text_at(value) or "").strip()[:_WORD_LIMIT] or None
-
-
-def credits_at(value: Any) -> float | None:
-    """An amount that can have been paid, or None."""
-    number = number_at(value)
-    return number if number is not None and 0 <= number <= _CREDITS_LIMIT else None
 
 
 def shape_faults(model: object, input: object, *, code: str, message: str) -> Iterator[Fault]:

@@ -12,6 +12,10 @@ from receiver import json_text
 from receiver.domain import Kind, Ms, Output, Role
 from receiver.errors import Malformed
 
+ID_LIMIT = 200
+WORD_LIMIT = 100
+MESSAGE_LIMIT = 500  # of a provider's text for a person, wherever an adapter keeps one
+_CREDITS_LIMIT = 10**12
 _SUFFIXES = {
     Kind.VIDEO: (".mp4", ".mov", ".webm", ".mkv", ".m4v"),
     Kind.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"),
@@ -43,6 +47,17 @@ def text_at(value: Any) -> str | None:
     return str(value) or None
 
 
+def id_at(value: Any) -> str | None:
+    """A task id of at most 200 characters, without the blanks around it; None where there is none, or a longer one."""
+    text = (text_at(value) or "").strip()
+    return text if 0 < len(text) <= ID_LIMIT else None
+
+
+def word_at(value: Any) -> str | None:
+    """A status word or an error code without the blanks around it, at most 100 characters of it, or None."""
+    return (text_at(value) or "").strip()[:WORD_LIMIT] or None
+
+
 def urls_at(value: Any) -> list[str]:
     """A field that may be a URL, a list with URLs in it, or garbage: the http(s) URLs, in order."""
     items = value if isinstance(value, list) else [value]
@@ -52,6 +67,12 @@ def urls_at(value: Any) -> list[str]:
 def number_at(value: Any) -> float | None:
     """A field that may be a number or missing."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def credits_at(value: Any) -> float | None:
+    """An amount that can have been paid, 0 to 10**12, or None."""
+    number = number_at(value)
+    return number if number is not None and 0 <= number <= _CREDITS_LIMIT else None
 
 
 def kind_of(url: str, default: Kind) -> Kind:

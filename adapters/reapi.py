@@ -25,7 +25,18 @@ from adapters.base import (
     failure_of_status,
     retry_after_seconds,
 )
-from adapters.reading import kind_of, object_at, object_in, text_at, urls_at
+from adapters.reading import (
+    ID_LIMIT,
+    MESSAGE_LIMIT,
+    WORD_LIMIT,
+    id_at,
+    kind_of,
+    object_at,
+    object_in,
+    text_at,
+    urls_at,
+    word_at,
+)
 from receiver import json_text
 from receiver.domain import (
     Call,
@@ -44,9 +55,6 @@ from receiver.domain import (
 from receiver.errors import Fault
 
 _MODEL_LIMIT = 200
-_ID_LIMIT = 200
-_WORD_LIMIT = 100
-_MESSAGE_LIMIT = 500
 _URL_LIFETIME_MS = 7 * 24 * 3600 * 1000  # seed 001; its own completion time is not told, so from our first sight
 _ONE_ATTEMPT_S = 49 * 3600  # seed 001: one attempt may take 48 h; an hour for our own polls
 _TWO_ATTEMPTS_S = 97 * 3600  # seed 001: with fallback the window covers two attempts
@@ -122,7 +130,7 @@ class ReApi(Adapter):
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """A refusal is reAPI's own error with a 4xx; a 5xx may have created a task (reAPI docs, api)."""
         body = object_in(reply.body) or {}
-        task_id = _task_id(body)
+        task_id = id_at(body.get("id"))
         if task_id is not None and _is_2xx(reply):
             update = _update(body, media, now)
             return Accepted(update=update if update.provider_status else replace(update, status=Status.SUBMITTED))
@@ -144,7 +152,7 @@ class ReApi(Adapter):
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """A 404 is believed only with an error of reAPI's in it: a gateway's own says nothing about the task."""
         body = object_in(reply.body) or {}
-        if _is_2xx(reply) and (_task_id(body) is not None or _word(body) is not None):
+        if _is_2xx(reply) and (id_at(body.get("id")) is not None or word_at(body.get("status")) is not None):
             return _update(body, media, now)
         failure = _failure_of_reply(body, reply.status)
         if reply.status in (401, 403):
@@ -175,15 +183,6 @@ def _is_error(body: Mapping[str, Any]) -> bool:
     return isinstance(error, dict) and text_at(error.get("code")) is not None
 
 
-def _task_id(body: Mapping[str, Any]) -> str | None:
-    text = (text_at(body.get("id")) or "").strip()
-    return text if 0 < len(text) <= _ID_LIMIT else None
-
-
-def _word(body: Mapping[str, Any]) -> str | None:
-    return (text_at(body.get("status")) or "").strip()[:_WORD_LIMIT] or None
-
-
 def _segment(task_id: str) -> str:
     """One path segment; an id of dots only would otherwise be taken for a step up the path."""
     quoted = quote(task_id, safe="")
@@ -192,12 +191,12 @@ def _segment(task_id: str) -> str:
 
 def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:
     """The envelope that submit and poll share (seed 001)."""
-    word = _word(body)
+    word = word_at(body.get("status"))
     status = _WORDS.get((word or "").casefold())
     return Update(
         status=status,
         provider_status=word,
-        provider_task_id=_task_id(body),
+        provider_task_id=id_at(body.get("id")),
         outputs=_outputs(object_at(body.get("output")), now) if status is Status.SUCCEEDED else (),
         error=_failure(body, 200, "reAPI gave no reason") if status is Status.FAILED else None,
     )
@@ -228,15 +227,15 @@ def _failure(body: Mapping[str, Any], status: int, otherwise: str) -> Failure:
     """By the exact code, else by its leading digit, else by the HTTP status (reAPI docs, errors)."""
     error = body.get("error")
     named = error if isinstance(error, dict) else {"message": error}
-    code = (text_at(named.get("code")) or "")[:_WORD_LIMIT]
-    bare = failure_of_status(status, (text_at(named.get("message")) or otherwise)[:_MESSAGE_LIMIT])
+    code = (text_at(named.get("code")) or "")[:WORD_LIMIT]
+    bare = failure_of_status(status, (text_at(named.get("message")) or otherwise)[:MESSAGE_LIMIT])
     by_code = None if status == 429 else _kind_of_code(code)
     kind, retryable = by_code or (bare.kind, bare.retryable)
     return Failure(
         kind=kind,
         code=code or (None if status == 200 else bare.code),
         message=bare.message,
-        request_id=(text_at(named.get("request_id")) or "")[:_ID_LIMIT] or None,
+        request_id=(text_at(named.get("request_id")) or "")[:ID_LIMIT] or None,
         retryable=retryable,
     )
 

@@ -28,15 +28,13 @@ from adapters.flat_wire import (
     Envelope,
     contradicted,
     envelope_in,
-    id_at,
     post_call,
     shape_faults,
     submit_call,
     unexplained_poll,
     unexplained_submit,
-    word_at,
 )
-from adapters.reading import text_at
+from adapters.reading import id_at, text_at, word_at
 from adapters.reelbyte_result import update_of, usage_of
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status
 from receiver.errors import Fault

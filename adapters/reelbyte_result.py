@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapters.flat_wire import MESSAGE_LIMIT, credits_at, word_at
-from adapters.reading import object_at, outputs_of, text_at, urls_at
+from adapters.reading import MESSAGE_LIMIT, credits_at, object_at, outputs_of, text_at, urls_at, word_at
 from receiver.domain import Failure, FailureKind, Kind, Output, Role, Status, Update, Usage
 
 # Upstreams say it in prose only: how we read it is our choice.

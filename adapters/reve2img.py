@@ -26,16 +26,13 @@ from adapters.flat_wire import (
     REFUSING_STATUSES,
     Envelope,
     contradicted,
-    credits_at,
     envelope_in,
-    id_at,
     shape_faults,
     submit_call,
     unexplained_poll,
     unexplained_submit,
-    word_at,
 )
-from adapters.reading import object_at, outputs_of, urls_at
+from adapters.reading import credits_at, id_at, object_at, outputs_of, urls_at, word_at
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
 from receiver.errors import Fault

@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from adapters.reading import kind_of, number_at, object_at, object_in, outputs_of, text_at, urls_at
+from adapters.reading import (
+    credits_at,
+    id_at,
+    kind_of,
+    number_at,
+    object_at,
+    object_in,
+    outputs_of,
+    text_at,
+    urls_at,
+    word_at,
+)
 from receiver.domain import Kind, Output
 from tests.adapters.plain import NOW
 
@@ -93,6 +104,36 @@ def test_urls_are_http_ones(value: Any, found: list[str]) -> None:
 def test_numbers_are_numbers(value: Any, found: float | None) -> None:
     """Neither digits in a text nor truth values count."""
     assert number_at(value) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "task_id", "word"),
+    [
+        (" task_1 ", "task_1", "task_1"),
+        (501, "501", "501"),
+        ("w" * 100, "w" * 100, "w" * 100),
+        ("w" * 101, "w" * 101, "w" * 100),
+        ("w" * 200, "w" * 200, "w" * 100),
+        ("w" * 201, None, "w" * 100),
+        ("  ", None, None),
+        ("", None, None),
+        (True, None, None),
+        (None, None, None),
+        ({"id": "a"}, None, None),
+    ],
+)
+def test_an_id_is_whole_or_nothing_and_a_word_is_cut(value: Any, task_id: str | None, word: str | None) -> None:
+    """An id of which something is missing is another id; of a word the beginning tells enough."""
+    assert (id_at(value), word_at(value)) == (task_id, word)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(0, 0), (0.5, 0.5), (10**12, 10**12), (10**12 + 1, None), (-1, None), (True, None), ("5", None), (None, None)],
+)
+def test_credits_can_have_been_paid(value: Any, found: float | None) -> None:
+    """Neither less than nothing nor more than anybody has."""
+    assert credits_at(value) == found
 
 
 @pytest.mark.parametrize(
