@@ -13,11 +13,13 @@ from adapters.reading import (
     MESSAGE_LIMIT,
     credits_at,
     id_at,
-    kind_of,
     number_at,
+    numbered,
     object_at,
     object_in,
+    objects_at,
     outputs_of,
+    results_at,
     text_at,
     urls_at,
     word_at,
@@ -205,20 +207,12 @@ def _outputs(data: Mapping[str, Any], media: Kind, expires_at: Ms) -> tuple[Outp
 def _older_outputs(data: Mapping[str, Any], media: Kind, expires_at: Ms | None) -> tuple[Output, ...]:
     """Results where the older families put them: `info`, `video_url`, `resultUrls`, or Suno's list of tracks."""
     info = object_at(data.get("info"))
-    listed = data.get("data") if data.get("callbackType") is not None else None
-    tracks = [track for track in listed if isinstance(track, dict)] if isinstance(listed, list) else []
+    tracks = objects_at(data.get("data")) if data.get("callbackType") is not None else []
     main = [
-        *_found(media, data.get("video_url"), data.get("resultUrls"), info.get("resultUrls")),
-        *_found(Kind.IMAGE, info.get("result_urls"), info.get("resultImageUrl")),
-        *_found(Kind.AUDIO, *(track.get("audio_url") for track in tracks)),
+        *results_at(media, data.get("video_url"), data.get("resultUrls"), info.get("resultUrls")),
+        *results_at(Kind.IMAGE, info.get("result_urls"), info.get("resultImageUrl")),
+        *results_at(Kind.AUDIO, *(track.get("audio_url") for track in tracks)),
     ]
-    covers = _found(Kind.IMAGE, data.get("image_url"), *(track.get("image_url") for track in tracks))
-    return tuple(
-        Output(kind=kind, url=url, role=role, index=index, expires_at=expires_at)
-        for role, found in ((Role.MAIN, main), (Role.THUMBNAIL, covers if main else []))
-        for index, (url, kind) in enumerate(dict(found).items())
-    )
-
-
-def _found(default: Kind, *values: Any) -> list[tuple[str, Kind]]:
-    return [(url, kind_of(url, default)) for value in values for url in urls_at(value)]
+    covers = results_at(Kind.IMAGE, data.get("image_url"), *(track.get("image_url") for track in tracks))
+    thumbnails = numbered(covers, role=Role.THUMBNAIL, expires_at=expires_at) if main else ()
+    return numbered(main, expires_at=expires_at) + thumbnails

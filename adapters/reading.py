@@ -40,6 +40,11 @@ def object_at(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def objects_at(value: Any) -> list[dict[str, Any]]:
+    """A field that may be a list with objects in it, or garbage: the objects, in order."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def text_at(value: Any) -> str | None:
     """A field that may be text, a number or missing: its text, or None where there is nothing in it."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -84,9 +89,21 @@ def kind_of(url: str, default: Kind) -> Kind:
     return next((kind for kind, suffixes in _SUFFIXES.items() if path.endswith(suffixes)), default)
 
 
+def results_at(default: Kind, *values: Any) -> list[tuple[str, Kind]]:
+    """The URLs in any of these fields (`urls_at`), in order, each with what it is (`kind_of`)."""
+    return [(url, kind_of(url, default)) for value in values for url in urls_at(value)]
+
+
 def outputs_of(urls: Iterable[str], media: Kind, *, expires_at: Ms | None = None) -> tuple[Output, ...]:
-    """Main outputs in the order given, numbered from 0, each URL once."""
+    """Main outputs in the order given, numbered from 0, each URL once; `media` is what the request asked for."""
+    return numbered(((url, kind_of(url, media)) for url in urls), expires_at=expires_at)
+
+
+def numbered(
+    results: Iterable[tuple[str, Kind]], *, role: Role = Role.MAIN, expires_at: Ms | None = None
+) -> tuple[Output, ...]:
+    """Outputs of one role in the order given, numbered from 0, each URL once; of two kinds of it the last holds."""
     return tuple(
-        Output(kind=kind_of(url, media), url=url, role=Role.MAIN, index=index, expires_at=expires_at)
-        for index, url in enumerate(dict.fromkeys(urls))
+        Output(kind=kind, url=url, role=role, index=index, expires_at=expires_at)
+        for index, (url, kind) in enumerate(dict(results).items())
     )

@@ -30,9 +30,11 @@ from adapters.reading import (
     MESSAGE_LIMIT,
     WORD_LIMIT,
     id_at,
-    kind_of,
+    numbered,
     object_at,
     object_in,
+    objects_at,
+    results_at,
     text_at,
     urls_at,
     word_at,
@@ -205,16 +207,10 @@ def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:
 def _outputs(output: Mapping[str, Any], now: Ms) -> tuple[Output, ...]:
     """Main ones in the order videos, images, audios, tracks (third parties), then the last frame."""
     expires_at = now + _URL_LIFETIME_MS
-    listed = output.get("tracks")
-    tracks = [track.get("url") for track in listed if isinstance(track, dict)] if isinstance(listed, list) else []
-    found = [(url, kind_of(url, kind)) for name, kind in _URL_LISTS.items() for url in urls_at(output.get(name))]
-    found += [(url, kind_of(url, Kind.AUDIO)) for url in urls_at(tracks)]
-    main = tuple(
-        Output(kind=kind, url=url, index=index, expires_at=expires_at)
-        for index, (url, kind) in enumerate(dict(found).items())
-    )
-    frames = urls_at(output.get("last_frame_url"))[:1]
-    return main + tuple(Output(kind=Kind.IMAGE, url=url, role=Role.LAST_FRAME, expires_at=expires_at) for url in frames)
+    main = [result for name, kind in _URL_LISTS.items() for result in results_at(kind, output.get(name))]
+    main += results_at(Kind.AUDIO, [track.get("url") for track in objects_at(output.get("tracks"))])
+    frames = [(url, Kind.IMAGE) for url in urls_at(output.get("last_frame_url"))[:1]]
+    return numbered(main, expires_at=expires_at) + numbered(frames, role=Role.LAST_FRAME, expires_at=expires_at)
 
 
 def _failure_of_reply(body: Mapping[str, Any], status: int) -> Failure:

@@ -6,10 +6,9 @@ words Reelbyte shares, fills them (inferred). Either may be JSON text, an object
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from adapters.reading import MESSAGE_LIMIT, credits_at, object_at, outputs_of, text_at, urls_at, word_at
+from adapters.reading import MESSAGE_LIMIT, credits_at, numbered, object_at, outputs_of, text_at, urls_at, word_at
 from receiver.domain import Failure, FailureKind, Kind, Output, Role, Status, Update, Usage
 
 # Upstreams say it in prose only: how we read it is our choice.
@@ -71,9 +70,8 @@ def _outputs(info: Mapping[str, Any], result: Mapping[str, Any], media: Kind) ->
     The key does not tell the kind: the template puts a video's URL into `images[].imageUrl` too.
     """
     mains = next((urls for urls in _places(info, result) if urls), [])
-    pictures = outputs_of(_column(info, "videos", "thumbnailUrl"), Kind.IMAGE)
-    thumbnails = (replace(picture, kind=Kind.IMAGE, role=Role.THUMBNAIL) for picture in pictures)
-    return (*outputs_of(mains, media), *thumbnails)
+    thumbnails = [(url, Kind.IMAGE) for url in _column(info, "videos", "thumbnailUrl")]
+    return outputs_of(mains, media) + numbered(thumbnails, role=Role.THUMBNAIL)
 
 
 def _places(info: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[Sequence[str]]:

@@ -9,14 +9,17 @@ from adapters.reading import (
     id_at,
     kind_of,
     number_at,
+    numbered,
     object_at,
     object_in,
+    objects_at,
     outputs_of,
+    results_at,
     text_at,
     urls_at,
     word_at,
 )
-from receiver.domain import Kind, Output
+from receiver.domain import Kind, Output, Role
 from tests.adapters.plain import NOW
 
 
@@ -164,3 +167,33 @@ def test_outputs_are_numbered_and_each_url_stands_once() -> None:
     )
     assert outputs_of(["https://a.example/1"], Kind.VIDEO, expires_at=NOW)[0].expires_at == NOW
     assert outputs_of([], Kind.VIDEO) == ()
+
+
+def test_results_of_other_fields_and_roles_are_numbered_apart() -> None:
+    """A URL of two fields stands once, where it was first told, as what it was told last; each role counts from 0."""
+    found = [
+        *results_at(Kind.VIDEO, "https://a.example/1", None, ["https://a.example/2.mp4", 5]),
+        *results_at(Kind.AUDIO, "https://a.example/1"),
+    ]
+
+    assert numbered(found) == (
+        Output(kind=Kind.AUDIO, url="https://a.example/1", index=0),
+        Output(kind=Kind.VIDEO, url="https://a.example/2.mp4", index=1),
+    )
+    [frame] = numbered([("https://a.example/f", Kind.IMAGE)], role=Role.LAST_FRAME, expires_at=NOW)
+    assert frame == Output(kind=Kind.IMAGE, url="https://a.example/f", role=Role.LAST_FRAME, expires_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ([{"a": 1}, 5, None, {"b": 2}, [{"c": 3}]], [{"a": 1}, {"b": 2}]),
+        ([], []),
+        ({"a": 1}, []),
+        ('[{"a": 1}]', []),
+        (None, []),
+    ],
+)
+def test_objects_are_those_of_a_list(value: Any, found: list[dict[str, Any]]) -> None:
+    """Everything else in it is passed over; what is no list has none."""
+    assert objects_at(value) == found
