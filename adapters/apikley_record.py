@@ -4,7 +4,6 @@ Sources: the Apikley docs page get-task-detail for the market models; the kie.ai
 the older families Veo, Runway, Suno, Lyrics, Flux Kontext, 4o image and Luma.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ from adapters.reading import (
     objects_at,
     outputs_of,
     results_at,
+    speaks_of_moderation,
     text_at,
     urls_at,
     word_at,
@@ -66,7 +66,6 @@ _KINDS = {  # seed 002; 400, 408, 433 and 451 kie.ai
     "501": (FailureKind.UPSTREAM, True),
     "505": (FailureKind.UNAVAILABLE, False),
 }
-_MODERATION = re.compile(r"moderat|sensitiv|polic(?:y|ies)|prohibit|nsfw|inappropriate|violat|flagged", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +119,7 @@ def failure_of(code: str | None, message: str) -> Failure:
     """
     kind, retryable = _KINDS.get(code or "501", (FailureKind.UNKNOWN, False))
     unclear = kind in (FailureKind.INVALID_REQUEST, FailureKind.UNKNOWN)
-    if unclear and (_MODERATION.search(message) or _MODERATION.search(code or "")):
+    if unclear and (speaks_of_moderation(message) or speaks_of_moderation(code or "")):
         kind = FailureKind.CONTENT_POLICY
     return Failure(kind=kind, code=code, message=message, retryable=retryable)
 

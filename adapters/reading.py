@@ -4,6 +4,7 @@ Nothing that a provider says may crash its adapter: each reader takes any value,
 nothing where it finds something else.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ ID_LIMIT = 200
 WORD_LIMIT = 100
 MESSAGE_LIMIT = 500  # of a provider's text for a person, wherever an adapter keeps one
 _CREDITS_LIMIT = 10**12
+_MODERATION = re.compile(r"moderat|sensitiv|polic(?:y|ies)|prohibit|nsfw|inappropriate|violat|flagged", re.IGNORECASE)
 _SUFFIXES = {
     Kind.VIDEO: (".mp4", ".mov", ".webm", ".mkv", ".m4v"),
     Kind.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"),
@@ -50,6 +52,19 @@ def text_at(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value) or None
+
+
+def filled(value: Any) -> bool:
+    """Whether a field is text with more than blanks in it."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def speaks_of_moderation(text: str) -> bool:
+    """Whether a reason in prose is that content was not allowed: providers have no code for it that could be relied on.
+
+    Which words tell it is our choice.
+    """
+    return _MODERATION.search(text) is not None
 
 
 def id_at(value: Any) -> str | None:

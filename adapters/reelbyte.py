@@ -7,7 +7,6 @@ probably come as `{"code": -1, "message", "data": null}` inside HTTP 200 (templa
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from adapters.base import (
     Accepted,
@@ -34,7 +33,7 @@ from adapters.flat_wire import (
     unexplained_poll,
     unexplained_submit,
 )
-from adapters.reading import id_at, text_at, word_at
+from adapters.reading import filled, id_at, text_at, word_at
 from adapters.reelbyte_result import update_of, usage_of
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status
 from receiver.errors import Fault
@@ -107,9 +106,9 @@ class Reelbyte(Adapter):
         """What ends as `invalid params`, for every model (seed 000); which fields are required is the template's."""
         if input.get("mediaType") not in _MEDIA_TYPES:
             yield _invalid("mediaType", f"must be one of {', '.join(_MEDIA_TYPES)}")
-        if not _filled(input.get("provider")):
+        if not filled(input.get("provider")):
             yield _invalid("provider", "is required, as in replicate")
-        if not _filled(input.get("prompt")) and not isinstance(input.get("options"), Mapping):
+        if not filled(input.get("prompt")) and not isinstance(input.get("options"), Mapping):
             yield _invalid("prompt", "is required where there are no options")
         if input.get("scene") is not None and input["scene"] not in _SCENES:
             yield _invalid("scene", f"must be one of {', '.join(_SCENES)}")
@@ -152,10 +151,6 @@ class Reelbyte(Adapter):
     def media(self, model: str, input: Input) -> Kind:
         """What `mediaType` asks for; video where it is missing or new."""
         return _MEDIA.get((text_at(input.get("mediaType")) or "").strip().casefold(), Kind.VIDEO)
-
-
-def _filled(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def _invalid(field: str, what: str) -> Fault:

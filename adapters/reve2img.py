@@ -32,7 +32,7 @@ from adapters.flat_wire import (
     unexplained_poll,
     unexplained_submit,
 )
-from adapters.reading import credits_at, id_at, object_at, outputs_of, urls_at, word_at
+from adapters.reading import credits_at, filled, id_at, object_at, outputs_of, urls_at, word_at
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
 from receiver.errors import Fault
@@ -66,7 +66,7 @@ class Reve2img(Adapter):
             yield _refused("model", "INVALID_MODEL")
         prompt = input.get("prompt")
         needed = "prompt" in input or model.casefold().startswith("reve-")
-        if needed and not (isinstance(prompt, str) and prompt.strip()):
+        if needed and not filled(prompt):
             yield _refused("input.prompt", "INVALID_PROMPT")
 
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.reading import (
     credits_at,
+    filled,
     id_at,
     kind_of,
     number_at,
@@ -15,6 +16,7 @@ from adapters.reading import (
     objects_at,
     outputs_of,
     results_at,
+    speaks_of_moderation,
     text_at,
     urls_at,
     word_at,
@@ -197,3 +199,28 @@ def test_results_of_other_fields_and_roles_are_numbered_apart() -> None:
 def test_objects_are_those_of_a_list(value: Any, found: list[dict[str, Any]]) -> None:
     """Everything else in it is passed over; what is no list has none."""
     assert objects_at(value) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("a", True), (" a ", True), (" \t\n", False), ("", False), (5, False), (None, False), (["a"], False)],
+)
+def test_a_field_is_filled_with_text(value: Any, found: bool) -> None:
+    """Blanks are nothing, and a number is no text."""
+    assert filled(value) is found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Blocked by content Moderation", True),
+        ("violates our policies", True),
+        ("NSFW", True),
+        ("the prompt is polite", False),
+        ("internal error", False),
+        ("", False),
+    ],
+)
+def test_moderation_is_told_in_prose(text: str, found: bool) -> None:
+    """In whatever case; words that only begin alike say nothing."""
+    assert speaks_of_moderation(text) is found
