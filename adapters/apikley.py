@@ -6,9 +6,8 @@ is read tolerantly. Errors may come inside HTTP 200: the body's `code` decides b
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from adapters import apikley_rules
 from adapters.apikley_record import NO_REASON, Said, failure_of, said, update_of
@@ -26,11 +25,9 @@ from adapters.base import (
     failure_of_status,
     retry_after_seconds,
 )
-from receiver import json_text
+from adapters.calls import get_call, post_call, shape_faults
 from receiver.domain import Call, Callback, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update
 from receiver.errors import Fault, Malformed
-
-_MODEL_LIMIT = 200
 
 _REFUSALS = frozenset({400, 401, 402, 404, 422, 433, 501, 505})  # seed 002; 400 and 433 kie.ai
 _NOTHING_CREATED = frozenset({429, 455})  # kie.ai: rejected before it was queued; seed 002: maintenance
@@ -62,16 +59,8 @@ class Apikley(Adapter):
 
     def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
         """A model's name and an object, without a `callBackUrl` of its own: outcomes would go where we never look."""
-        name: object = model
-        if not isinstance(name, str) or not name.strip() or len(name) > _MODEL_LIMIT:
-            yield Fault(path="model", message=f"must be a model's name, 1 to {_MODEL_LIMIT} characters")
-        parameters: object = input
-        if not isinstance(parameters, Mapping):
-            yield Fault(path="input", message="must be an object: what Apikley takes under `input`")
-        elif "callBackUrl" in parameters:
-            yield Fault(
-                path="input.callBackUrl", message="Taskweir sets the callback itself: use `webhook_url` instead"
-            )
+        reserved = {"callBackUrl": "Taskweir sets the callback itself: use `webhook_url` instead"}
+        return shape_faults(model, input, takes="what Apikley takes under `input`", reserved=reserved)
 
     def check(self, model: str, input: Input) -> Iterable[Fault]:
         """The schema of bytedance/v1-pro-text-to-video (seed 002), as its code 422; other models are not judged."""
@@ -80,12 +69,7 @@ class Apikley(Adapter):
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """`callBackUrl` stands beside `model`, not under `input` (seed 002)."""
         callback = {} if callback_url is None else {"callBackUrl": callback_url}
-        return Call(
-            method="POST",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/jobs/createTask",
-            headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
-            body=json_text.write({"model": model, **callback, "input": dict(input)}).encode(),
-        )
+        return post_call(provider, "/api/v1/jobs/createTask", {"model": model, **callback, "input": dict(input)})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """Only codes documented as refusals are believed to be one; 500 may have created a task (seed 002)."""
@@ -102,11 +86,7 @@ class Apikley(Adapter):
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET, free of charge."""
-        return Call(
-            method="GET",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/jobs/recordInfo?taskId={quote(provider_task_id, safe='')}",
-            headers={"authorization": f"Bearer {provider.api_key}"},
-        )
+        return get_call(provider, "/api/v1/jobs/recordInfo", taskId=provider_task_id)
 
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """Code 501 ends the task as failed, 408 as expired (kie.ai); any other code but 200 is a failed poll."""

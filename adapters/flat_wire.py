@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.base import Ambiguous, Input, NotCreated, SubmitAnswer, failure_of_status, retry_after_seconds
+from adapters.base import Ambiguous, NotCreated, SubmitAnswer, failure_of_status, retry_after_seconds
+from adapters.calls import MODEL_LIMIT, input_faults
 from adapters.reading import MESSAGE_LIMIT, object_at, object_in, text_at
-from receiver import json_text
-from receiver.domain import Call, Failure, FailureKind, Ms, Provider, Reply
+from receiver.domain import Failure, FailureKind, Ms, Reply
 from receiver.errors import Fault
 
-MODEL_LIMIT = 200
 # In the provider's own envelope these say no to the request itself, whatever the text beside them.
 REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
 
@@ -57,25 +56,8 @@ def shape_faults(model: object, input: object, *, code: str, message: str) -> It
         yield Fault(path="model", code=code, message=message)
     elif len(model) > MODEL_LIMIT:
         yield Fault(path="model", code=code, message=f"must have at most {MODEL_LIMIT} characters")
-    if not isinstance(input, Mapping):
-        yield Fault(path="input", message="must be an object: what the provider takes beside `model`")
-    elif "model" in input:
-        yield Fault(path="input.model", message="`model` stands beside `input`: remove it from `input`")
-
-
-def submit_call(provider: Provider, path: str, model: str, input: Input) -> Call:
-    """A POST of the input with `model` beside it."""
-    return post_call(provider, path, {"model": model, **input})
-
-
-def post_call(provider: Provider, path: str, body: Mapping[str, Any]) -> Call:
-    """A POST of JSON under the provider's key."""
-    return Call(
-        method="POST",
-        url=provider.base_url.rstrip("/") + path,
-        headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
-        body=json_text.write(body).encode(),
-    )
+    beside = {"model": "`model` stands beside `input`: remove it from `input`"}
+    yield from input_faults(input, takes="what the provider takes beside `model`", reserved=beside)
 
 
 def unexplained_submit(reply: Reply, now: Ms) -> SubmitAnswer:

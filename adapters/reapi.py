@@ -8,7 +8,6 @@ No cost is in the envelope. Audio is not covered: no page names the model ids.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from adapters import reapi_rules
 from adapters.base import (
@@ -25,6 +24,7 @@ from adapters.base import (
     failure_of_status,
     retry_after_seconds,
 )
+from adapters.calls import get_call, path_segment, post_call, shape_faults
 from adapters.reading import (
     ID_LIMIT,
     MESSAGE_LIMIT,
@@ -39,7 +39,6 @@ from adapters.reading import (
     urls_at,
     word_at,
 )
-from receiver import json_text
 from receiver.domain import (
     Call,
     Failure,
@@ -56,7 +55,6 @@ from receiver.domain import (
 )
 from receiver.errors import Fault
 
-_MODEL_LIMIT = 200
 _URL_LIFETIME_MS = 7 * 24 * 3600 * 1000  # seed 001; its own completion time is not told, so from our first sight
 _ONE_ATTEMPT_S = 49 * 3600  # seed 001: one attempt may take 48 h; an hour for our own polls
 _TWO_ATTEMPTS_S = 97 * 3600  # seed 001: with fallback the window covers two attempts
@@ -106,14 +104,8 @@ class ReApi(Adapter):
 
     def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
         """A model's name and an object, without a `model` of its own: one of the two would silently win."""
-        name: object = model
-        if not isinstance(name, str) or not name.strip() or len(name) > _MODEL_LIMIT:
-            yield Fault(path="model", message=f"must be a model's name, 1 to {_MODEL_LIMIT} characters")
-        parameters: object = input
-        if not isinstance(parameters, Mapping):
-            yield Fault(path="input", message="must be an object: what reAPI takes beside `model`")
-        elif "model" in parameters:
-            yield Fault(path="input.model", message="name the model in `model` beside `input`, not inside it")
+        reserved = {"model": "name the model in `model` beside `input`, not inside it"}
+        return shape_faults(model, input, takes="what reAPI takes beside `model`", reserved=reserved)
 
     def check(self, model: str, input: Input) -> Iterable[Fault]:
         """The validation table of doubao-seedance-2.0 (seed 001); other models are not judged."""
@@ -122,12 +114,7 @@ class ReApi(Adapter):
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """The parameters stand beside `model` (seed 001). No idempotency key: reAPI does not honour one."""
         room = "images" if self.media(model, input) is Kind.IMAGE else "videos"
-        return Call(
-            method="POST",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/{room}/generations",
-            headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
-            body=json_text.write({"model": model, **input}).encode(),
-        )
+        return post_call(provider, f"/api/v1/{room}/generations", {"model": model, **input})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """A refusal is reAPI's own error with a 4xx; a 5xx may have created a task (reAPI docs, api)."""
@@ -145,11 +132,7 @@ class ReApi(Adapter):
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET, free of charge (seed 001)."""
-        return Call(
-            method="GET",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/tasks/{_segment(provider_task_id)}",
-            headers={"authorization": f"Bearer {provider.api_key}"},
-        )
+        return get_call(provider, f"/api/v1/tasks/{path_segment(provider_task_id)}")
 
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """A 404 is believed only with an error of reAPI's in it: a gateway's own says nothing about the task."""
@@ -183,12 +166,6 @@ def _is_2xx(reply: Reply) -> bool:
 def _is_error(body: Mapping[str, Any]) -> bool:
     error = body.get("error")
     return isinstance(error, dict) and text_at(error.get("code")) is not None
-
-
-def _segment(task_id: str) -> str:
-    """One path segment; an id of dots only would otherwise be taken for a step up the path."""
-    quoted = quote(task_id, safe="")
-    return quoted.replace(".", "%252E") if not quoted.strip(".") else quoted
 
 
 def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:

@@ -22,14 +22,13 @@ from adapters.base import (
     failure_of_status,
     retry_after_seconds,
 )
+from adapters.calls import post_call
 from adapters.flat_wire import (
     REFUSING_STATUSES,
     Envelope,
     contradicted,
     envelope_in,
-    post_call,
     shape_faults,
-    submit_call,
     unexplained_poll,
     unexplained_submit,
 )
@@ -115,7 +114,7 @@ class Reelbyte(Adapter):
 
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """`callback_url` is not used: seed 000 knows only polling."""
-        return submit_call(provider, "/api/v1/ai/generate", model, input)
+        return post_call(provider, "/api/v1/ai/generate", {"model": model, **input})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """Accepted only with a task id; what cannot be placed is ambiguous, for the template writes its own row after

@@ -7,7 +7,6 @@ its HTTP status as `code`, `message` is a word for machines and `detail` the tex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from adapters.base import (
     Accepted,
@@ -22,13 +21,13 @@ from adapters.base import (
     SubmitAnswer,
     retry_after_seconds,
 )
+from adapters.calls import get_call, post_call
 from adapters.flat_wire import (
     REFUSING_STATUSES,
     Envelope,
     contradicted,
     envelope_in,
     shape_faults,
-    submit_call,
     unexplained_poll,
     unexplained_submit,
 )
@@ -71,7 +70,7 @@ class Reve2img(Adapter):
 
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """`callback_url` is not used: seed 003 knows only polling."""
-        return submit_call(provider, "/api/v1/generate", model, input)
+        return post_call(provider, "/api/v1/generate", {"model": model, **input})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """Accepted only with a task id, possibly finished already (seed 003, "Synchronous models")."""
@@ -91,11 +90,7 @@ class Reve2img(Adapter):
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET; too fast a one is no error (seed 003)."""
-        return Call(
-            method="GET",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/status?task_id={quote(provider_task_id, safe='')}",
-            headers={"authorization": f"Bearer {provider.api_key}"},
-        )
+        return get_call(provider, "/api/v1/status", task_id=provider_task_id)
 
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """Of all error answers only the provider's own 504 TIMEOUT, "The task timed out", tells an outcome."""
