@@ -7,23 +7,23 @@ is read tolerantly. Errors may come inside HTTP 200: the body's `code` decides b
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from adapters import apikley_rules
 from adapters.apikley_record import NO_REASON, Said, failure_of, said, update_of
 from adapters.base import (
     Accepted,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
     failure_of_status,
-    retry_after_seconds,
+    in_doubt,
+    not_created,
+    poll_failed,
+    unexplained_poll,
+    unexplained_submit,
 )
 from adapters.calls import get_call, post_call, shape_faults
 from receiver.domain import Call, Callback, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update
@@ -39,7 +39,7 @@ _POLL_KINDS = {
     429: (FailureKind.RATE_LIMITED, True),
     433: (FailureKind.RATE_LIMITED, True),
 }
-_TELLING_STATUSES = frozenset({401, 403, 429})  # without a body; a gateway's own 404 says nothing about the task
+_UNEXPLAINED = "with no answer of Apikley's own in it"
 _MEDIA_WORD = re.compile(r"to-(image|video|audio|speech|music)\b")
 _MEDIA = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO, "speech": Kind.AUDIO, "music": Kind.AUDIO}
 
@@ -76,13 +76,14 @@ class Apikley(Adapter):
         told = said(reply.body)
         if told.task_id is not None and (told.code == 200 or (told.code is None and 200 <= reply.status < 300)):
             return Accepted(update=_taken(told, media, now))
+        if told.task_id is None and told.code is None:
+            return unexplained_submit(reply, now, lacks=_UNEXPLAINED)
         failure = _submit_failure(told, reply.status)
-        if told.task_id is None:
-            if told.code in _NOTHING_CREATED or (told.code is None and reply.status == 429):
-                return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
-            if told.code in _REFUSALS:
-                return Refused(failure=failure)
-        return Ambiguous(failure=replace(failure, retryable=False))
+        if told.task_id is None and told.code in _NOTHING_CREATED:
+            return not_created(failure, reply, now)
+        if told.task_id is None and told.code in _REFUSALS:
+            return Refused(failure=failure)
+        return in_doubt(failure)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET, free of charge."""
@@ -95,9 +96,11 @@ class Apikley(Adapter):
             return update_of(told, media, now)
         if told.code == 200 and told.task_id is not None:
             return Update(status=None, provider_task_id=told.task_id)
-        return PollFailed(
-            failure=_poll_failure(told, reply.status), retry_after_s=retry_after_seconds(reply.headers, now)
-        )
+        if told.code is None:
+            return unexplained_poll(reply, now, lacks=_UNEXPLAINED)
+        kind, retryable = _POLL_KINDS.get(told.code, (FailureKind.UNAVAILABLE, True))
+        failure = Failure(kind=kind, code=str(told.code), message=told.message or NO_REASON, retryable=retryable)
+        return poll_failed(failure, reply, now)
 
     def read_callback(self, callback: Callback, *, media: Kind, now: Ms) -> Sequence[Update]:
         """One update, of a market model or of an older family; `Malformed` without a code or a task id."""
@@ -127,20 +130,7 @@ def _taken(told: Said, media: Kind, now: Ms) -> Update:
 def _submit_failure(told: Said, status: int) -> Failure:
     named = "" if told.task_id is None else f" (it names task {told.task_id})"
     if told.code is None:
-        return failure_of_status(status, _bare(status) + named)
+        return failure_of_status(status, f"HTTP {status} {_UNEXPLAINED}{named}")
     if told.code == 200:
         return Failure(kind=FailureKind.UNKNOWN, code="200", message="Apikley said success and named no task")
     return failure_of(str(told.code), (told.message or NO_REASON) + named)
-
-
-def _poll_failure(told: Said, status: int) -> Failure:
-    if told.code is not None:
-        kind, retryable = _POLL_KINDS.get(told.code, (FailureKind.UNAVAILABLE, True))
-        return Failure(kind=kind, code=str(told.code), message=told.message or NO_REASON, retryable=retryable)
-    if status in _TELLING_STATUSES:
-        return failure_of_status(status, _bare(status))
-    return Failure(kind=FailureKind.UNAVAILABLE, code=str(status), message=_bare(status), retryable=True)
-
-
-def _bare(status: int) -> str:
-    return f"HTTP {status} with no answer of Apikley's own in it"

@@ -7,7 +7,7 @@ four providers report errors inside HTTP 200.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from receiver.errors import Fault, Malformed, NotVerified
 Input = Mapping[str, Any]
 
 _RETRY_AFTER_CAP_S = 24 * 3600
+_NOT_THEIRS = "with no answer of the provider's own in it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +151,41 @@ class Adapter(ABC):
     def deadline_seconds(self, model: str, input: Input) -> int:
         """How long such a task may take before we stop waiting for it."""
         return self.profile.deadline_s
+
+
+def not_created(failure: Failure, reply: Reply, now: Ms, *, full: bool = False) -> NotCreated:
+    """The provider said so: asked again later, after its `Retry-After` where it names one."""
+    return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now), full=full)
+
+
+def in_doubt(failure: Failure) -> Ambiguous:
+    """Whether a task was created is not known: whatever the failure is, nobody may take it for safe to retry."""
+    return Ambiguous(failure=replace(failure, retryable=False))
+
+
+def poll_failed(failure: Failure, reply: Reply, now: Ms) -> PollFailed:
+    """Asked again on the schedule, or after its `Retry-After` where it names one."""
+    return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+
+
+def unexplained_submit(reply: Reply, now: Ms, *, lacks: str = _NOT_THEIRS) -> NotCreated | Ambiguous:
+    """An answer to a submit without anything of the provider's own in it: only 429 says that nothing was created.
+
+    Not even a 4xx refuses, for a gateway's page proves nothing. `lacks` ends the message "HTTP 502 …".
+    """
+    failure = failure_of_status(reply.status, f"HTTP {reply.status} {lacks}")
+    return not_created(failure, reply, now) if reply.status == 429 else in_doubt(failure)
+
+
+def unexplained_poll(reply: Reply, now: Ms, *, lacks: str = _NOT_THEIRS) -> PollFailed:
+    """An answer to a poll without anything of the provider's own in it: its key or its pace may be wrong, no more.
+
+    A gateway's own 404 does not speak of the task. `lacks` ends the message "HTTP 502 …".
+    """
+    failure = failure_of_status(reply.status, f"HTTP {reply.status} {lacks}")
+    if failure.kind not in (FailureKind.AUTH, FailureKind.RATE_LIMITED):
+        failure = replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
+    return poll_failed(failure, reply, now)
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: Ms) -> float | None:

@@ -50,7 +50,7 @@ def get_call(provider: Provider, path: str, /, **query: str) -> Call:
 
 
 def path_segment(task_id: str) -> str:
-    """A task id as one segment of a path; one of dots only would otherwise be taken for a step up the path."""
+    """A task id as one segment of a path; one of dots only is a step up the path to whoever sends it, even encoded."""
     quoted = quote(task_id, safe="")
     return quoted.replace(".", "%252E") if not quoted.strip(".") else quoted
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.base import Ambiguous, NotCreated, SubmitAnswer, failure_of_status, retry_after_seconds
+from adapters.base import Ambiguous, in_doubt
 from adapters.calls import MODEL_LIMIT, input_faults
 from adapters.reading import MESSAGE_LIMIT, object_at, object_in, text_at
-from receiver.domain import Failure, FailureKind, Ms, Reply
+from receiver.domain import Failure, Reply
 from receiver.errors import Fault
 
+NO_ENVELOPE = "without the provider's own envelope"
 # In the provider's own envelope these say no to the request itself, whatever the text beside them.
 REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
 
@@ -60,28 +61,8 @@ def shape_faults(model: object, input: object, *, code: str, message: str) -> It
     yield from input_faults(input, takes="what the provider takes beside `model`", reserved=beside)
 
 
-def unexplained_submit(reply: Reply, now: Ms) -> SubmitAnswer:
-    """An answer without an envelope: only 429 says that nothing was created."""
-    failure = failure_of_status(reply.status, _bare(reply))
-    if reply.status == 429:
-        return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
-    return Ambiguous(failure=replace(failure, retryable=False))
-
-
-def unexplained_poll(reply: Reply) -> Failure:
-    """A poll without an envelope; a gateway's own 404 does not speak of the task."""
-    failure = failure_of_status(reply.status, _bare(reply))
-    if failure.kind in (FailureKind.AUTH, FailureKind.RATE_LIMITED):
-        return failure
-    return replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
-
-
 def contradicted(failure: Failure, task_id: str) -> Ambiguous:
     """An error that names a task all the same: neither is believed, and the id is kept for whoever resolves it."""
     named = f" (yet the answer names task {task_id})"[:MESSAGE_LIMIT]
     message = failure.message[: MESSAGE_LIMIT - len(named)] + named
-    return Ambiguous(failure=replace(failure, message=message, retryable=False))
-
-
-def _bare(reply: Reply) -> str:
-    return f"HTTP {reply.status} without the provider's own envelope"
+    return in_doubt(replace(failure, message=message))

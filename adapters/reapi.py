@@ -13,16 +13,15 @@ from adapters import reapi_rules
 from adapters.base import (
     Accepted,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
     failure_of_status,
-    retry_after_seconds,
+    in_doubt,
+    not_created,
+    poll_failed,
 )
 from adapters.calls import get_call, path_segment, post_call, shape_faults
 from adapters.reading import (
@@ -125,10 +124,10 @@ class ReApi(Adapter):
             return Accepted(update=update if update.provider_status else replace(update, status=Status.SUBMITTED))
         failure = _failure_of_reply(body, reply.status)
         if task_id is None and reply.status == 429:
-            return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+            return not_created(failure, reply, now)
         if task_id is None and _is_error(body) and 400 <= reply.status < 500 and reply.status != 408:
             return Refused(failure=failure)
-        return Ambiguous(failure=replace(failure, retryable=False))
+        return in_doubt(failure)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET, free of charge (seed 001)."""
@@ -146,7 +145,7 @@ class ReApi(Adapter):
             failure = replace(failure, kind=FailureKind.NOT_FOUND, retryable=False)
         elif reply.status != 429:
             failure = replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
-        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        return poll_failed(failure, reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
         """Image for the models whose pages stand under Image (seed 001)."""

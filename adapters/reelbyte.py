@@ -11,26 +11,26 @@ from dataclasses import replace
 from adapters.base import (
     Accepted,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
     failure_of_status,
-    retry_after_seconds,
+    in_doubt,
+    not_created,
+    poll_failed,
+    unexplained_poll,
+    unexplained_submit,
 )
 from adapters.calls import post_call
 from adapters.flat_wire import (
+    NO_ENVELOPE,
     REFUSING_STATUSES,
     Envelope,
     contradicted,
     envelope_in,
     shape_faults,
-    unexplained_poll,
-    unexplained_submit,
 )
 from adapters.reading import filled, id_at, text_at, word_at
 from adapters.reelbyte_result import update_of, usage_of
@@ -121,13 +121,13 @@ class Reelbyte(Adapter):
         the task was created upstream."""
         envelope = envelope_in(reply)
         if envelope is None:
-            return unexplained_submit(reply, now)
+            return unexplained_submit(reply, now, lacks=NO_ENVELOPE)
         if envelope.code != "0":
-            return _refusal(envelope, retry_after_seconds(reply.headers, now))
+            return _refusal(envelope, reply, now)
         task_id = id_at(envelope.data.get("taskId"))
         if task_id is None:
             message = "Reelbyte said ok and named no task"
-            return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="0", message=message))
+            return in_doubt(Failure(kind=FailureKind.UNKNOWN, code="0", message=message))
         update = replace(update_of(envelope.data, media), provider_task_id=task_id)
         if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
             # No word, or no result (the documented answer has no room for one): it waits there, the poll tells more.
@@ -142,10 +142,11 @@ class Reelbyte(Adapter):
         """An error here never means that the task failed. The answer's `taskId` is not read: in the template it is
         the upstream's id, not the one we asked with."""
         envelope = envelope_in(reply)
-        if envelope is not None and envelope.code == "0" and word_at(envelope.data.get("status")):
+        if envelope is None:
+            return unexplained_poll(reply, now, lacks=NO_ENVELOPE)
+        if envelope.code == "0" and word_at(envelope.data.get("status")):
             return update_of(envelope.data, media)
-        failure = unexplained_poll(reply) if envelope is None else _poll_failure(envelope)
-        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        return poll_failed(_poll_failure(envelope), reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
         """What `mediaType` asks for; video where it is missing or new."""
@@ -161,7 +162,7 @@ def _named(message: str, table: _Table) -> FailureKind | None:
     return next((kind for beginning, kind in table if text.startswith(beginning)), None)
 
 
-def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
+def _refusal(envelope: Envelope, reply: Reply, now: Ms) -> SubmitAnswer:
     """A code other than 0: the message decides; one that we do not know is a refusal only with a 4xx status, which
     the template never gives, so that it must come from Reelbyte's own layer in front of it."""
     known = _named(envelope.message, _REFUSALS)
@@ -172,10 +173,10 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     if task_id is not None:
         return contradicted(failure, task_id)
     if known is None and upstream is None and envelope.status == 429:
-        return NotCreated(failure=replace(failure, retryable=True), retry_after_s=retry_after_s)
+        return not_created(replace(failure, retryable=True), reply, now)
     if known is not None or (upstream is None and envelope.status in REFUSING_STATUSES):
         return Refused(failure=failure)
-    return Ambiguous(failure=failure)
+    return in_doubt(failure)
 
 
 def _poll_failure(envelope: Envelope) -> Failure:

@@ -11,25 +11,25 @@ from typing import Any
 from adapters.base import (
     Accepted,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
-    retry_after_seconds,
+    in_doubt,
+    not_created,
+    poll_failed,
+    unexplained_poll,
+    unexplained_submit,
 )
 from adapters.calls import get_call, post_call
 from adapters.flat_wire import (
+    NO_ENVELOPE,
     REFUSING_STATUSES,
     Envelope,
     contradicted,
     envelope_in,
     shape_faults,
-    unexplained_poll,
-    unexplained_submit,
 )
 from adapters.reading import credits_at, filled, id_at, object_at, outputs_of, urls_at, word_at
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
@@ -76,13 +76,13 @@ class Reve2img(Adapter):
         """Accepted only with a task id, possibly finished already (seed 003, "Synchronous models")."""
         envelope = envelope_in(reply)
         if envelope is None:
-            return unexplained_submit(reply, now)
+            return unexplained_submit(reply, now, lacks=NO_ENVELOPE)
         if envelope.code != "200":
-            return _refusal(envelope, retry_after_seconds(reply.headers, now))
+            return _refusal(envelope, reply, now)
         update = _update(envelope.data, media)
         if update.provider_task_id is None:
             message = "Reve2img said success and named no task"
-            return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
+            return in_doubt(Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
         if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
             # No word, or a result that is not there yet: it waits there, and the poll tells more.
             update = replace(update, status=Status.SUBMITTED, usage=None)
@@ -95,12 +95,13 @@ class Reve2img(Adapter):
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """Of all error answers only the provider's own 504 TIMEOUT, "The task timed out", tells an outcome."""
         envelope = envelope_in(reply)
-        if envelope is not None and envelope.code == "200" and word_at(envelope.data.get("status")):
+        if envelope is None:
+            return unexplained_poll(reply, now, lacks=NO_ENVELOPE)
+        if envelope.code == "200" and word_at(envelope.data.get("status")):
             return _update(envelope.data, media)
-        if envelope is not None and (envelope.code, envelope.message) == ("504", "TIMEOUT"):
+        if (envelope.code, envelope.message) == ("504", "TIMEOUT"):
             return Update(status=Status.EXPIRED, provider_status="TIMEOUT", error=answer_failure(envelope))
-        failure = unexplained_poll(reply) if envelope is None else _poll_failure(envelope)
-        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        return poll_failed(_poll_failure(envelope), reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
         """Inferred from the model (seed 003): a video's id carries its scene, as in kling3-pro-image-to-video
@@ -119,7 +120,7 @@ def _refused(path: str, word: str) -> Fault:
     return Fault(path=path, code=word, message=ERRORS[word].meaning)
 
 
-def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
+def _refusal(envelope: Envelope, reply: Reply, now: Ms) -> SubmitAnswer:
     """A code other than 200: the word decides, and the number where the word is new."""
     failure = answer_failure(envelope)
     word = envelope.message if envelope.message in ERRORS else None
@@ -127,10 +128,10 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     if task_id is not None:
         return contradicted(failure, task_id)
     if word in NOT_CREATED or (word is None and envelope.status == 429):
-        return NotCreated(failure=failure, retry_after_s=retry_after_s, full=word == "TOO_MANY_TASKS")
+        return not_created(failure, reply, now, full=word == "TOO_MANY_TASKS")
     if word != "TIMEOUT" and (word is not None or envelope.status in REFUSING_STATUSES):
         return Refused(failure=failure)
-    return Ambiguous(failure=replace(failure, retryable=False))
+    return in_doubt(failure)
 
 
 def _poll_failure(envelope: Envelope) -> Failure:

@@ -4,8 +4,18 @@ import json
 
 import pytest
 
-from adapters.base import Adapter, enum_fault, failure_of_status, retry_after_seconds
-from receiver.domain import Callback, FailureKind, Kind
+from adapters.base import (
+    Adapter,
+    Ambiguous,
+    NotCreated,
+    enum_fault,
+    failure_of_status,
+    in_doubt,
+    retry_after_seconds,
+    unexplained_poll,
+    unexplained_submit,
+)
+from receiver.domain import Callback, Failure, FailureKind, Kind, Reply
 from receiver.errors import Fault, Malformed
 from tests.adapters.plain import NOW, adapter_of
 
@@ -60,6 +70,58 @@ def test_an_http_status_alone_has_a_kind(status: int, kind: FailureKind, retryab
     failure = failure_of_status(status, "why")
 
     assert (failure.kind, failure.retryable, failure.code, failure.message) == (kind, retryable, str(status), "why")
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 408, 418, 422, 500, 502, 599])
+def test_a_submit_answered_by_somebody_else_is_in_doubt(status: int) -> None:
+    """A gateway's page proves nothing, whatever its status, and nobody may take it for safe to send again."""
+    answer = unexplained_submit(_reply(status), NOW)
+
+    assert isinstance(answer, Ambiguous)
+    assert answer.failure.retryable is False
+    assert answer.failure.message == f"HTTP {status} with no answer of the provider's own in it"
+
+
+def test_too_many_requests_create_nothing() -> None:
+    """429 alone may be sent again, when it says so."""
+    answer = unexplained_submit(_reply(429), NOW, lacks="and no more")
+
+    assert answer == NotCreated(
+        failure=Failure(kind=FailureKind.RATE_LIMITED, code="429", message="HTTP 429 and no more", retryable=True),
+        retry_after_s=7.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (200, FailureKind.UNAVAILABLE, True),
+        (401, FailureKind.AUTH, False),
+        (403, FailureKind.AUTH, False),
+        (404, FailureKind.UNAVAILABLE, True),
+        (422, FailureKind.UNAVAILABLE, True),
+        (429, FailureKind.RATE_LIMITED, True),
+        (500, FailureKind.UNAVAILABLE, True),
+    ],
+)
+def test_a_poll_answered_by_somebody_else_does_not_speak_of_the_task(
+    status: int, kind: FailureKind, retryable: bool
+) -> None:
+    """It tells of our key and our pace at the most: a page that is missing is no task that is missing."""
+    answer = unexplained_poll(_reply(status), NOW)
+
+    assert (answer.failure.kind, answer.failure.retryable, answer.retry_after_s) == (kind, retryable, 7.0)
+
+
+def test_a_failure_in_doubt_is_not_retryable() -> None:
+    """A submit is never sent again by itself where it may have created a task."""
+    failure = Failure(kind=FailureKind.UPSTREAM, message="why", retryable=True)
+
+    assert in_doubt(failure).failure == Failure(kind=FailureKind.UPSTREAM, message="why")
+
+
+def _reply(status: int) -> Reply:
+    return Reply(status=status, headers={"retry-after": "7"}, body=b"<html>")
 
 
 def test_a_word_outside_its_list_is_a_fault() -> None:

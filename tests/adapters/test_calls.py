@@ -57,5 +57,5 @@ def test_a_get_encodes_its_query_and_has_no_body() -> None:
     [("a.b", "a.b"), ("a/b?c#d", "a%2Fb%3Fc%23d"), (".", "%252E"), ("..", "%252E%252E"), ("%2e", "%252e")],
 )
 def test_a_task_id_is_one_segment_of_a_path(task_id: str, segment: str) -> None:
-    """No id leads to another path, not even one of dots only, which clients resolve before they send."""
+    """No id leads to another path, not even one of dots only, which URL libraries resolve when encoded, too."""
     assert path_segment(task_id) == segment
