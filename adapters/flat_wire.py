@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.base import Ambiguous, in_doubt
+from adapters.base import Accepted, Ambiguous, in_doubt
 from adapters.calls import MODEL_LIMIT, input_faults
 from adapters.reading import MESSAGE_LIMIT, object_at, object_in, text_at
-from receiver.domain import Failure, Reply
+from receiver.domain import Failure, Reply, Status, Update, Usage
 from receiver.errors import Fault
 
 NO_ENVELOPE = "without the provider's own envelope"
@@ -59,6 +59,16 @@ def shape_faults(model: object, input: object, *, code: str, message: str) -> It
         yield Fault(path="model", code=code, message=f"must have at most {MODEL_LIMIT} characters")
     beside = {"model": "`model` stands beside `input`: remove it from `input`"}
     yield from input_faults(input, takes="what the provider takes beside `model`", reserved=beside)
+
+
+def accepted(update: Update, *, reserved: Usage | None) -> Accepted:
+    """The provider took the task. Without a word, or with a success that has no result yet, it waits there.
+
+    The poll tells more then; `reserved` is what such a task has cost so far.
+    """
+    if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
+        update = replace(update, status=Status.SUBMITTED, usage=reserved)
+    return Accepted(update=update)
 
 
 def contradicted(failure: Failure, task_id: str) -> Ambiguous:

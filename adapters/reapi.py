@@ -120,7 +120,7 @@ class ReApi(Adapter):
         body = object_in(reply.body) or {}
         task_id = id_at(body.get("id"))
         if task_id is not None and _is_2xx(reply):
-            update = _update(body, media, now)
+            update = _update(body, now)
             return Accepted(update=update if update.provider_status else replace(update, status=Status.SUBMITTED))
         failure = _failure_of_reply(body, reply.status)
         if task_id is None and reply.status == 429:
@@ -137,7 +137,7 @@ class ReApi(Adapter):
         """A 404 is believed only with an error of reAPI's in it: a gateway's own says nothing about the task."""
         body = object_in(reply.body) or {}
         if _is_2xx(reply) and (id_at(body.get("id")) is not None or word_at(body.get("status")) is not None):
-            return _update(body, media, now)
+            return _update(body, now)
         failure = _failure_of_reply(body, reply.status)
         if reply.status in (401, 403):
             failure = replace(failure, kind=FailureKind.AUTH, retryable=False)
@@ -167,7 +167,7 @@ def _is_error(body: Mapping[str, Any]) -> bool:
     return isinstance(error, dict) and text_at(error.get("code")) is not None
 
 
-def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:
+def _update(body: Mapping[str, Any], now: Ms) -> Update:
     """The envelope that submit and poll share (seed 001)."""
     word = word_at(body.get("status"))
     status = _WORDS.get((word or "").casefold())
@@ -213,5 +213,5 @@ def _failure(body: Mapping[str, Any], status: int, otherwise: str) -> Failure:
 
 
 def _kind_of_code(code: str) -> tuple[FailureKind, bool] | None:
-    numbered = len(code) == 5 and code.isascii() and code.isdigit()
-    return _KINDS.get(code.upper()) or (_KINDS_BY_DIGIT.get(code[0]) if numbered else None)
+    numeric = len(code) == 5 and code.isascii() and code.isdigit()
+    return _KINDS.get(code.upper()) or (_KINDS_BY_DIGIT.get(code[0]) if numeric else None)

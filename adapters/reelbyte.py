@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from adapters.base import (
-    Accepted,
     Adapter,
     Input,
     PollAnswer,
@@ -28,6 +27,7 @@ from adapters.flat_wire import (
     NO_ENVELOPE,
     REFUSING_STATUSES,
     Envelope,
+    accepted,
     contradicted,
     envelope_in,
     shape_faults,
@@ -129,10 +129,8 @@ class Reelbyte(Adapter):
             message = "Reelbyte said ok and named no task"
             return in_doubt(Failure(kind=FailureKind.UNKNOWN, code="0", message=message))
         update = replace(update_of(envelope.data, media), provider_task_id=task_id)
-        if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
-            # No word, or no result (the documented answer has no room for one): it waits there, the poll tells more.
-            update = replace(update, status=Status.SUBMITTED, usage=usage_of(envelope.data, Status.SUBMITTED))
-        return Accepted(update=update)
+        # The documented answer has no room for a result.
+        return accepted(update, reserved=usage_of(envelope.data, Status.SUBMITTED))
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A POST (seed 000) that only asks; in the template it is also what moves the task along."""

@@ -5,11 +5,9 @@ its HTTP status as `code`, `message` is a word for machines and `detail` the tex
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from adapters.base import (
-    Accepted,
     Adapter,
     Input,
     PollAnswer,
@@ -27,6 +25,7 @@ from adapters.flat_wire import (
     NO_ENVELOPE,
     REFUSING_STATUSES,
     Envelope,
+    accepted,
     contradicted,
     envelope_in,
     shape_faults,
@@ -83,10 +82,7 @@ class Reve2img(Adapter):
         if update.provider_task_id is None:
             message = "Reve2img said success and named no task"
             return in_doubt(Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
-        if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
-            # No word, or a result that is not there yet: it waits there, and the poll tells more.
-            update = replace(update, status=Status.SUBMITTED, usage=None)
-        return Accepted(update=update)
+        return accepted(update, reserved=None)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET; too fast a one is no error (seed 003)."""
