@@ -217,9 +217,3 @@ _STATUS_KINDS = {
     422: (FailureKind.INVALID_REQUEST, False),
     429: (FailureKind.RATE_LIMITED, True),
 }
-
-
-def enum_fault(path: str, value: Any, allowed: Sequence[str], *, code: str | int | None = None) -> Iterable[Fault]:
-    """A fault where an optional field holds anything but one of the allowed words."""
-    if value is not None and value not in allowed:
-        yield Fault(path=path, code=code, message=f"must be one of {', '.join(allowed)}, got {value!r}")
