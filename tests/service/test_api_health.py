@@ -1,7 +1,6 @@
 """Alive, ready, and who am I: what tells whoever operates us how we are, in good days and bad."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -9,15 +8,11 @@ from receiver.domain import Timer, Work
 from receiver.loops import STUCK_AFTER_S
 from tests.make import NOW, a_task
 from tests.service.asking import complaint, counts
-from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, scripted
+from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, scripted
 
 pytestmark = pytest.mark.anyio
 
 BODY = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}}
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: Any) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def test_who_am_i(tmp_path: Path) -> None:
