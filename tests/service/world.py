@@ -26,7 +26,7 @@ from receiver.service import Limits, Service
 from receiver.store.protocol import Store
 from receiver.submit import SubmitLimits
 from tests.make import StoppedClock
-from tests.raw_servers import RawServer, raw_server
+from tests.raw_servers import RawServer, answer, raw_server
 
 API_KEY = "root-key-0123456789"
 PUBLIC_URL = "http://taskweir.test"
@@ -257,7 +257,7 @@ async def a_reachable_world(directory: Path, **fields: Any) -> AsyncIterator[Wor
 class Scripted:
     """A provider that says what it was told to: each reply once, the last one for ever.
 
-    A reply is (status, JSON body), or a word: `hang` never answers, `close` hangs up, `half` breaks off in the body.
+    A reply is (status, JSON body), or a word: `hang` never answers, `close` hangs up.
     An event holds back the reply after it until it is set.
     """
 
@@ -294,8 +294,7 @@ class Scripted:
             status, body, *headers = reply
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             extra = "".join(f"{name}: {value}\r\n" for name, value in (headers[0] if headers else {}).items())
-            writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(raw)}\r\n{extra}\r\n".encode())
-            writer.write(raw)
+            writer.write(answer(raw, status=f"{status} X", headers=extra))
             await writer.drain()
 
 
