@@ -27,6 +27,8 @@ from receiver.errors import Fault, Malformed, NotVerified
 
 Input = Mapping[str, Any]
 
+# In the provider's own envelope these say no to the request itself, whatever the text beside them.
+REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
 _RETRY_AFTER_CAP_S = 24 * 3600
 _NOT_THEIRS = "with no answer of the provider's own in it"
 

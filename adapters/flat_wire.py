@@ -12,8 +12,6 @@ from receiver.domain import Failure, Reply, Status, Update, Usage
 from receiver.errors import Fault
 
 NO_ENVELOPE = "without the provider's own envelope"
-# In the provider's own envelope these say no to the request itself, whatever the text beside them.
-REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

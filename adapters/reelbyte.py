@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from adapters.base import (
+    REFUSING_STATUSES,
     Adapter,
     Input,
     PollAnswer,
@@ -25,7 +26,6 @@ from adapters.base import (
 from adapters.calls import post_call
 from adapters.flat_wire import (
     NO_ENVELOPE,
-    REFUSING_STATUSES,
     Envelope,
     accepted,
     contradicted,

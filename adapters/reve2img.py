@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adapters.base import (
+    REFUSING_STATUSES,
     Adapter,
     Input,
     PollAnswer,
@@ -23,7 +24,6 @@ from adapters.base import (
 from adapters.calls import get_call, post_call
 from adapters.flat_wire import (
     NO_ENVELOPE,
-    REFUSING_STATUSES,
     Envelope,
     accepted,
     contradicted,
