@@ -6,31 +6,28 @@ is read tolerantly. Errors may come inside HTTP 200: the body's `code` decides b
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from urllib.parse import quote
+from collections.abc import Iterable, Sequence
 
 from adapters import apikley_rules
 from adapters.apikley_record import NO_REASON, Said, failure_of, said, update_of
 from adapters.base import (
     Accepted,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
     failure_of_status,
-    retry_after_seconds,
+    in_doubt,
+    not_created,
+    poll_failed,
+    unexplained_poll,
+    unexplained_submit,
 )
-from receiver import json_text
+from adapters.calls import get_call, post_call, shape_faults
 from receiver.domain import Call, Callback, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update
 from receiver.errors import Fault, Malformed
-
-_MODEL_LIMIT = 200
 
 _REFUSALS = frozenset({400, 401, 402, 404, 422, 433, 501, 505})  # seed 002; 400 and 433 kie.ai
 _NOTHING_CREATED = frozenset({429, 455})  # kie.ai: rejected before it was queued; seed 002: maintenance
@@ -42,7 +39,7 @@ _POLL_KINDS = {
     429: (FailureKind.RATE_LIMITED, True),
     433: (FailureKind.RATE_LIMITED, True),
 }
-_TELLING_STATUSES = frozenset({401, 403, 429})  # without a body; a gateway's own 404 says nothing about the task
+_UNEXPLAINED = "with no answer of Apikley's own in it"
 _MEDIA_WORD = re.compile(r"to-(image|video|audio|speech|music)\b")
 _MEDIA = {"image": Kind.IMAGE, "video": Kind.VIDEO, "audio": Kind.AUDIO, "speech": Kind.AUDIO, "music": Kind.AUDIO}
 
@@ -62,16 +59,8 @@ class Apikley(Adapter):
 
     def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
         """A model's name and an object, without a `callBackUrl` of its own: outcomes would go where we never look."""
-        name: object = model
-        if not isinstance(name, str) or not name.strip() or len(name) > _MODEL_LIMIT:
-            yield Fault(path="model", message=f"must be a model's name, 1 to {_MODEL_LIMIT} characters")
-        parameters: object = input
-        if not isinstance(parameters, Mapping):
-            yield Fault(path="input", message="must be an object: what Apikley takes under `input`")
-        elif "callBackUrl" in parameters:
-            yield Fault(
-                path="input.callBackUrl", message="Taskweir sets the callback itself: use `webhook_url` instead"
-            )
+        reserved = {"callBackUrl": "Taskweir sets the callback itself: use `webhook_url` instead"}
+        return shape_faults(model, input, takes="what Apikley takes under `input`", reserved=reserved)
 
     def check(self, model: str, input: Input) -> Iterable[Fault]:
         """The schema of bytedance/v1-pro-text-to-video (seed 002), as its code 422; other models are not judged."""
@@ -80,33 +69,25 @@ class Apikley(Adapter):
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """`callBackUrl` stands beside `model`, not under `input` (seed 002)."""
         callback = {} if callback_url is None else {"callBackUrl": callback_url}
-        return Call(
-            method="POST",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/jobs/createTask",
-            headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
-            body=json_text.write({"model": model, **callback, "input": dict(input)}).encode(),
-        )
+        return post_call(provider, "/api/v1/jobs/createTask", {"model": model, **callback, "input": dict(input)})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """Only codes documented as refusals are believed to be one; 500 may have created a task (seed 002)."""
         told = said(reply.body)
         if told.task_id is not None and (told.code == 200 or (told.code is None and 200 <= reply.status < 300)):
             return Accepted(update=_taken(told, media, now))
+        if told.task_id is None and told.code is None:
+            return unexplained_submit(reply, now, lacks=_UNEXPLAINED)
         failure = _submit_failure(told, reply.status)
-        if told.task_id is None:
-            if told.code in _NOTHING_CREATED or (told.code is None and reply.status == 429):
-                return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
-            if told.code in _REFUSALS:
-                return Refused(failure=failure)
-        return Ambiguous(failure=replace(failure, retryable=False))
+        if told.task_id is None and told.code in _NOTHING_CREATED:
+            return not_created(failure, reply, now)
+        if told.task_id is None and told.code in _REFUSALS:
+            return Refused(failure=failure)
+        return in_doubt(failure)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET, free of charge."""
-        return Call(
-            method="GET",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/jobs/recordInfo?taskId={quote(provider_task_id, safe='')}",
-            headers={"authorization": f"Bearer {provider.api_key}"},
-        )
+        return get_call(provider, "/api/v1/jobs/recordInfo", taskId=provider_task_id)
 
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """Code 501 ends the task as failed, 408 as expired (kie.ai); any other code but 200 is a failed poll."""
@@ -115,9 +96,11 @@ class Apikley(Adapter):
             return update_of(told, media, now)
         if told.code == 200 and told.task_id is not None:
             return Update(status=None, provider_task_id=told.task_id)
-        return PollFailed(
-            failure=_poll_failure(told, reply.status), retry_after_s=retry_after_seconds(reply.headers, now)
-        )
+        if told.code is None:
+            return unexplained_poll(reply, now, lacks=_UNEXPLAINED)
+        kind, retryable = _POLL_KINDS.get(told.code, (FailureKind.UNAVAILABLE, True))
+        failure = Failure(kind=kind, code=str(told.code), message=told.message or NO_REASON, retryable=retryable)
+        return poll_failed(failure, reply, now)
 
     def read_callback(self, callback: Callback, *, media: Kind, now: Ms) -> Sequence[Update]:
         """One update, of a market model or of an older family; `Malformed` without a code or a task id."""
@@ -147,20 +130,7 @@ def _taken(told: Said, media: Kind, now: Ms) -> Update:
 def _submit_failure(told: Said, status: int) -> Failure:
     named = "" if told.task_id is None else f" (it names task {told.task_id})"
     if told.code is None:
-        return failure_of_status(status, _bare(status) + named)
+        return failure_of_status(status, f"HTTP {status} {_UNEXPLAINED}{named}")
     if told.code == 200:
         return Failure(kind=FailureKind.UNKNOWN, code="200", message="Apikley said success and named no task")
     return failure_of(str(told.code), (told.message or NO_REASON) + named)
-
-
-def _poll_failure(told: Said, status: int) -> Failure:
-    if told.code is not None:
-        kind, retryable = _POLL_KINDS.get(told.code, (FailureKind.UNAVAILABLE, True))
-        return Failure(kind=kind, code=str(told.code), message=told.message or NO_REASON, retryable=retryable)
-    if status in _TELLING_STATUSES:
-        return failure_of_status(status, _bare(status))
-    return Failure(kind=FailureKind.UNAVAILABLE, code=str(status), message=_bare(status), retryable=True)
-
-
-def _bare(status: int) -> str:
-    return f"HTTP {status} with no answer of Apikley's own in it"

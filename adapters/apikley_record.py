@@ -4,22 +4,32 @@ Sources: the Apikley docs page get-task-detail for the market models; the kie.ai
 the older families Veo, Runway, Suno, Lyrics, Flux Kontext, 4o image and Luma.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.base import kind_of, number_at, object_at, object_in, outputs_of, text_at, urls_at
+from adapters.reading import (
+    MESSAGE_LIMIT,
+    credits_at,
+    id_at,
+    number_at,
+    numbered,
+    object_at,
+    object_in,
+    objects_at,
+    outputs_of,
+    results_at,
+    speaks_of_moderation,
+    text_at,
+    urls_at,
+    word_at,
+)
 from receiver import json_text
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Role, Status, Update, Usage
 from receiver.errors import Malformed
 
 NO_REASON = "Apikley gave no reason"
 
-_ID_LIMIT = 200
-_WORD_LIMIT = 100
-_MESSAGE_LIMIT = 500
-_CREDITS_LIMIT = 10**12
 _URL_LIFETIME_MS = 24 * 3600 * 1000  # get-task-detail: links "typically expire after 24 hours"
 _BELIEVED_AGE_MS = 8 * 24 * 3600 * 1000
 _CLOCK_SKEW_MS = 5 * 60 * 1000
@@ -56,7 +66,6 @@ _KINDS = {  # seed 002; 400, 408, 433 and 451 kie.ai
     "501": (FailureKind.UPSTREAM, True),
     "505": (FailureKind.UNAVAILABLE, False),
 }
-_MODERATION = re.compile(r"moderat|sensitiv|polic(?:y|ies)|prohibit|nsfw|inappropriate|violat|flagged", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +78,7 @@ class Said:
 
     @property
     def task_id(self) -> str | None:
-        return _id_at(self.data.get("taskId")) or _id_at(self.data.get("task_id"))
+        return id_at(self.data.get("taskId")) or id_at(self.data.get("task_id"))
 
     @property
     def worded(self) -> bool:
@@ -82,7 +91,7 @@ def said(raw: bytes) -> Said:
     body = object_in(raw) or {}
     return Said(
         code=_code_at(body.get("code")),
-        message=(text_at(body.get("msg")) or text_at(body.get("message")) or "")[:_MESSAGE_LIMIT],
+        message=(text_at(body.get("msg")) or text_at(body.get("message")) or "")[:MESSAGE_LIMIT],
         data=object_at(body.get("data")),
     )
 
@@ -110,7 +119,7 @@ def failure_of(code: str | None, message: str) -> Failure:
     """
     kind, retryable = _KINDS.get(code or "501", (FailureKind.UNKNOWN, False))
     unclear = kind in (FailureKind.INVALID_REQUEST, FailureKind.UNKNOWN)
-    if unclear and (_MODERATION.search(message) or _MODERATION.search(code or "")):
+    if unclear and (speaks_of_moderation(message) or speaks_of_moderation(code or "")):
         kind = FailureKind.CONTENT_POLICY
     return Failure(kind=kind, code=code, message=message, retryable=retryable)
 
@@ -119,10 +128,10 @@ def _verdict(told: Said) -> tuple[str | None, Status | None]:
     """The provider's own word, and what it means; nothing where word and code contradict each other."""
     word: str | None = None
     if told.worded:
-        word = _word_at(told.data["state"])
+        word = word_at(told.data["state"])
         status = _STATES.get((word or "").casefold())
     elif told.data.get("callbackType") is not None:
-        word = _word_at(told.data["callbackType"])
+        word = word_at(told.data["callbackType"])
         status = _STAGES.get((word or "").casefold())
         if status is Status.SUCCEEDED and told.code != 200:
             status = _unworded(told)  # Lyrics calls a failure complete as well; the code tells
@@ -144,23 +153,14 @@ def _unworded(told: Said) -> Status | None:
 def _reason(told: Said) -> tuple[str | None, str]:
     """Code and text of a failed task, less what only a callback's envelope repeats beside `state`."""
     beside = None if told.code == 200 or (told.worded and told.code in _SAID_AGAIN) else told.code
-    code = _word_at(told.data.get("failCode")) or (None if beside is None else str(beside))
+    code = word_at(told.data.get("failCode")) or (None if beside is None else str(beside))
     message = text_at(told.data.get("failMsg")) or (told.message if beside is not None else "")
-    return code, message[:_MESSAGE_LIMIT] or NO_REASON
+    return code, message[:MESSAGE_LIMIT] or NO_REASON
 
 
 def _code_at(value: Any) -> int | None:
     text = text_at(value) or ""
     return int(text) if len(text) <= 6 and text.isascii() and text.isdigit() else None
-
-
-def _id_at(value: Any) -> str | None:
-    text = (text_at(value) or "").strip()
-    return text if 0 < len(text) <= _ID_LIMIT else None
-
-
-def _word_at(value: Any) -> str | None:
-    return (text_at(value) or "").strip()[:_WORD_LIMIT] or None
 
 
 def _progress(data: Mapping[str, Any]) -> int | None:
@@ -171,10 +171,9 @@ def _progress(data: Mapping[str, Any]) -> int | None:
 
 def _usage(data: Mapping[str, Any], status: Status | None) -> Usage | None:
     """Credits under their newer or older name (kie.ai); a failed task that cost nothing was refunded."""
-    amount = number_at(data.get("creditsConsumed"))
+    newer = data.get("creditsConsumed")
+    amount = credits_at(data.get("consumeCredits") if number_at(newer) is None else newer)
     if amount is None:
-        amount = number_at(data.get("consumeCredits"))
-    if amount is None or not 0 <= amount <= _CREDITS_LIMIT:
         return None
     return Usage(amount=amount, phase="refunded" if amount == 0 and status is not Status.SUCCEEDED else "charged")
 
@@ -207,20 +206,12 @@ def _outputs(data: Mapping[str, Any], media: Kind, expires_at: Ms) -> tuple[Outp
 def _older_outputs(data: Mapping[str, Any], media: Kind, expires_at: Ms | None) -> tuple[Output, ...]:
     """Results where the older families put them: `info`, `video_url`, `resultUrls`, or Suno's list of tracks."""
     info = object_at(data.get("info"))
-    listed = data.get("data") if data.get("callbackType") is not None else None
-    tracks = [track for track in listed if isinstance(track, dict)] if isinstance(listed, list) else []
+    tracks = objects_at(data.get("data")) if data.get("callbackType") is not None else []
     main = [
-        *_found(media, data.get("video_url"), data.get("resultUrls"), info.get("resultUrls")),
-        *_found(Kind.IMAGE, info.get("result_urls"), info.get("resultImageUrl")),
-        *_found(Kind.AUDIO, *(track.get("audio_url") for track in tracks)),
+        *results_at(media, data.get("video_url"), data.get("resultUrls"), info.get("resultUrls")),
+        *results_at(Kind.IMAGE, info.get("result_urls"), info.get("resultImageUrl")),
+        *results_at(Kind.AUDIO, *(track.get("audio_url") for track in tracks)),
     ]
-    covers = _found(Kind.IMAGE, data.get("image_url"), *(track.get("image_url") for track in tracks))
-    return tuple(
-        Output(kind=kind, url=url, role=role, index=index, expires_at=expires_at)
-        for role, found in ((Role.MAIN, main), (Role.THUMBNAIL, covers if main else []))
-        for index, (url, kind) in enumerate(dict(found).items())
-    )
-
-
-def _found(default: Kind, *values: Any) -> list[tuple[str, Kind]]:
-    return [(url, kind_of(url, default)) for value in values for url in urls_at(value)]
+    covers = results_at(Kind.IMAGE, data.get("image_url"), *(track.get("image_url") for track in tracks))
+    thumbnails = numbered(covers, role=Role.THUMBNAIL, expires_at=expires_at) if main else ()
+    return numbered(main, expires_at=expires_at) + thumbnails

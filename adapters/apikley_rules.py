@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from adapters.base import Input, number_at
+from adapters.base import Input
+from adapters.reading import number_at
 from receiver import json_text
 from receiver.errors import Fault
 

@@ -7,12 +7,10 @@ four providers report errors inside HTTP 200.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from receiver import json_text
 from receiver.domain import (
     Call,
     Callback,
@@ -20,24 +18,19 @@ from receiver.domain import (
     FailureKind,
     Kind,
     Ms,
-    Output,
     Pace,
     Provider,
     Reply,
-    Role,
     Update,
 )
 from receiver.errors import Fault, Malformed, NotVerified
 
 Input = Mapping[str, Any]
 
+# In the provider's own envelope these say no to the request itself, whatever the text beside them.
+REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
 _RETRY_AFTER_CAP_S = 24 * 3600
-_SUFFIXES = {
-    Kind.VIDEO: (".mp4", ".mov", ".webm", ".mkv", ".m4v"),
-    Kind.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"),
-    Kind.AUDIO: (".mp3", ".wav", ".m4a", ".flac", ".ogg", ".aac"),
-    Kind.TEXT: (".txt", ".json", ".srt", ".vtt"),
-}
+_NOT_THEIRS = "with no answer of the provider's own in it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,55 +155,39 @@ class Adapter(ABC):
         return self.profile.deadline_s
 
 
-def object_in(raw: bytes) -> dict[str, Any] | None:
-    """The JSON object in a provider's body, or None where it is anything else."""
-    try:
-        value = json_text.read_tolerant(raw)
-    except Malformed:
-        return None
-    return value if isinstance(value, dict) else None
+def not_created(failure: Failure, reply: Reply, now: Ms, *, full: bool = False) -> NotCreated:
+    """The provider said so: asked again later, after its `Retry-After` where it names one."""
+    return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now), full=full)
 
 
-def object_at(value: Any) -> dict[str, Any]:
-    """A field that may be an object, a JSON string of one, null or garbage: the object, else an empty one."""
-    if isinstance(value, str):
-        return object_in(value.encode("utf-8", "replace")) or {}
-    return value if isinstance(value, dict) else {}
+def in_doubt(failure: Failure) -> Ambiguous:
+    """Whether a task was created is not known: whatever the failure is, nobody may take it for safe to retry."""
+    return Ambiguous(failure=replace(failure, retryable=False))
 
 
-def text_at(value: Any) -> str | None:
-    """A field that may be text, a number or missing: its text, or None where there is nothing in it."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return str(value) or None
+def poll_failed(failure: Failure, reply: Reply, now: Ms) -> PollFailed:
+    """Asked again on the schedule, or after its `Retry-After` where it names one."""
+    return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
 
 
-def urls_at(value: Any) -> list[str]:
-    """A field that may be a URL, a list with URLs in it, or garbage: the http(s) URLs, in order."""
-    items = value if isinstance(value, list) else [value]
-    return [item for item in items if isinstance(item, str) and item.startswith(("http://", "https://"))]
+def unexplained_submit(reply: Reply, now: Ms, *, lacks: str = _NOT_THEIRS) -> NotCreated | Ambiguous:
+    """An answer to a submit without anything of the provider's own in it: only 429 says that nothing was created.
+
+    Not even a 4xx refuses, for a gateway's page proves nothing. `lacks` ends the message "HTTP 502 …".
+    """
+    failure = failure_of_status(reply.status, f"HTTP {reply.status} {lacks}")
+    return not_created(failure, reply, now) if reply.status == 429 else in_doubt(failure)
 
 
-def number_at(value: Any) -> float | None:
-    """A field that may be a number or missing."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def unexplained_poll(reply: Reply, now: Ms, *, lacks: str = _NOT_THEIRS) -> PollFailed:
+    """An answer to a poll without anything of the provider's own in it: its key or its pace may be wrong, no more.
 
-
-def kind_of(url: str, default: Kind) -> Kind:
-    """What a result is: by the suffix of its URL's path, else what the request asked for."""
-    try:
-        path = urlsplit(url).path.lower()
-    except ValueError:
-        return default
-    return next((kind for kind, suffixes in _SUFFIXES.items() if path.endswith(suffixes)), default)
-
-
-def outputs_of(urls: Iterable[str], media: Kind, *, expires_at: Ms | None = None) -> tuple[Output, ...]:
-    """Main outputs in the order given, numbered from 0, each URL once."""
-    return tuple(
-        Output(kind=kind_of(url, media), url=url, role=Role.MAIN, index=index, expires_at=expires_at)
-        for index, url in enumerate(dict.fromkeys(urls))
-    )
+    A gateway's own 404 does not speak of the task. `lacks` ends the message "HTTP 502 …".
+    """
+    failure = failure_of_status(reply.status, f"HTTP {reply.status} {lacks}")
+    if failure.kind not in (FailureKind.AUTH, FailureKind.RATE_LIMITED):
+        failure = replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
+    return poll_failed(failure, reply, now)
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: Ms) -> float | None:
@@ -242,9 +219,3 @@ _STATUS_KINDS = {
     422: (FailureKind.INVALID_REQUEST, False),
     429: (FailureKind.RATE_LIMITED, True),
 }
-
-
-def enum_fault(path: str, value: Any, allowed: Sequence[str], *, code: str | int | None = None) -> Iterable[Fault]:
-    """A fault where an optional field holds anything but one of the allowed words."""
-    if value is not None and value not in allowed:
-        yield Fault(path=path, code=code, message=f"must be one of {', '.join(allowed)}, got {value!r}")

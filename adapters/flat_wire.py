@@ -5,29 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.base import (
-    Ambiguous,
-    Input,
-    NotCreated,
-    SubmitAnswer,
-    failure_of_status,
-    number_at,
-    object_at,
-    object_in,
-    retry_after_seconds,
-    text_at,
-)
-from receiver import json_text
-from receiver.domain import Call, Failure, FailureKind, Ms, Provider, Reply
+from adapters.base import Accepted, Ambiguous, in_doubt
+from adapters.calls import MODEL_LIMIT, input_faults
+from adapters.reading import MESSAGE_LIMIT, object_at, object_in, text_at
+from receiver.domain import Failure, Reply, Status, Update, Usage
 from receiver.errors import Fault
 
-MESSAGE_LIMIT = 500
-MODEL_LIMIT = 200
-_ID_LIMIT = 200
-_WORD_LIMIT = 100
-_CREDITS_LIMIT = 10**12
-# In the provider's own envelope these say no to the request itself, whatever the text beside them.
-REFUSING_STATUSES = frozenset({400, 401, 402, 403, 404, 422})
+NO_ENVELOPE = "without the provider's own envelope"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +46,6 @@ def envelope_in(reply: Reply) -> Envelope | None:
     )
 
 
-def id_at(value: Any) -> str | None:
-    """A task id of at most 200 characters, or None."""
-    text = (text_at(value) or "").strip()
-    return text if 0 < len(text) <= _ID_LIMIT else None
-
-
-def word_at(value: Any) -> str | None:
-    """A status word or an error code, at most 100 characters of it, or None."""
-    return (text_at(value) or "").strip()[:_WORD_LIMIT] or None
-
-
-def credits_at(value: Any) -> float | None:
-    """An amount that can have been paid, or None."""
-    number = number_at(value)
-    return number if number is not None and 0 <= number <= _CREDITS_LIMIT else None
-
-
 def shape_faults(model: object, input: object, *, code: str, message: str) -> Iterator[Fault]:
     """A model of 1 to 200 characters, an object beside it, and no second `model` in that object.
 
@@ -88,49 +55,22 @@ def shape_faults(model: object, input: object, *, code: str, message: str) -> It
         yield Fault(path="model", code=code, message=message)
     elif len(model) > MODEL_LIMIT:
         yield Fault(path="model", code=code, message=f"must have at most {MODEL_LIMIT} characters")
-    if not isinstance(input, Mapping):
-        yield Fault(path="input", message="must be an object: what the provider takes beside `model`")
-    elif "model" in input:
-        yield Fault(path="input.model", message="`model` stands beside `input`: remove it from `input`")
+    beside = {"model": "`model` stands beside `input`: remove it from `input`"}
+    yield from input_faults(input, takes="what the provider takes beside `model`", reserved=beside)
 
 
-def submit_call(provider: Provider, path: str, model: str, input: Input) -> Call:
-    """A POST of the input with `model` beside it."""
-    return post_call(provider, path, {"model": model, **input})
+def accepted(update: Update, *, reserved: Usage | None) -> Accepted:
+    """The provider took the task. Without a word, or with a success that has no result yet, it waits there.
 
-
-def post_call(provider: Provider, path: str, body: Mapping[str, Any]) -> Call:
-    """A POST of JSON under the provider's key."""
-    return Call(
-        method="POST",
-        url=provider.base_url.rstrip("/") + path,
-        headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
-        body=json_text.write(body).encode(),
-    )
-
-
-def unexplained_submit(reply: Reply, now: Ms) -> SubmitAnswer:
-    """An answer without an envelope: only 429 says that nothing was created."""
-    failure = failure_of_status(reply.status, _bare(reply))
-    if reply.status == 429:
-        return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
-    return Ambiguous(failure=replace(failure, retryable=False))
-
-
-def unexplained_poll(reply: Reply) -> Failure:
-    """A poll without an envelope; a gateway's own 404 does not speak of the task."""
-    failure = failure_of_status(reply.status, _bare(reply))
-    if failure.kind in (FailureKind.AUTH, FailureKind.RATE_LIMITED):
-        return failure
-    return replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
+    The poll tells more then; `reserved` is what such a task has cost so far.
+    """
+    if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
+        update = replace(update, status=Status.SUBMITTED, usage=reserved)
+    return Accepted(update=update)
 
 
 def contradicted(failure: Failure, task_id: str) -> Ambiguous:
     """An error that names a task all the same: neither is believed, and the id is kept for whoever resolves it."""
     named = f" (yet the answer names task {task_id})"[:MESSAGE_LIMIT]
     message = failure.message[: MESSAGE_LIMIT - len(named)] + named
-    return Ambiguous(failure=replace(failure, message=message, retryable=False))
-
-
-def _bare(reply: Reply) -> str:
-    return f"HTTP {reply.status} without the provider's own envelope"
+    return in_doubt(replace(failure, message=message))

@@ -8,29 +8,36 @@ No cost is in the envelope. Audio is not covered: no page names the model ids.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from adapters import reapi_rules
 from adapters.base import (
     Accepted,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
     failure_of_status,
-    kind_of,
+    in_doubt,
+    not_created,
+    poll_failed,
+)
+from adapters.calls import get_call, path_segment, post_call, shape_faults
+from adapters.reading import (
+    ID_LIMIT,
+    MESSAGE_LIMIT,
+    WORD_LIMIT,
+    id_at,
+    numbered,
     object_at,
     object_in,
-    retry_after_seconds,
+    objects_at,
+    results_at,
     text_at,
     urls_at,
+    word_at,
 )
-from receiver import json_text
 from receiver.domain import (
     Call,
     Failure,
@@ -47,10 +54,6 @@ from receiver.domain import (
 )
 from receiver.errors import Fault
 
-_MODEL_LIMIT = 200
-_ID_LIMIT = 200
-_WORD_LIMIT = 100
-_MESSAGE_LIMIT = 500
 _URL_LIFETIME_MS = 7 * 24 * 3600 * 1000  # seed 001; its own completion time is not told, so from our first sight
 _ONE_ATTEMPT_S = 49 * 3600  # seed 001: one attempt may take 48 h; an hour for our own polls
 _TWO_ATTEMPTS_S = 97 * 3600  # seed 001: with fallback the window covers two attempts
@@ -100,14 +103,8 @@ class ReApi(Adapter):
 
     def check_shape(self, model: str, input: Input) -> Iterable[Fault]:
         """A model's name and an object, without a `model` of its own: one of the two would silently win."""
-        name: object = model
-        if not isinstance(name, str) or not name.strip() or len(name) > _MODEL_LIMIT:
-            yield Fault(path="model", message=f"must be a model's name, 1 to {_MODEL_LIMIT} characters")
-        parameters: object = input
-        if not isinstance(parameters, Mapping):
-            yield Fault(path="input", message="must be an object: what reAPI takes beside `model`")
-        elif "model" in parameters:
-            yield Fault(path="input.model", message="name the model in `model` beside `input`, not inside it")
+        reserved = {"model": "name the model in `model` beside `input`, not inside it"}
+        return shape_faults(model, input, takes="what reAPI takes beside `model`", reserved=reserved)
 
     def check(self, model: str, input: Input) -> Iterable[Fault]:
         """The validation table of doubao-seedance-2.0 (seed 001); other models are not judged."""
@@ -116,40 +113,31 @@ class ReApi(Adapter):
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """The parameters stand beside `model` (seed 001). No idempotency key: reAPI does not honour one."""
         room = "images" if self.media(model, input) is Kind.IMAGE else "videos"
-        return Call(
-            method="POST",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/{room}/generations",
-            headers={"authorization": f"Bearer {provider.api_key}", "content-type": "application/json"},
-            body=json_text.write({"model": model, **input}).encode(),
-        )
+        return post_call(provider, f"/api/v1/{room}/generations", {"model": model, **input})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """A refusal is reAPI's own error with a 4xx; a 5xx may have created a task (reAPI docs, api)."""
         body = object_in(reply.body) or {}
-        task_id = _task_id(body)
+        task_id = id_at(body.get("id"))
         if task_id is not None and _is_2xx(reply):
-            update = _update(body, media, now)
+            update = _update(body, now)
             return Accepted(update=update if update.provider_status else replace(update, status=Status.SUBMITTED))
         failure = _failure_of_reply(body, reply.status)
         if task_id is None and reply.status == 429:
-            return NotCreated(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+            return not_created(failure, reply, now)
         if task_id is None and _is_error(body) and 400 <= reply.status < 500 and reply.status != 408:
             return Refused(failure=failure)
-        return Ambiguous(failure=replace(failure, retryable=False))
+        return in_doubt(failure)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET, free of charge (seed 001)."""
-        return Call(
-            method="GET",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/tasks/{_segment(provider_task_id)}",
-            headers={"authorization": f"Bearer {provider.api_key}"},
-        )
+        return get_call(provider, f"/api/v1/tasks/{path_segment(provider_task_id)}")
 
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """A 404 is believed only with an error of reAPI's in it: a gateway's own says nothing about the task."""
         body = object_in(reply.body) or {}
-        if _is_2xx(reply) and (_task_id(body) is not None or _word(body) is not None):
-            return _update(body, media, now)
+        if _is_2xx(reply) and (id_at(body.get("id")) is not None or word_at(body.get("status")) is not None):
+            return _update(body, now)
         failure = _failure_of_reply(body, reply.status)
         if reply.status in (401, 403):
             failure = replace(failure, kind=FailureKind.AUTH, retryable=False)
@@ -157,7 +145,7 @@ class ReApi(Adapter):
             failure = replace(failure, kind=FailureKind.NOT_FOUND, retryable=False)
         elif reply.status != 429:
             failure = replace(failure, kind=FailureKind.UNAVAILABLE, retryable=True)
-        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        return poll_failed(failure, reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
         """Image for the models whose pages stand under Image (seed 001)."""
@@ -179,29 +167,14 @@ def _is_error(body: Mapping[str, Any]) -> bool:
     return isinstance(error, dict) and text_at(error.get("code")) is not None
 
 
-def _task_id(body: Mapping[str, Any]) -> str | None:
-    text = (text_at(body.get("id")) or "").strip()
-    return text if 0 < len(text) <= _ID_LIMIT else None
-
-
-def _word(body: Mapping[str, Any]) -> str | None:
-    return (text_at(body.get("status")) or "").strip()[:_WORD_LIMIT] or None
-
-
-def _segment(task_id: str) -> str:
-    """One path segment; an id of dots only would otherwise be taken for a step up the path."""
-    quoted = quote(task_id, safe="")
-    return quoted.replace(".", "%252E") if not quoted.strip(".") else quoted
-
-
-def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:
+def _update(body: Mapping[str, Any], now: Ms) -> Update:
     """The envelope that submit and poll share (seed 001)."""
-    word = _word(body)
+    word = word_at(body.get("status"))
     status = _WORDS.get((word or "").casefold())
     return Update(
         status=status,
         provider_status=word,
-        provider_task_id=_task_id(body),
+        provider_task_id=id_at(body.get("id")),
         outputs=_outputs(object_at(body.get("output")), now) if status is Status.SUCCEEDED else (),
         error=_failure(body, 200, "reAPI gave no reason") if status is Status.FAILED else None,
     )
@@ -210,16 +183,10 @@ def _update(body: Mapping[str, Any], media: Kind, now: Ms) -> Update:
 def _outputs(output: Mapping[str, Any], now: Ms) -> tuple[Output, ...]:
     """Main ones in the order videos, images, audios, tracks (third parties), then the last frame."""
     expires_at = now + _URL_LIFETIME_MS
-    listed = output.get("tracks")
-    tracks = [track.get("url") for track in listed if isinstance(track, dict)] if isinstance(listed, list) else []
-    found = [(url, kind_of(url, kind)) for name, kind in _URL_LISTS.items() for url in urls_at(output.get(name))]
-    found += [(url, kind_of(url, Kind.AUDIO)) for url in urls_at(tracks)]
-    main = tuple(
-        Output(kind=kind, url=url, index=index, expires_at=expires_at)
-        for index, (url, kind) in enumerate(dict(found).items())
-    )
-    frames = urls_at(output.get("last_frame_url"))[:1]
-    return main + tuple(Output(kind=Kind.IMAGE, url=url, role=Role.LAST_FRAME, expires_at=expires_at) for url in frames)
+    main = [result for name, kind in _URL_LISTS.items() for result in results_at(kind, output.get(name))]
+    main += results_at(Kind.AUDIO, [track.get("url") for track in objects_at(output.get("tracks"))])
+    frames = [(url, Kind.IMAGE) for url in urls_at(output.get("last_frame_url"))[:1]]
+    return numbered(main, expires_at=expires_at) + numbered(frames, role=Role.LAST_FRAME, expires_at=expires_at)
 
 
 def _failure_of_reply(body: Mapping[str, Any], status: int) -> Failure:
@@ -232,19 +199,19 @@ def _failure(body: Mapping[str, Any], status: int, otherwise: str) -> Failure:
     """By the exact code, else by its leading digit, else by the HTTP status (reAPI docs, errors)."""
     error = body.get("error")
     named = error if isinstance(error, dict) else {"message": error}
-    code = (text_at(named.get("code")) or "")[:_WORD_LIMIT]
-    bare = failure_of_status(status, (text_at(named.get("message")) or otherwise)[:_MESSAGE_LIMIT])
+    code = (text_at(named.get("code")) or "")[:WORD_LIMIT]
+    bare = failure_of_status(status, (text_at(named.get("message")) or otherwise)[:MESSAGE_LIMIT])
     by_code = None if status == 429 else _kind_of_code(code)
     kind, retryable = by_code or (bare.kind, bare.retryable)
     return Failure(
         kind=kind,
         code=code or (None if status == 200 else bare.code),
         message=bare.message,
-        request_id=(text_at(named.get("request_id")) or "")[:_ID_LIMIT] or None,
+        request_id=(text_at(named.get("request_id")) or "")[:ID_LIMIT] or None,
         retryable=retryable,
     )
 
 
 def _kind_of_code(code: str) -> tuple[FailureKind, bool] | None:
-    numbered = len(code) == 5 and code.isascii() and code.isdigit()
-    return _KINDS.get(code.upper()) or (_KINDS_BY_DIGIT.get(code[0]) if numbered else None)
+    numeric = len(code) == 5 and code.isascii() and code.isdigit()
+    return _KINDS.get(code.upper()) or (_KINDS_BY_DIGIT.get(code[0]) if numeric else None)

@@ -7,36 +7,32 @@ probably come as `{"code": -1, "message", "data": null}` inside HTTP 200 (templa
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from adapters.base import (
-    Accepted,
+    REFUSING_STATUSES,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
     failure_of_status,
-    retry_after_seconds,
-    text_at,
-)
-from adapters.flat_wire import (
-    REFUSING_STATUSES,
-    Envelope,
-    contradicted,
-    envelope_in,
-    id_at,
-    post_call,
-    shape_faults,
-    submit_call,
+    in_doubt,
+    not_created,
+    poll_failed,
     unexplained_poll,
     unexplained_submit,
-    word_at,
 )
+from adapters.calls import post_call
+from adapters.flat_wire import (
+    NO_ENVELOPE,
+    Envelope,
+    accepted,
+    contradicted,
+    envelope_in,
+    shape_faults,
+)
+from adapters.reading import filled, id_at, text_at, word_at
 from adapters.reelbyte_result import update_of, usage_of
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status
 from receiver.errors import Fault
@@ -109,34 +105,32 @@ class Reelbyte(Adapter):
         """What ends as `invalid params`, for every model (seed 000); which fields are required is the template's."""
         if input.get("mediaType") not in _MEDIA_TYPES:
             yield _invalid("mediaType", f"must be one of {', '.join(_MEDIA_TYPES)}")
-        if not _filled(input.get("provider")):
+        if not filled(input.get("provider")):
             yield _invalid("provider", "is required, as in replicate")
-        if not _filled(input.get("prompt")) and not isinstance(input.get("options"), Mapping):
+        if not filled(input.get("prompt")) and not isinstance(input.get("options"), Mapping):
             yield _invalid("prompt", "is required where there are no options")
         if input.get("scene") is not None and input["scene"] not in _SCENES:
             yield _invalid("scene", f"must be one of {', '.join(_SCENES)}")
 
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """`callback_url` is not used: seed 000 knows only polling."""
-        return submit_call(provider, "/api/v1/ai/generate", model, input)
+        return post_call(provider, "/api/v1/ai/generate", {"model": model, **input})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """Accepted only with a task id; what cannot be placed is ambiguous, for the template writes its own row after
         the task was created upstream."""
         envelope = envelope_in(reply)
         if envelope is None:
-            return unexplained_submit(reply, now)
+            return unexplained_submit(reply, now, lacks=NO_ENVELOPE)
         if envelope.code != "0":
-            return _refusal(envelope, retry_after_seconds(reply.headers, now))
+            return _refusal(envelope, reply, now)
         task_id = id_at(envelope.data.get("taskId"))
         if task_id is None:
             message = "Reelbyte said ok and named no task"
-            return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="0", message=message))
+            return in_doubt(Failure(kind=FailureKind.UNKNOWN, code="0", message=message))
         update = replace(update_of(envelope.data, media), provider_task_id=task_id)
-        if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
-            # No word, or no result (the documented answer has no room for one): it waits there, the poll tells more.
-            update = replace(update, status=Status.SUBMITTED, usage=usage_of(envelope.data, Status.SUBMITTED))
-        return Accepted(update=update)
+        # The documented answer has no room for a result.
+        return accepted(update, reserved=usage_of(envelope.data, Status.SUBMITTED))
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A POST (seed 000) that only asks; in the template it is also what moves the task along."""
@@ -146,18 +140,15 @@ class Reelbyte(Adapter):
         """An error here never means that the task failed. The answer's `taskId` is not read: in the template it is
         the upstream's id, not the one we asked with."""
         envelope = envelope_in(reply)
-        if envelope is not None and envelope.code == "0" and word_at(envelope.data.get("status")):
+        if envelope is None:
+            return unexplained_poll(reply, now, lacks=NO_ENVELOPE)
+        if envelope.code == "0" and word_at(envelope.data.get("status")):
             return update_of(envelope.data, media)
-        failure = unexplained_poll(reply) if envelope is None else _poll_failure(envelope)
-        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        return poll_failed(_poll_failure(envelope), reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
         """What `mediaType` asks for; video where it is missing or new."""
         return _MEDIA.get((text_at(input.get("mediaType")) or "").strip().casefold(), Kind.VIDEO)
-
-
-def _filled(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def _invalid(field: str, what: str) -> Fault:
@@ -169,7 +160,7 @@ def _named(message: str, table: _Table) -> FailureKind | None:
     return next((kind for beginning, kind in table if text.startswith(beginning)), None)
 
 
-def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
+def _refusal(envelope: Envelope, reply: Reply, now: Ms) -> SubmitAnswer:
     """A code other than 0: the message decides; one that we do not know is a refusal only with a 4xx status, which
     the template never gives, so that it must come from Reelbyte's own layer in front of it."""
     known = _named(envelope.message, _REFUSALS)
@@ -180,10 +171,10 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     if task_id is not None:
         return contradicted(failure, task_id)
     if known is None and upstream is None and envelope.status == 429:
-        return NotCreated(failure=replace(failure, retryable=True), retry_after_s=retry_after_s)
+        return not_created(replace(failure, retryable=True), reply, now)
     if known is not None or (upstream is None and envelope.status in REFUSING_STATUSES):
         return Refused(failure=failure)
-    return Ambiguous(failure=failure)
+    return in_doubt(failure)
 
 
 def _poll_failure(envelope: Envelope) -> Failure:

@@ -4,17 +4,22 @@ Seed 000 shows `taskInfo` and `taskResult` as text and leaves open what is in it
 words Reelbyte shares, fills them (inferred). Either may be JSON text, an object, null, empty or garbage.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from adapters.base import object_at, outputs_of, text_at, urls_at
-from adapters.flat_wire import MESSAGE_LIMIT, credits_at, word_at
+from adapters.reading import (
+    MESSAGE_LIMIT,
+    credits_at,
+    numbered,
+    object_at,
+    outputs_of,
+    speaks_of_moderation,
+    text_at,
+    urls_at,
+    word_at,
+)
 from receiver.domain import Failure, FailureKind, Kind, Output, Role, Status, Update, Usage
 
-# Upstreams say it in prose only: how we read it is our choice.
-_MODERATION = re.compile(r"moderat|sensitiv|polic(?:y|ies)|prohibit|nsfw|inappropriate|violat|flagged", re.IGNORECASE)
 # pending, success: seed 000; processing: Reelbyte docs, seedance2/pricing-errors; failed, canceled: template.
 _STATUSES = {
     "pending": Status.SUBMITTED,
@@ -61,7 +66,7 @@ def _failure(info: Mapping[str, Any], result: Mapping[str, Any], status: Status 
     error = result.get("error")
     texts = (text_at(info.get("errorMessage")), text_at(object_at(error).get("message")), text_at(error))
     message = next((text for text in texts if text), fallback)
-    if status is Status.FAILED and _MODERATION.search(message):
+    if status is Status.FAILED and speaks_of_moderation(message):
         kind = FailureKind.CONTENT_POLICY
     return Failure(kind=kind, code=word_at(info.get("errorCode")), message=message[:MESSAGE_LIMIT])
 
@@ -72,9 +77,8 @@ def _outputs(info: Mapping[str, Any], result: Mapping[str, Any], media: Kind) ->
     The key does not tell the kind: the template puts a video's URL into `images[].imageUrl` too.
     """
     mains = next((urls for urls in _places(info, result) if urls), [])
-    pictures = outputs_of(_column(info, "videos", "thumbnailUrl"), Kind.IMAGE)
-    thumbnails = (replace(picture, kind=Kind.IMAGE, role=Role.THUMBNAIL) for picture in pictures)
-    return (*outputs_of(mains, media), *thumbnails)
+    thumbnails = [(url, Kind.IMAGE) for url in _column(info, "videos", "thumbnailUrl")]
+    return outputs_of(mains, media) + numbered(thumbnails, role=Role.THUMBNAIL)
 
 
 def _places(info: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[Sequence[str]]:

@@ -5,39 +5,32 @@ its HTTP status as `code`, `message` is a word for machines and `detail` the tex
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from adapters.base import (
-    Accepted,
+    REFUSING_STATUSES,
     Adapter,
-    Ambiguous,
     Input,
-    NotCreated,
     PollAnswer,
-    PollFailed,
     Profile,
     Refused,
     SubmitAnswer,
-    object_at,
-    outputs_of,
-    retry_after_seconds,
-    urls_at,
-)
-from adapters.flat_wire import (
-    REFUSING_STATUSES,
-    Envelope,
-    contradicted,
-    credits_at,
-    envelope_in,
-    id_at,
-    shape_faults,
-    submit_call,
+    in_doubt,
+    not_created,
+    poll_failed,
     unexplained_poll,
     unexplained_submit,
-    word_at,
 )
+from adapters.calls import get_call, post_call
+from adapters.flat_wire import (
+    NO_ENVELOPE,
+    Envelope,
+    accepted,
+    contradicted,
+    envelope_in,
+    shape_faults,
+)
+from adapters.reading import credits_at, filled, id_at, object_at, outputs_of, urls_at, word_at
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
 from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
 from receiver.errors import Fault
@@ -71,46 +64,40 @@ class Reve2img(Adapter):
             yield _refused("model", "INVALID_MODEL")
         prompt = input.get("prompt")
         needed = "prompt" in input or model.casefold().startswith("reve-")
-        if needed and not (isinstance(prompt, str) and prompt.strip()):
+        if needed and not filled(prompt):
             yield _refused("input.prompt", "INVALID_PROMPT")
 
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
         """`callback_url` is not used: seed 003 knows only polling."""
-        return submit_call(provider, "/api/v1/generate", model, input)
+        return post_call(provider, "/api/v1/generate", {"model": model, **input})
 
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:
         """Accepted only with a task id, possibly finished already (seed 003, "Synchronous models")."""
         envelope = envelope_in(reply)
         if envelope is None:
-            return unexplained_submit(reply, now)
+            return unexplained_submit(reply, now, lacks=NO_ENVELOPE)
         if envelope.code != "200":
-            return _refusal(envelope, retry_after_seconds(reply.headers, now))
+            return _refusal(envelope, reply, now)
         update = _update(envelope.data, media)
         if update.provider_task_id is None:
             message = "Reve2img said success and named no task"
-            return Ambiguous(failure=Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
-        if update.provider_status is None or (update.status is Status.SUCCEEDED and not update.outputs):
-            # No word, or a result that is not there yet: it waits there, and the poll tells more.
-            update = replace(update, status=Status.SUBMITTED, usage=None)
-        return Accepted(update=update)
+            return in_doubt(Failure(kind=FailureKind.UNKNOWN, code="200", message=message))
+        return accepted(update, reserved=None)
 
     def poll(self, provider: Provider, provider_task_id: str) -> Call:
         """A GET; too fast a one is no error (seed 003)."""
-        return Call(
-            method="GET",
-            url=f"{provider.base_url.rstrip('/')}/api/v1/status?task_id={quote(provider_task_id, safe='')}",
-            headers={"authorization": f"Bearer {provider.api_key}"},
-        )
+        return get_call(provider, "/api/v1/status", task_id=provider_task_id)
 
     def read_poll(self, reply: Reply, *, media: Kind, now: Ms) -> PollAnswer:
         """Of all error answers only the provider's own 504 TIMEOUT, "The task timed out", tells an outcome."""
         envelope = envelope_in(reply)
-        if envelope is not None and envelope.code == "200" and word_at(envelope.data.get("status")):
+        if envelope is None:
+            return unexplained_poll(reply, now, lacks=NO_ENVELOPE)
+        if envelope.code == "200" and word_at(envelope.data.get("status")):
             return _update(envelope.data, media)
-        if envelope is not None and (envelope.code, envelope.message) == ("504", "TIMEOUT"):
+        if (envelope.code, envelope.message) == ("504", "TIMEOUT"):
             return Update(status=Status.EXPIRED, provider_status="TIMEOUT", error=answer_failure(envelope))
-        failure = unexplained_poll(reply) if envelope is None else _poll_failure(envelope)
-        return PollFailed(failure=failure, retry_after_s=retry_after_seconds(reply.headers, now))
+        return poll_failed(_poll_failure(envelope), reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
         """Inferred from the model (seed 003): a video's id carries its scene, as in kling3-pro-image-to-video
@@ -129,7 +116,7 @@ def _refused(path: str, word: str) -> Fault:
     return Fault(path=path, code=word, message=ERRORS[word].meaning)
 
 
-def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
+def _refusal(envelope: Envelope, reply: Reply, now: Ms) -> SubmitAnswer:
     """A code other than 200: the word decides, and the number where the word is new."""
     failure = answer_failure(envelope)
     word = envelope.message if envelope.message in ERRORS else None
@@ -137,10 +124,10 @@ def _refusal(envelope: Envelope, retry_after_s: float | None) -> SubmitAnswer:
     if task_id is not None:
         return contradicted(failure, task_id)
     if word in NOT_CREATED or (word is None and envelope.status == 429):
-        return NotCreated(failure=failure, retry_after_s=retry_after_s, full=word == "TOO_MANY_TASKS")
+        return not_created(failure, reply, now, full=word == "TOO_MANY_TASKS")
     if word != "TIMEOUT" and (word is not None or envelope.status in REFUSING_STATUSES):
         return Refused(failure=failure)
-    return Ambiguous(failure=replace(failure, retryable=False))
+    return in_doubt(failure)
 
 
 def _poll_failure(envelope: Envelope) -> Failure:

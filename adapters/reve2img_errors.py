@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from adapters.base import failure_of_status, object_at, text_at
-from adapters.flat_wire import MESSAGE_LIMIT, Envelope, word_at
+from adapters.base import failure_of_status
+from adapters.flat_wire import Envelope
+from adapters.reading import MESSAGE_LIMIT, object_at, text_at, word_at
 from receiver.domain import Failure, FailureKind
 
 

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import httpx
+import sqlite_utils
 
 from tests.service.world import API_KEY, free_port
 
@@ -48,11 +50,12 @@ def eventually(happened: Callable[[], Any], otherwise: Callable[[], object], *, 
         time.sleep(0.02)
 
 
-def wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_until_up(url: str, process: "subprocess.Popen[bytes] | BaseProcess", log: Path) -> None:
     """Return when `url` answers 200; fails with the log where the process ended instead."""
 
     def up() -> bool:
-        assert process.poll() is None, log.read_text()
+        alive = process.is_alive() if isinstance(process, BaseProcess) else process.poll() is None
+        assert alive, log.read_text()
         try:
             return httpx.get(url, timeout=1).status_code == 200
         except httpx.TransportError:
@@ -62,14 +65,48 @@ def wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> No
 
 
 @contextmanager
+def a_process(*arguments: str, env: dict[str, str], log: Path, ready: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The command `taskweir` as a process that answers at the URL `ready` and is killed at the end."""
+    process = start(*arguments, env=env, log=log)
+    try:
+        wait_until_up(ready, process, log)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def a_sandbox(directory: Path, *, finish_after_s: float) -> Iterator[str]:
     """The provider sandbox as a process; its base URL."""
     port, log = free_port(), directory / "sandbox.log"
     arguments = ("sandbox", "--port", str(port), "--finish-after", str(finish_after_s))
-    process = start(*arguments, env=dict(os.environ), log=log)
+    url = f"http://127.0.0.1:{port}"
+    with a_process(*arguments, env=dict(os.environ), log=log, ready=f"{url}/health"):
+        yield url
+
+
+def every(api: httpx.Client, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+    """Every item of a list, page by page."""
+    cursor = "after" if path == "/v1/events" else "cursor"
+    query = {"limit": 200} | query
+    while True:
+        answer = api.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        yield from page["items"]
+        if not page.get("has_more", page["next_cursor"] is not None):
+            return
+        query[cursor] = page["next_cursor"]
+
+
+def logged(directory: Path) -> list[dict[str, Any]]:
+    """The rows of the SQLite log `log`, as far as there are any."""
+    path = directory / "logs" / "default" / "log.db"
+    if not path.exists():
+        return []
+    log = sqlite_utils.Database(path)
     try:
-        wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}"
+        return list(log.query("SELECT id, seq, task_id, type FROM events")) if log.table("events").exists() else []
     finally:
-        process.kill()
-        process.wait()
+        log.close()

@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -71,12 +73,19 @@ def answer(body: bytes = b"ok", *, status: str = "200 OK", headers: str = "") ->
     return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def answer_all(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A healthy server: every request gets a 200, the connection stays open."""
-    while True:
-        await server.read(reader)
-        writer.write(answer())
-        await writer.drain()
+def answers(raw: bytes) -> Script:
+    """A healthy server: every request gets these bytes, the connection stays open."""
+
+    async def script(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await server.read(reader)
+            writer.write(raw)
+            await writer.drain()
+
+    return script
+
+
+answer_all = answers(answer())
 
 
 def says(raw: bytes, *, then_close: bool = True) -> Script:
@@ -90,6 +99,23 @@ def says(raw: bytes, *, then_close: bool = True) -> Script:
             await reader.read()
 
     return script
+
+
+def resets(*, after_reading: bool) -> Script:
+    """Ends every connection by RST, at once or after its first request."""
+
+    async def script(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if after_reading:
+            await server.read(reader)
+        reset(writer)
+
+    return script
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection by RST instead of FIN."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def silent(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

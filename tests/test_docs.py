@@ -19,7 +19,7 @@ from receiver import formats
 from receiver.main import load_adapters
 from receiver.senders import log_file
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
-from tests.processes import a_sandbox, environment, start, wait_until_up
+from tests.processes import a_process, a_sandbox, environment
 from tests.service.world import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -78,15 +78,10 @@ def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "server.log"
     with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url:
         env = environment(tmp_path, port, sandbox_url) | {"TASKWEIR_API_KEY": "", "TASKWEIR_PUBLIC_URL": ""}
-        server = start("serve", env=env, log=log)
-        try:
-            wait_until_up(f"http://127.0.0.1:{port}/health/ready", server, log)
+        with a_process("serve", env=env, log=log, ready=f"http://127.0.0.1:{port}/health/ready"):
             script = (submit + webhook).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
             # Nothing resolves where tests run; the address is that of a documentation network's neighbour.
             printed = in_bash(script.replace("https://example.com", "https://93.184.215.14"), tmp_path)
-        finally:
-            server.kill()
-            server.wait()
     answers = [json.loads(line) for line in re.sub(r"}{", "}\n{", printed).splitlines()]
     task, listed, events, destination = answers
     assert (task["status"], task["metadata"]) == ("submitted", {"order": "42"})

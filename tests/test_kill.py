@@ -7,31 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import sqlite_utils
 
-from tests.processes import a_sandbox, environment, eventually, start, wait_until_up
-from tests.service.world import API_KEY, free_port
+from tests.processes import a_sandbox, environment, eventually, every, logged, start, wait_until_up
+from tests.service.world import API_KEY, APIKLEY_MODEL, free_port
 
 TASKS = 200
 KILLS = 4
 FINAL = {"task.succeeded", "task.failed", "task.canceled", "task.expired"}
 REQUESTS: list[dict[str, Any]] = [
-    {"provider": "apikley", "model": "bytedance/v1-pro-text-to-video", "input": {"prompt": "a red panda"}},
+    {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}},
     {"provider": "reelbyte", "model": "m", "input": {"mediaType": "video", "provider": "replicate", "prompt": "x y z"}},
     {"provider": "reve2img", "model": "kling3-pro-text-to-video", "input": {"prompt": "a red panda"}},
     {"provider": "reve2img", "model": "reve-2.0", "input": {"prompt": "a red panda"}},
     {"provider": "reapi", "model": "doubao-seedance-2.0-face", "input": {"prompt": "a red panda"}},
 ]
-
-
-def every_event(api: httpx.Client) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    cursor, more = "0", True
-    while more:
-        page = api.get("/v1/events", params={"after": cursor, "limit": 200}).json()
-        events += page["items"]
-        cursor, more = page["next_cursor"], page["has_more"]
-    return events
 
 
 def submit(api: httpx.Client, number: int) -> bool:
@@ -69,7 +58,7 @@ def test_kill_9_with_200_tasks_in_flight(tmp_path: Path) -> None:
                     server = start("serve", env=env, log=log)
                     wait_until_up(f"{url}/health/ready", server, log)
                 tasks = settled(api)
-                events = every_event(api)
+                events = list(every(api, "/v1/events", after="0"))
                 creates = httpx.get(f"{sandbox_url}/_sandbox/tasks", params={"limit": 0}).json()["count"]
                 eventually(lambda: len(logged(tmp_path)) >= len(events), log.read_text)
         finally:
@@ -89,33 +78,11 @@ def settled(api: httpx.Client) -> list[dict[str, Any]]:
     tasks: list[dict[str, Any]] = []
 
     def all_settled() -> bool:
-        tasks[:] = every_task(api)
+        tasks[:] = every(api, "/v1/tasks")
         return all(task["status"] in ("succeeded", "unconfirmed") for task in tasks)
 
     eventually(all_settled, lambda: Counter((task["provider"], task["status"]) for task in tasks))
     return tasks
-
-
-def every_task(api: httpx.Client) -> list[dict[str, Any]]:
-    tasks: list[dict[str, Any]] = []
-    query: dict[str, Any] = {"limit": 200}
-    while True:
-        page = api.get("/v1/tasks", params=query).json()
-        tasks += page["items"]
-        if page["next_cursor"] is None:
-            return tasks
-        query["cursor"] = page["next_cursor"]
-
-
-def logged(directory: Path) -> list[dict[str, Any]]:
-    path = directory / "logs" / "default" / "log.db"
-    if not path.exists():
-        return []
-    log = sqlite_utils.Database(path)
-    try:
-        return list(log.query("SELECT id, seq, task_id, type FROM events")) if log.table("events").exists() else []
-    finally:
-        log.close()
 
 
 def check(tasks: list[dict[str, Any]], events: list[dict[str, Any]], creates: int, directory: Path) -> None:

@@ -15,9 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import environment, start, wait_until_up
-from tests.service.test_regressions import soon
-from tests.service.world import API_KEY, APIKLEY_MODEL, created, free_port, scripted
+from tests.processes import a_process, environment, start, wait_until_up
+from tests.service.world import API_KEY, APIKLEY_MODEL, created, free_port, scripted, soon
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -29,13 +28,9 @@ def a_server(
     """A running server: its URL, its process."""
     port = free_port()
     file = directory / log
-    process = start("serve", env=environment(directory, port, NOWHERE) | more, log=file)
-    try:
-        wait_until_up(f"http://127.0.0.1:{port}/health/ready", process, file)
-        yield f"http://127.0.0.1:{port}", process
-    finally:
-        process.kill()
-        process.wait()
+    url, env = f"http://127.0.0.1:{port}", environment(directory, port, NOWHERE) | more
+    with a_process("serve", env=env, log=file, ready=f"{url}/health/ready") as process:
+        yield url, process
 
 
 def run(directory: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from adapters.sandbox.steering import Word
 from receiver import json_text
-from receiver.errors import Malformed
 
 Json = Any
 
@@ -187,15 +186,6 @@ class ProviderSide(ABC):
     def callback(self, task: Task, stage: Stage) -> Json:
         """The body of the callback that says that `task` ended in `stage`; only where `calls_back`."""
         raise NotImplementedError(f"{type(self).__name__} sends no callbacks")
-
-
-def object_in(raw: bytes | None) -> dict[str, Json] | None:
-    """The JSON object in a request body, or None where it is anything else."""
-    try:
-        value = json_text.read_tolerant(raw or b"")
-    except Malformed:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def has_url(fields: Mapping[str, Json]) -> bool:

@@ -10,7 +10,8 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from adapters.sandbox.base import Answer, Order, ProviderSide, Refusal, Task, object_in
+from adapters.reading import object_in
+from adapters.sandbox.base import Answer, Order, ProviderSide, Refusal, Task
 from adapters.sandbox.callbacks import Courier
 from adapters.sandbox.ledger import Ledger, Request, now_ms
 from adapters.sandbox.steering import RETRY_AFTER_S, SLOW_FACTOR, TAKES_TIME, Word, words_in
@@ -85,7 +86,7 @@ class Desk:
         fault = self._side.key_fault(http.headers, self._manners.api_keys)
         if fault is not None:
             return fault
-        body = object_in(raw)
+        body = object_in(raw or b"")
         if body is None:
             return self._side.refuse(Refusal.UNREADABLE)
         order = self._side.read(path, body)

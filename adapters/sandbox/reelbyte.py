@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from adapters.reading import object_in
 from adapters.sandbox.base import (
     Answer,
     Json,
@@ -17,7 +18,6 @@ from adapters.sandbox.base import (
     Refusal,
     Stage,
     Task,
-    object_in,
     text_or_none,
 )
 from receiver import json_text
@@ -92,7 +92,7 @@ class Reelbyte(ProviderSide):
         return _yes({"taskId": task.id, "status": "pending", "costCredits": _CREDITS})
 
     def polled_id(self, query: Mapping[str, str], body: bytes | None) -> str | None:
-        return text_or_none((object_in(body) or {}).get("taskId"))
+        return text_or_none((object_in(body or b"") or {}).get("taskId"))
 
     def shown(self, task: Task, stage: Stage) -> Answer:
         return _yes(

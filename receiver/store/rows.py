@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from receiver import json_text
 from receiver.breaker_policy import Breaker
@@ -29,68 +29,41 @@ from receiver.domain import (
 
 Row = Mapping[str, Any]
 _DESTINATION_COLUMNS = tuple(each.name for each in fields(Destination) if each.name != "retired")
+_Noun = TypeVar("_Noun", Task, Timer, Attempt)
 
 
 def task_row(task: Task) -> dict[str, Any]:
-    return {
-        "id": task.id,
-        "tenant": task.tenant,
-        "provider": task.provider,
-        "model": task.model,
+    row = _columns(task)
+    del row["input"]  # a row of its own
+    return row | {
         "status": task.status.value,
-        "provider_task_id": task.provider_task_id,
-        "provider_status": task.provider_status,
         "metadata": json_text.write(dict(task.metadata)),
         "media": task.media.value,
         "callback_expected": int(task.callback_expected),
-        "progress": task.progress,
         "outputs": json_text.write([asdict(output) for output in task.outputs]),
         "error": json_text.write(asdict(task.error)) if task.error else None,
         "usage": json_text.write(asdict(task.usage)) if task.usage else None,
-        "retry_of": task.retry_of,
-        "webhook_id": task.webhook_id,
         "webhook_events": None if task.webhook_events is None else json_text.write(task.webhook_events),
-        "created_at": task.created_at,
-        "submitted_at": task.submitted_at,
-        "finished_at": task.finished_at,
-        "deadline_at": task.deadline_at,
         "ours": int(task.ours),
         "cancel_asked": int(task.cancel_asked),
-        "emitted": task.emitted,
-        "sequence": task.sequence,
-        "version": task.version,
     }
 
 
 def task_of(row: Row) -> Task:
-    return Task(
-        id=row["id"],
-        tenant=row["tenant"],
-        provider=row["provider"],
-        model=row["model"],
+    return _noun(
+        Task,
+        row,
         status=Status(row["status"]),
-        created_at=row["created_at"],
-        deadline_at=row["deadline_at"],
         input=json.loads(row["input"]),
         metadata=json.loads(row["metadata"]),
         media=Kind(row["media"]),
         callback_expected=bool(row["callback_expected"]),
-        provider_task_id=row["provider_task_id"],
-        provider_status=row["provider_status"],
-        progress=row["progress"],
         outputs=tuple(_output_of(item) for item in json.loads(row["outputs"])),
         error=_failure_of(row["error"]),
         usage=Usage(**json.loads(row["usage"])) if row["usage"] else None,
-        retry_of=row["retry_of"],
-        webhook_id=row["webhook_id"],
         webhook_events=_words_of(row["webhook_events"]),
-        submitted_at=row["submitted_at"],
-        finished_at=row["finished_at"],
         ours=bool(row["ours"]),
         cancel_asked=bool(row["cancel_asked"]),
-        emitted=row["emitted"],
-        sequence=row["sequence"],
-        version=row["version"],
     )
 
 
@@ -106,15 +79,11 @@ def _failure_of(text: str | None) -> Failure | None:
 
 
 def timer_row(timer: Timer) -> dict[str, Any]:
-    row = asdict(timer)
-    return row | {"work": timer.work.value, "claimed": timer.claimed.value if timer.claimed else None}
+    return _columns(timer) | {"work": timer.work.value, "claimed": timer.claimed.value if timer.claimed else None}
 
 
 def timer_of(row: Row) -> Timer:
-    values = dict(row)
-    return Timer(
-        **values | {"work": Work(values["work"]), "claimed": Status(values["claimed"]) if values["claimed"] else None}
-    )
+    return _noun(Timer, row, work=Work(row["work"]), claimed=Status(row["claimed"]) if row["claimed"] else None)
 
 
 def destination_row(destination: Destination) -> dict[str, Any]:
@@ -197,11 +166,15 @@ def delivery_of(row: Row) -> Delivery:
 
 
 def attempt_of(row: Row) -> Attempt:
-    return Attempt(
-        number=row["number"],
-        at=row["at"],
-        duration_ms=row["duration_ms"],
-        status=row["status"],
-        error=row["error"],
-        response=row["response"],
-    )
+    return _noun(Attempt, row)
+
+
+def _columns(noun: Task | Timer) -> dict[str, Any]:
+    """Its fields by name, as they are: what a column holds in another form is the caller's to say."""
+    return {field.name: getattr(noun, field.name) for field in fields(noun)}
+
+
+def _noun(kind: type[_Noun], row: Row, **decoded: Any) -> _Noun:
+    """A noun out of the columns named like its fields, but for those that come decoded."""
+    plain = {field.name: row[field.name] for field in fields(kind) if field.name not in decoded}
+    return kind(**plain, **decoded)

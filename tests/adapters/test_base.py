@@ -1,142 +1,22 @@
-"""The helpers that every adapter reads provider text with."""
+"""What every adapter answers with."""
 
 import json
-from typing import Any
 
 import pytest
 
 from adapters.base import (
     Adapter,
-    enum_fault,
+    Ambiguous,
+    NotCreated,
     failure_of_status,
-    kind_of,
-    number_at,
-    object_at,
-    object_in,
-    outputs_of,
+    in_doubt,
     retry_after_seconds,
-    text_at,
-    urls_at,
+    unexplained_poll,
+    unexplained_submit,
 )
-from receiver.domain import Callback, FailureKind, Kind, Output
-from receiver.errors import Fault, Malformed
+from receiver.domain import Callback, Failure, FailureKind, Kind, Reply
+from receiver.errors import Malformed
 from tests.adapters.plain import NOW, adapter_of
-
-
-@pytest.mark.parametrize(
-    ("raw", "value"),
-    [
-        (b'{"a":1}', {"a": 1}),
-        (b" {} ", {}),
-        (b'{"a":"\\ud800\\u0000"}', {"a": "\ufffd\ufffd"}),
-        (b"[]", None),
-        (b'"text"', None),
-        (b"null", None),
-        (b"", None),
-        (b"\xff", None),
-        (b'{"a":NaN}', None),
-        (b"[" * 100_000, None),
-    ],
-)
-def test_a_body_is_an_object_or_nothing(raw: bytes, value: Any) -> None:
-    """Only a JSON object counts as a body of a provider's."""
-    assert object_in(raw) == value
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        ({"a": 1}, {"a": 1}),
-        ('{"a":1}', {"a": 1}),
-        ('{"a":"ü"}', {"a": "ü"}),
-        ("[1]", {}),
-        ("{", {}),
-        ("", {}),
-        ("\ud800", {}),
-        (None, {}),
-        ([{"a": 1}], {}),
-        (5, {}),
-    ],
-)
-def test_a_field_may_hold_an_object_or_its_text(value: Any, found: dict[str, Any]) -> None:
-    """Objects and their JSON text are the same; anything else is an empty object."""
-    assert object_at(value) == found
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        ("a", "a"),
-        ("", None),
-        (0, "0"),
-        (501, "501"),
-        (1.5, "1.5"),
-        (True, None),
-        (False, None),
-        (None, None),
-        ([], None),
-        ({}, None),
-    ],
-)
-def test_text_is_text_or_a_number(value: Any, found: str | None) -> None:
-    """A number is its digits; a truth value is no text."""
-    assert text_at(value) == found
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        ("https://a.example/1", ["https://a.example/1"]),
-        (["http://a.example", "https://b.example"], ["http://a.example", "https://b.example"]),
-        ([None, 5, {"url": "https://a.example"}, ["https://a.example"], "https://b.example"], ["https://b.example"]),
-        ("ftp://a.example", []),
-        ("data:image/png;base64,AAAA", []),
-        ("", []),
-        (None, []),
-        ({"url": "https://a.example"}, []),
-    ],
-)
-def test_urls_are_http_ones(value: Any, found: list[str]) -> None:
-    """One URL, or those of a list; everything else in it is passed over."""
-    assert urls_at(value) == found
-
-
-@pytest.mark.parametrize(
-    ("value", "found"), [(5, 5), (0.5, 0.5), (0, 0), (True, None), ("5", None), (None, None), ([], None)]
-)
-def test_numbers_are_numbers(value: Any, found: float | None) -> None:
-    """Neither digits in a text nor truth values count."""
-    assert number_at(value) == found
-
-
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [
-        ("https://a.example/v.mp4", Kind.VIDEO),
-        ("https://a.example/V.MOV?sig=a.png#x.mp3", Kind.VIDEO),
-        ("https://a.example/i.webp", Kind.IMAGE),
-        ("https://a.example/s.mp3", Kind.AUDIO),
-        ("https://a.example/t.srt", Kind.TEXT),
-        ("https://a.example/mp4", Kind.FILE),
-        ("https://a.example/", Kind.FILE),
-        ("https://[broken/v.mp4", Kind.FILE),
-    ],
-)
-def test_a_url_s_suffix_tells_the_kind(url: str, kind: Kind) -> None:
-    """The path decides, whatever the query says; without a suffix, what the request asked for."""
-    assert kind_of(url, Kind.FILE) is kind
-
-
-def test_outputs_are_numbered_and_each_url_stands_once() -> None:
-    """Main outputs in the order given, all with the same end of life."""
-    outputs = outputs_of(["https://a.example/1", "https://a.example/2.png", "https://a.example/1"], Kind.VIDEO)
-
-    assert outputs == (
-        Output(kind=Kind.VIDEO, url="https://a.example/1", index=0),
-        Output(kind=Kind.IMAGE, url="https://a.example/2.png", index=1),
-    )
-    assert outputs_of(["https://a.example/1"], Kind.VIDEO, expires_at=NOW)[0].expires_at == NOW
-    assert outputs_of([], Kind.VIDEO) == ()
 
 
 @pytest.mark.parametrize(
@@ -191,13 +71,56 @@ def test_an_http_status_alone_has_a_kind(status: int, kind: FailureKind, retryab
     assert (failure.kind, failure.retryable, failure.code, failure.message) == (kind, retryable, str(status), "why")
 
 
-def test_a_word_outside_its_list_is_a_fault() -> None:
-    """An optional field that is absent passes; a wrong one is named with what is allowed and what came."""
-    assert list(enum_fault("input.size", None, ("a", "b"))) == []
-    assert list(enum_fault("input.size", "a", ("a", "b"))) == []
-    assert list(enum_fault("input.size", ["a"], ("a", "b"), code=7)) == [
-        Fault(path="input.size", code=7, message="must be one of a, b, got ['a']")
-    ]
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 408, 418, 422, 500, 502, 599])
+def test_a_submit_answered_by_somebody_else_is_in_doubt(status: int) -> None:
+    """A gateway's page proves nothing, whatever its status, and nobody may take it for safe to send again."""
+    answer = unexplained_submit(_reply(status), NOW)
+
+    assert isinstance(answer, Ambiguous)
+    assert answer.failure.retryable is False
+    assert answer.failure.message == f"HTTP {status} with no answer of the provider's own in it"
+
+
+def test_too_many_requests_create_nothing() -> None:
+    """429 alone may be sent again, when it says so."""
+    answer = unexplained_submit(_reply(429), NOW, lacks="and no more")
+
+    assert answer == NotCreated(
+        failure=Failure(kind=FailureKind.RATE_LIMITED, code="429", message="HTTP 429 and no more", retryable=True),
+        retry_after_s=7.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (200, FailureKind.UNAVAILABLE, True),
+        (401, FailureKind.AUTH, False),
+        (403, FailureKind.AUTH, False),
+        (404, FailureKind.UNAVAILABLE, True),
+        (422, FailureKind.UNAVAILABLE, True),
+        (429, FailureKind.RATE_LIMITED, True),
+        (500, FailureKind.UNAVAILABLE, True),
+    ],
+)
+def test_a_poll_answered_by_somebody_else_does_not_speak_of_the_task(
+    status: int, kind: FailureKind, retryable: bool
+) -> None:
+    """It tells of our key and our pace at the most: a page that is missing is no task that is missing."""
+    answer = unexplained_poll(_reply(status), NOW)
+
+    assert (answer.failure.kind, answer.failure.retryable, answer.retry_after_s) == (kind, retryable, 7.0)
+
+
+def test_a_failure_in_doubt_is_not_retryable() -> None:
+    """A submit is never sent again by itself where it may have created a task."""
+    failure = Failure(kind=FailureKind.UPSTREAM, message="why", retryable=True)
+
+    assert in_doubt(failure).failure == Failure(kind=FailureKind.UPSTREAM, message="why")
+
+
+def _reply(status: int) -> Reply:
+    return Reply(status=status, headers={"retry-after": "7"}, body=b"<html>")
 
 
 def test_an_adapter_s_defaults_are_those_of_a_polled_video() -> None:

@@ -10,6 +10,7 @@ from receiver.domain import Provider
 from tests.adapters.plain import HERE, adapter_of
 
 _KEY = "key-of-the-seed-tests"
+_BEARER = {"authorization": "Bearer {key}"}
 
 
 def _stored(path: Path) -> Any:
@@ -21,16 +22,17 @@ _EXAMPLES = [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path i
 
 @pytest.mark.parametrize("path", _EXAMPLES)
 def test_an_example_is_submitted_as_written(path: Path) -> None:
-    """Method, path, headers and body are the page's own, the model first; a callback URL goes where the page has it."""
+    """Method, path, headers and body are the page's own; a callback URL goes where the page has it."""
     stored, adapter = _stored(path), adapter_of(path.parent.name)
     wire, request = stored["wire"], stored["request"]
     provider = Provider(name="seed", adapter=path.parent.name, base_url=adapter.profile.base_url, api_key=_KEY)
 
-    call = adapter.submit(provider, request["model"], request["input"], wire["body"].get("callBackUrl"))
+    call = adapter.submit(provider, request["model"], request["input"], wire.get("callback_url"))
 
     assert call.method == wire["method"]
     assert call.url == adapter.profile.base_url + wire["path"]
-    assert dict(call.headers) == {"authorization": f"Bearer {_KEY}", "content-type": "application/json"}
+    headers = {name: value.replace("{key}", _KEY) for name, value in wire.get("headers", _BEARER).items()}
+    assert dict(call.headers) == headers | {"content-type": "application/json"}
     assert json.loads(call.body or b"") == wire["body"]
 
 

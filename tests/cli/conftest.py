@@ -7,15 +7,14 @@ import pytest
 
 from receiver.cli.demo.children import on_stage
 from tests.cli.driving import Cli
-
-PROVIDERS = ("apikley", "reapi", "reelbyte", "reve2img")
+from tests.processes import NAMES
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The settings that lead a command to a running server; tasks take 0.3 s, [slow] ones 3 s."""
     directory = tmp_path_factory.mktemp("server")
-    with on_stage(directory, finish_after_s=0.3, port_base=None, providers=PROVIDERS) as stage:
+    with on_stage(directory, finish_after_s=0.3, port_base=None, providers=NAMES) as stage:
         yield {"TASKWEIR_URL": stage.server_url, "TASKWEIR_DATA_DIR": str(directory)}
 
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 from typer.testing import CliRunner
 
 from receiver.main import app
+from tests.service.world import APIKLEY_MODEL
 
 COMMAND = (sys.executable, "-m", "receiver.main")
 LONGEST_S = 60
@@ -120,6 +121,17 @@ def _read_all(terminal: int) -> str:
             break
         written += chunk
     return _STEERING.sub(b"", written).decode("utf-8", "replace")
+
+
+def submit_of(prompt: str) -> list[str]:
+    """The words of a submit to Apikley."""
+    return ["submit", "apikley", APIKLEY_MODEL, "--input", json.dumps({"prompt": prompt})]
+
+
+def submitted(cli: Cli, prompt: str, *more: str) -> dict[str, Any]:
+    """Submit to Apikley; the task as it is printed."""
+    task: dict[str, Any] = cli(*submit_of(prompt), "--json", *more).json
+    return task
 
 
 def read_until(stream: IO[str] | None, word: str) -> str:

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.raw_servers import answer as raw_answer
+
 HANG_UP = b""
 
 
 def answer(status: int, body: Any, *, kind: str = "application/json") -> bytes:
     """An HTTP answer; a body that is text is sent as it is."""
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(raw)}\r\nconnection: close\r\n\r\n"
-    return head.encode() + raw
+    return raw_answer(raw, status=f"{status} X", headers=f"Content-Type: {kind}\r\nConnection: close\r\n")
 
 
 @dataclass(slots=True)

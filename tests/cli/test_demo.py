@@ -17,6 +17,7 @@ from receiver.cli.demo import FINISH_AFTER_S, run
 from receiver.cli.demo.children import free_ports
 from receiver.cli.demo.orders import ORDERS, Order
 from tests.cli.driving import Cli, read_until
+from tests.processes import eventually
 
 HOSTILE = {
     "TASKWEIR_DATABASE_URL": "postgresql://nowhere/nothing",
@@ -123,7 +124,7 @@ def test_however_it_is_ended_nothing_is_left_running(number: signal.Signals, tmp
         assert len(used) >= 2
         os.kill(demo.pid, number)
         _, err = demo.communicate(timeout=20)
-    _wait_until_free(used)
+    eventually(lambda: not any(map(_is_served, used)), lambda: f"one of {used} is still served", within_s=15)
     if number is signal.SIGKILL:
         assert demo.returncode == -signal.SIGKILL
     else:
@@ -136,15 +137,12 @@ def _logs(directory: Path) -> str:
     return "".join(path.read_text() for path in directory.glob("taskweir-demo-*/*.log"))
 
 
-def _wait_until_free(ports: list[int]) -> None:
-    ends_at = time.monotonic() + 15
-    for port in set(ports):
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                break
-            assert time.monotonic() < ends_at, f"port {port} is still served"
+def _is_served(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_directories_that_cannot_be_used_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 
 from receiver.cli.events import event_line, says_who
-from tests.cli.driving import Cli, read_until
+from tests.cli.driving import Cli, read_until, submitted
 from tests.cli.stub import HANG_UP, answer, stub
 
-MODEL = "bytedance/v1-pro-text-to-video"
 KEY = "0123456789abcdef"
 
 
 def finished(cli: Cli, prompt: str = "a heron") -> str:
     """A task that is done: its two events are recorded."""
-    result = cli("submit", "apikley", MODEL, "--input", json.dumps({"prompt": prompt}), "--json", "--wait")
-    return str(result.json["id"])
+    return str(submitted(cli, prompt, "--wait")["id"])
 
 
 def event(seq: int, **data: Any) -> dict[str, Any]:

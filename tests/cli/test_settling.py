@@ -1,22 +1,14 @@
 """`taskweir tasks cancel|resubmit|resolve` and `taskweir adopt`."""
 
-import json
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from tests.cli.driving import Cli
+from tests.cli.driving import Cli, submitted
 from tests.cli.stub import answer, stub
-
-MODEL = "bytedance/v1-pro-text-to-video"
-
-
-def submitted(cli: Cli, prompt: str, *more: str) -> dict[str, Any]:
-    result = cli("submit", "apikley", MODEL, "--input", json.dumps({"prompt": prompt}), "--json", *more)
-    found: dict[str, Any] = result.json
-    return found
+from tests.service.world import APIKLEY_MODEL
 
 
 def shown(cli: Cli, task_id: str) -> dict[str, Any]:
@@ -80,7 +72,7 @@ def test_a_resolution_is_one_of_two(cli: Cli, options: list[str]) -> None:
 
 def created_elsewhere(cli: Cli) -> str:
     """A task that somebody else submitted to the sandbox, which serves the results, too; its id there."""
-    body = {"model": MODEL, "input": {"prompt": "x"}}
+    body = {"model": APIKLEY_MODEL, "input": {"prompt": "x"}}
     result = urlsplit(submitted(cli, "x", "--wait")["outputs"][0]["url"])
     reply = httpx.post(
         f"{result.scheme}://{result.netloc}/apikley/api/v1/jobs/createTask",
@@ -94,7 +86,7 @@ def created_elsewhere(cli: Cli) -> str:
 def test_a_task_of_elsewhere_is_adopted(cli: Cli) -> None:
     """Its outputs are printed as of any task; the same id again is the same task."""
     theirs = created_elsewhere(cli)
-    about = ["--model", MODEL, "--input", '{"prompt": "x"}', "--metadata", "order=42", "--deadline", "600"]
+    about = ["--model", APIKLEY_MODEL, "--input", '{"prompt": "x"}', "--metadata", "order=42", "--deadline", "600"]
     result = cli("adopt", "apikley", theirs, *about, "--wait")
     assert result.code == 0
     (url,) = result.lines

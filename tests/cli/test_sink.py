@@ -14,6 +14,8 @@ from receiver import signing
 from receiver.cli.sink import json_line, line
 from receiver.cli.sink_app import MOST_READ, Heard, create_sink, running, url_of
 from tests.cli.driving import Cli, read_until
+from tests.processes import eventually
+from tests.service.world import free_port
 
 SECRET = signing.new_secret(b"s" * 32)
 OTHER = signing.new_secret(b"o" * 32)
@@ -181,27 +183,19 @@ def test_the_command_verifies_what_the_server_sends(cli: Cli) -> None:
 
 def test_the_command_prints_json_lines(cli: Cli) -> None:
     """--json prints nothing else, not even a greeting."""
-    port = _free_port()
+    port = free_port()
     with cli.process("sink", "--port", str(port), "--json") as sink:
-        _post_until_heard(f"http://127.0.0.1:{port}")
+        eventually(lambda: _heard(f"http://127.0.0.1:{port}"), lambda: "nobody listens", within_s=20)
         told = json.loads(read_until(sink.stdout, "webhook_id"))
     assert (told["verified"], told["event"]) == (None, EVENT)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _post_until_heard(url: str) -> None:
-    ends_at = time.monotonic() + 20
-    while time.monotonic() < ends_at:
-        try:
-            httpx.post(url, content=BODY, trust_env=False)
-        except httpx.ConnectError:
-            time.sleep(0.05)
-        else:
-            return
+def _heard(url: str) -> bool:
+    try:
+        httpx.post(url, content=BODY, trust_env=False)
+    except httpx.ConnectError:
+        return False
+    return True
 
 
 def test_a_sink_without_a_secret_says_what_that_means(cli: Cli) -> None:

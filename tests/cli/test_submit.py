@@ -11,10 +11,10 @@ import pytest
 
 from receiver.cli.api import Unreachable
 from receiver.cli.follow import Patience
-from tests.cli.driving import Cli, read_until
+from tests.cli.driving import Cli, read_until, submit_of
 from tests.cli.stub import HANG_UP, answer, stub
+from tests.service.world import APIKLEY_MODEL
 
-MODEL = "bytedance/v1-pro-text-to-video"
 KEY = "0123456789abcdef"
 
 
@@ -24,13 +24,9 @@ def task(status: str, **fields: Any) -> Mapping[str, Any]:
     return known | {"waiting_for": None} | fields
 
 
-def with_prompt(prompt: str) -> list[str]:
-    return ["submit", "apikley", MODEL, "--input", json.dumps({"prompt": prompt})]
-
-
 def test_a_submit_prints_the_id_and_how_to_look_at_it(cli: Cli) -> None:
     """Standard output has the id alone, for a script; what it waits for is on standard error."""
-    result = cli(*with_prompt("a heron"))
+    result = cli(*submit_of("a heron"))
     assert result.code == 0
     (task_id,) = result.lines
     assert task_id.startswith("task_")
@@ -40,7 +36,7 @@ def test_a_submit_prints_the_id_and_how_to_look_at_it(cli: Cli) -> None:
 
 def test_waiting_prints_the_outputs(cli: Cli) -> None:
     """With --wait standard output has the URLs of the results, one per line, and nothing else."""
-    result = cli(*with_prompt("a heron at dawn"), "--wait")
+    result = cli(*submit_of("a heron at dawn"), "--wait")
     assert result.code == 0
     (url,) = result.lines
     assert url.startswith("http://127.0.0.1:")
@@ -59,7 +55,7 @@ def test_a_result_in_the_answer_needs_no_waiting(cli: Cli) -> None:
 
 def test_a_failed_task_is_exit_status_1_with_its_reason(cli: Cli) -> None:
     """What the provider gave as its reason is told, and standard output stays empty."""
-    result = cli(*with_prompt("a heron [fail]"), "--wait")
+    result = cli(*submit_of("a heron [fail]"), "--wait")
     assert (result.code, result.out) == (1, "")
     assert "failed" in result.err
     assert "upstream" in result.err
@@ -67,14 +63,14 @@ def test_a_failed_task_is_exit_status_1_with_its_reason(cli: Cli) -> None:
 
 def test_a_task_that_the_provider_refuses_is_exit_status_1(cli: Cli) -> None:
     """A refusal is known without waiting."""
-    result = cli(*with_prompt("a heron [reject]"))
+    result = cli(*submit_of("a heron [reject]"))
     assert result.code == 1
     assert "quota" in result.err
 
 
 def test_the_whole_task_as_json(cli: Cli) -> None:
     """--json prints the task as the API gives it, with what was asked for."""
-    result = cli(*with_prompt("json"), "--wait", "--json", "--metadata", "order=42", "--metadata", "a=b=c")
+    result = cli(*submit_of("json"), "--wait", "--json", "--metadata", "order=42", "--metadata", "a=b=c")
     assert result.code == 0
     assert result.json["status"] == "succeeded"
     assert result.json["metadata"] == {"order": "42", "a": "b=c"}
@@ -82,7 +78,7 @@ def test_the_whole_task_as_json(cli: Cli) -> None:
 
 def test_a_failed_task_is_json_too(cli: Cli) -> None:
     """The exit status tells the failure, standard output has the task all the same."""
-    result = cli(*with_prompt("json [fail]"), "--wait", "--json")
+    result = cli(*submit_of("json [fail]"), "--wait", "--json")
     assert result.code == 1
     assert result.json["status"] == "failed"
 
@@ -99,7 +95,7 @@ VIDEO = json.dumps({"mediaType": "video", "provider": "replicate", "scene": "tex
 
 def test_what_our_checks_refuse_is_told_field_by_field(cli: Cli) -> None:
     """Each fault stands on its own line with its path and the provider's own code."""
-    result = cli("submit", "apikley", MODEL, "--input", '{"duration": 5}')
+    result = cli("submit", "apikley", APIKLEY_MODEL, "--input", '{"duration": 5}')
     assert (result.code, result.out) == (1, "")
     assert "  input.prompt: is required (code 422)" in result.err
     assert "  input.duration: " in result.err
@@ -107,7 +103,7 @@ def test_what_our_checks_refuse_is_told_field_by_field(cli: Cli) -> None:
 
 def test_no_checks_leaves_the_judgement_to_the_provider(cli: Cli) -> None:
     """With --no-checks only the shape is checked here."""
-    result = cli("submit", "apikley", MODEL, "--input", '{"prompt": "x", "duration": 5}', "--no-checks")
+    result = cli("submit", "apikley", APIKLEY_MODEL, "--input", '{"prompt": "x", "duration": 5}', "--no-checks")
     assert result.code == 0
 
 
@@ -115,12 +111,12 @@ def test_input_from_a_file(cli: Cli, tmp_path: Path) -> None:
     """`@file` reads the file."""
     path = tmp_path / "input.json"
     path.write_text('{"prompt": "from a file"}')
-    assert cli("submit", "apikley", MODEL, "--input", f"@{path}").code == 0
+    assert cli("submit", "apikley", APIKLEY_MODEL, "--input", f"@{path}").code == 0
 
 
 def test_input_from_standard_input(cli: Cli) -> None:
     """`@-` reads standard input."""
-    assert cli("submit", "apikley", MODEL, "--input", "@-", input='{"prompt": "from a pipe"}').code == 0
+    assert cli("submit", "apikley", APIKLEY_MODEL, "--input", "@-", input='{"prompt": "from a pipe"}').code == 0
 
 
 @pytest.mark.parametrize(
@@ -134,7 +130,7 @@ def test_input_from_standard_input(cli: Cli) -> None:
 )
 def test_input_that_is_none_is_wrong_usage(cli: Cli, given: str, told: str) -> None:
     """Exit status 2 before anything is sent, naming the option."""
-    result = cli("submit", "apikley", MODEL, "--input", given)
+    result = cli("submit", "apikley", APIKLEY_MODEL, "--input", given)
     assert (result.code, result.out) == (2, "")
     assert "--input" in result.err
     assert told in result.err
@@ -143,19 +139,19 @@ def test_input_that_is_none_is_wrong_usage(cli: Cli, given: str, told: str) -> N
 @pytest.mark.parametrize("arguments", [["--metadata", "x"], ["--metadata", "=x"], ["--deadline", "0"]])
 def test_options_that_are_none_are_wrong_usage(cli: Cli, arguments: list[str]) -> None:
     """A pair needs a key and a value, a deadline at least a second."""
-    assert cli(*with_prompt("x"), *arguments).code == 2
+    assert cli(*submit_of("x"), *arguments).code == 2
 
 
 def test_progress_is_a_line_per_change_where_there_is_no_terminal(cli: Cli) -> None:
     """No terminal, no steering of one."""
-    result = cli(*with_prompt("plain"), "--wait")
+    result = cli(*submit_of("plain"), "--wait")
     assert "\x1b" not in result.err + result.out
     assert "submitted: apikley says" in result.err
 
 
 def test_progress_on_a_terminal(cli: Cli) -> None:
     """A terminal shows the status and what is waited for while it goes on."""
-    code, shown = cli.on_terminal(*with_prompt("a heron"), "--wait")
+    code, shown = cli.on_terminal(*submit_of("a heron"), "--wait")
     assert code == 0
     assert "apikley says" in shown
     assert shown.rstrip().endswith(".mp4")
@@ -163,7 +159,7 @@ def test_progress_on_a_terminal(cli: Cli) -> None:
 
 def test_progress_on_a_terminal_of_few_letters(cli: Cli) -> None:
     """Where a terminal knows ASCII only, so does the progress, and nothing breaks."""
-    code, shown = cli.on_terminal(*with_prompt("a heron"), "--wait", PYTHONIOENCODING="ascii")
+    code, shown = cli.on_terminal(*submit_of("a heron"), "--wait", PYTHONIOENCODING="ascii")
     assert code == 0
     assert shown.isascii()
 
@@ -172,7 +168,7 @@ def test_progress_that_the_provider_tells_fills_the_bar(cli: Cli) -> None:
     """A task with a known progress shows how far it is."""
     answers = [task("queued"), task("running", progress=40), task("succeeded", outputs=[])]
     with stub([answer(200, each) for each in answers]) as server:
-        code, shown = cli.on_terminal(*with_prompt("x"), "--wait", TASKWEIR_URL=server.url, TASKWEIR_API_KEY=KEY)
+        code, shown = cli.on_terminal(*submit_of("x"), "--wait", TASKWEIR_URL=server.url, TASKWEIR_API_KEY=KEY)
     assert code == 0
     assert "running" in shown
 
@@ -181,7 +177,7 @@ def test_a_server_that_restarts_is_waited_for(cli: Cli) -> None:
     """A connection that breaks while we wait is told and tried again: the task goes on without us."""
     answers = [answer(201, task("queued")), HANG_UP, answer(200, task("succeeded"))]
     with stub(answers) as server:
-        result = cli(*with_prompt("x"), "--wait", TASKWEIR_URL=server.url, TASKWEIR_API_KEY=KEY)
+        result = cli(*submit_of("x"), "--wait", TASKWEIR_URL=server.url, TASKWEIR_API_KEY=KEY)
     assert result.code == 0
     assert "trying again" in result.err
     assert "the server is back" in result.err
@@ -217,7 +213,7 @@ def test_patience_starts_anew_after_an_answer() -> None:
 
 def test_ctrl_c_ends_the_wait_and_not_the_task(cli: Cli) -> None:
     """Who gives up waiting is told how to look later."""
-    with cli.process(*with_prompt("[never]"), "--wait") as process:
+    with cli.process(*submit_of("[never]"), "--wait") as process:
         read_until(process.stderr, "submitted")
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=20)

@@ -1,22 +1,11 @@
 """`taskweir tasks`."""
 
-import json
-from typing import Any
-
 import pytest
 
 from receiver.cli.text import age, duration, failure_of, outcome_of, plain
 from receiver.formats import timestamp
-from tests.cli.driving import Cli
+from tests.cli.driving import Cli, submitted
 from tests.cli.stub import answer, stub
-
-MODEL = "bytedance/v1-pro-text-to-video"
-
-
-def submitted(cli: Cli, prompt: str, *more: str) -> dict[str, Any]:
-    result = cli("submit", "apikley", MODEL, "--input", json.dumps({"prompt": prompt}), "--json", *more)
-    found: dict[str, Any] = result.json
-    return found
 
 
 def test_the_list_shows_the_newest_first(cli: Cli) -> None:

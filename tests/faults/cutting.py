@@ -3,14 +3,12 @@
 import asyncio
 import json
 import re
-import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.raw_servers import RawServer, raw_server
+from tests.raw_servers import RawServer, answer, raw_server, reset
 from tests.service.world import created, record
 
 WELL = "well"
@@ -56,11 +54,11 @@ class Cutter:
         self.creates.append(prompt)
         self.callbacks[prompt] = asked["callBackUrl"]
         how = prompt.partition(" #")[0]
-        answer = whole(*created(provider_id(prompt)))
-        head, _, rest = answer.partition(b"\r\n\r\n")
+        good = whole(*created(provider_id(prompt)))
+        head, _, rest = good.partition(b"\r\n\r\n")
         match how:
             case "well":
-                writer.write(answer)
+                writer.write(good)
                 return True
             case "never":
                 await asyncio.Event().wait()
@@ -76,9 +74,7 @@ class Cutter:
             case "500":
                 writer.write(whole(500, {"code": 500, "msg": "internal error"}))
             case "reset":
-                linger = struct.pack("ii", 1, 0)  # a close that sends RST instead of FIN
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                writer.transport.abort()
+                reset(writer)
                 return False
             case _:
                 raise AssertionError(f"no such cut: {how}")
@@ -92,8 +88,7 @@ def provider_id(prompt: str) -> str:
 
 
 def whole(status: int, body: Any) -> bytes:
-    raw = json.dumps(body).encode()
-    return f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}\r\n\r\n".encode() + raw
+    return answer(json.dumps(body).encode(), status=f"{status} X", headers="Content-Type: application/json\r\n")
 
 
 @asynccontextmanager

@@ -5,13 +5,12 @@ ledger: each request has a prompt of its own, so that a second create of the sam
 """
 
 import random
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -22,7 +21,7 @@ import httpx
 from tests.faults.account import Account, Evidence, account_of
 from tests.faults.consumer import SECRET, Inbox, an_inbox
 from tests.faults.launch import start_sandbox, start_server
-from tests.processes import environment, eventually
+from tests.processes import environment, every, logged, wait_until_up
 from tests.service.world import API_KEY, APIKLEY_MODEL, free_port
 
 FINISH_AFTER_S = 0.2
@@ -71,15 +70,7 @@ class Rig:
 
     def wait_until_up(self) -> None:
         assert self.server is not None
-        ends_at = time.monotonic() + REACH_WITHIN_S
-        with self.client() as api:
-            while True:
-                with suppress(httpx.TransportError):
-                    if api.get("/health/ready").status_code == 200:
-                        return
-                assert self.server.is_alive(), self.log.read_text()[-4000:]
-                assert time.monotonic() < ends_at, self.log.read_text()[-4000:]
-                time.sleep(0.01)
+        wait_until_up(f"http://127.0.0.1:{self.port}/health/ready", self.server, self.log)
 
     def kill(self) -> None:
         if self.server is not None:
@@ -148,13 +139,13 @@ class Rig:
     def _wait(self, api: httpx.Client) -> Evidence:
         ends_at, called_at = time.monotonic() + SETTLE_WITHIN_S, 0.0
         while True:
-            tasks = {task["id"]: task for task in every(api, "/v1/tasks", "cursor", {})}
+            tasks = {task["id"]: task for task in every(api, "/v1/tasks")}
             open_ = [task for task in tasks.values() if task["status"] not in ("succeeded", "unconfirmed")]
             ledger: list[dict[str, Any]] = httpx.get(f"{self.sandbox_url}/_sandbox/tasks").json()["items"]
             doubted = [task for task in tasks.values() if task["status"] == "unconfirmed" and task["callback_expected"]]
             created = {made["prompt"] for made in ledger}
             waiting = open_ + [task for task in doubted if task["input"]["prompt"] in created]
-            events = list(every(api, "/v1/events", "after", {"after": "0"}))
+            events = list(every(api, "/v1/events", after="0"))
             delivered = {event["id"] for event in events} <= self.inbox.events().keys()
             if (not waiting and delivered) or time.monotonic() > ends_at:
                 return Evidence(
@@ -164,7 +155,7 @@ class Rig:
                     answered=frozenset(self.answered),
                     delivered=self.inbox.events(),
                     wrong=tuple(self.inbox.wrong),
-                    logged=logged(self.directory),
+                    logged=[row["id"] for row in logged(self.directory)],
                 )
             if time.monotonic() - called_at > 5:
                 self._call_back(ledger, {task["input"]["prompt"] for task in waiting})
@@ -179,31 +170,6 @@ class Rig:
                 httpx.post(url, json={"code": 200, "msg": "success", "data": {"taskId": made["id"]}})
 
 
-def every(api: httpx.Client, path: str, cursor: str, query: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Every item of a list, page by page."""
-    query = {"limit": "200"} | query
-    while True:
-        answer = api.get(path, params=query)
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        yield from page["items"]
-        if not page.get("has_more", page["next_cursor"] is not None):
-            return
-        query[cursor] = page["next_cursor"]
-
-
-def logged(directory: Path) -> list[str]:
-    """The ids in the SQLite log, which was written throughout."""
-    path = directory / "logs" / "default" / "log.db"
-    if not path.exists():
-        return []
-    connection = sqlite3.connect(path)
-    try:
-        return [row[0] for row in connection.execute("SELECT id FROM events")]
-    finally:
-        connection.close()
-
-
 @contextmanager
 def a_rig(directory: Path) -> Iterator[Rig]:
     """Everything but the server started, and its destinations made: a webhook and a log, for every event."""
@@ -214,7 +180,7 @@ def a_rig(directory: Path) -> Iterator[Rig]:
     with an_inbox() as (inbox, hook), ThreadPoolExecutor(10) as pool:
         rig = Rig(directory=directory, sandbox_url=sandbox_url, inbox=inbox, port=port, pool=pool)
         try:
-            eventually(lambda: _up(sandbox_url), lambda: "no sandbox", within_s=20)
+            wait_until_up(f"{sandbox_url}/health", sandbox, log)
             rig.start()
             rig.wait_until_up()
             with rig.client() as api:
@@ -227,10 +193,3 @@ def a_rig(directory: Path) -> Iterator[Rig]:
             rig.kill()
             sandbox.kill()
             sandbox.join()
-
-
-def _up(sandbox_url: str) -> bool:
-    try:
-        return httpx.get(f"{sandbox_url}/health").status_code == 200
-    except httpx.TransportError:
-        return False

@@ -13,7 +13,7 @@ from receiver.budget import FIRST_WINDOW
 from receiver.submit import SubmitLimits
 from tests.faults.cutting import QUICK_CUTS, SLOW_CUTS, WELL, Cutter, a_cutter, cut_of, provider_id
 from tests.make import StoppedClock
-from tests.service.world import APIKLEY_MODEL, LIMITS, PUBLIC_URL, World, a_world, record
+from tests.service.world import APIKLEY_MODEL, LIMITS, PUBLIC_URL, World, a_world, every, record
 
 pytestmark = pytest.mark.anyio
 
@@ -54,24 +54,7 @@ async def call_back(world: World, cutter: Cutter, prompt: str) -> None:
 
 async def every_task(world: World) -> dict[str, dict[str, Any]]:
     """Every task by its prompt."""
-    tasks: dict[str, dict[str, Any]] = {}
-    query: dict[str, Any] = {"limit": 200}
-    while True:
-        page = (await world.api.get("/v1/tasks", params=query)).json()
-        tasks |= {task["input"]["prompt"]: task for task in page["items"]}
-        if page["next_cursor"] is None:
-            return tasks
-        query["cursor"] = page["next_cursor"]
-
-
-async def every_event(world: World) -> list[dict[str, Any]]:
-    events: list[dict[str, Any]] = []
-    cursor, more = "0", True
-    while more:
-        page = (await world.api.get("/v1/events", params={"after": cursor, "limit": 200})).json()
-        events += page["items"]
-        cursor, more = page["next_cursor"], page["has_more"]
-    return events
+    return {task["input"]["prompt"]: task for task in await every(world, "/v1/tasks")}
 
 
 @pytest.mark.parametrize("how", [*QUICK_CUTS, *SLOW_CUTS])
@@ -124,7 +107,7 @@ async def test_a_thousand_cuts(tmp_path: Path) -> None:
             return all(task["status"] == "succeeded" for task in tasks.values())
 
         await world.until(confirmed, step_s=5)
-        events = await every_event(world)
+        events = await every(world, "/v1/events", after="0")
         providers = await world.api.get("/v1/events", params={"type": "provider.paused"})
     assert Counter(cutter.creates) == Counter(prompts)
     assert {prompt: task["provider_task_id"] for prompt, task in tasks.items()} == {

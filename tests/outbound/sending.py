@@ -1,8 +1,6 @@
 """How these tests send."""
 
 import asyncio
-import socket
-import struct
 
 from receiver.domain import Call, NoReply, Reply
 from receiver.outbound import Audience, Outbound
@@ -36,10 +34,3 @@ async def send(
         assert CANARY not in outcome.reason
         assert 5 < len(outcome.reason) < 120
     return outcome
-
-
-def reset(writer: Writer) -> None:
-    """End a connection by RST."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

@@ -12,8 +12,8 @@ from receiver.connections import DIAL, Names
 from receiver.domain import NoReply, Reply
 from receiver.guard import Guard
 from receiver.outbound import Audience, Outbound
-from tests.outbound.sending import POLL, SUBMIT, WEBHOOK, Reader, Writer, reset, send
-from tests.raw_servers import RawServer, answer, answer_all, raw_server, silent
+from tests.outbound.sending import POLL, SUBMIT, WEBHOOK, Reader, Writer, send
+from tests.raw_servers import RawServer, answer, answer_all, raw_server, resets, silent
 
 pytestmark = pytest.mark.anyio
 
@@ -114,11 +114,7 @@ async def test_a_close_that_waits_unread_in_the_socket_is_noticed_before_a_submi
 
 async def test_a_server_that_always_hangs_up_first_is_not_dialled_for_ever(outbound: Outbound) -> None:
     """Dialling again is bounded, however fast the other side closes."""
-
-    async def hang_up(server: RawServer, reader: Reader, writer: Writer) -> None:
-        reset(writer)
-
-    async with raw_server(hang_up) as server:
+    async with raw_server(resets(after_reading=False)) as server:
         assert isinstance(await send(outbound, server.url(), deadline_s=5), NoReply)
         assert server.connections <= 3
 

@@ -3,59 +3,49 @@
 import asyncio
 import random
 import time
-from typing import Any
 
 import pytest
 
 from receiver.domain import NoReply, Reply
 from receiver.guard import Guard
 from receiver.outbound import Audience, Outbound
-from tests.outbound.sending import POLL, SUBMIT, Reader, Writer, reset, send
-from tests.raw_servers import RawServer, answer_all, raw_server, says, silent
+from tests.outbound.sending import POLL, SUBMIT, Reader, Writer, send
+from tests.raw_servers import RawServer, Script, answer_all, raw_server, resets, says, silent
 
 pytestmark = pytest.mark.anyio
 
 
-async def _drip(writer: Writer, start: bytes, drop: bytes) -> None:
-    writer.write(start)
-    while True:
-        writer.write(drop)
-        await writer.drain()
-        await asyncio.sleep(0.03)
+def drips(start: bytes, drop: bytes) -> Script:
+    """A server that begins an answer, and goes on with drops that never end it."""
+
+    async def script(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read(reader)
+        writer.write(start)
+        while True:
+            writer.write(drop)
+            await writer.drain()
+            await asyncio.sleep(0.03)
+
+    return script
 
 
-async def drip_headers(server: RawServer, reader: Reader, writer: Writer) -> None:
-    await server.read(reader)
-    await _drip(writer, b"HTTP/1.1 200 OK\r\nX-Long: ", b"a")
+DRIPS = {
+    "silent": silent,
+    "headers": drips(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+    "body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"),
+    "chunks": drips(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+    "unframed": drips(b"HTTP/1.1 200 OK\r\n\r\n", b"a"),
+    "interim": drips(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+}
 
 
-async def drip_body(server: RawServer, reader: Reader, writer: Writer) -> None:
-    await server.read(reader)
-    await _drip(writer, b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a")
-
-
-async def drip_chunks(server: RawServer, reader: Reader, writer: Writer) -> None:
-    await server.read(reader)
-    await _drip(writer, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n")
-
-
-async def drip_unframed(server: RawServer, reader: Reader, writer: Writer) -> None:
-    await server.read(reader)
-    await _drip(writer, b"HTTP/1.1 200 OK\r\n\r\n", b"a")
-
-
-async def drip_interim(server: RawServer, reader: Reader, writer: Writer) -> None:
-    await server.read(reader)
-    await _drip(writer, b"", b"HTTP/1.1 103 Early Hints\r\n\r\n")
-
-
-@pytest.mark.parametrize("script", [silent, drip_headers, drip_body, drip_chunks, drip_unframed, drip_interim])
+@pytest.mark.parametrize("what", DRIPS)
 @pytest.mark.parametrize("kind", [SUBMIT, POLL])
-async def test_one_deadline_covers_everything(outbound: Outbound, script: Any, kind: Audience) -> None:
+async def test_one_deadline_covers_everything(outbound: Outbound, what: str, kind: Audience) -> None:
     """No drip of any part of an answer outlives the deadline; the request counts as sent."""
-    deadline_s = 0.12 if script is drip_interim else 0.5  # a longer one meets the limit on interim answers first
+    deadline_s = 0.12 if what == "interim" else 0.5  # a longer one meets the limit on interim answers first
     started = time.monotonic()
-    async with raw_server(script) as server:
+    async with raw_server(DRIPS[what]) as server:
         got = await send(
             outbound, server.url(), deadline_s=deadline_s, kind=kind, method="GET" if kind is POLL else "POST"
         )
@@ -144,12 +134,7 @@ async def test_a_broken_answer_is_no_reply_and_counts_as_sent(outbound: Outbound
 
 async def test_a_reset_instead_of_an_answer_counts_as_sent(outbound: Outbound) -> None:
     """RST after the request: it may have been acted on."""
-
-    async def hang_up(server: RawServer, reader: Reader, writer: Writer) -> None:
-        await server.read(reader)
-        reset(writer)
-
-    async with raw_server(hang_up) as server:
+    async with raw_server(resets(after_reading=True)) as server:
         got = await send(outbound, server.url())
     assert got == NoReply(sent=True, reason="the connection broke: Connection reset by peer")
     assert len(server.requests) == 1
@@ -157,11 +142,7 @@ async def test_a_reset_instead_of_an_answer_counts_as_sent(outbound: Outbound) -
 
 async def test_a_reset_right_after_accept_is_a_value(outbound: Outbound) -> None:
     """A server that hangs up before it reads gets nothing from us twice, whatever the timing."""
-
-    async def hang_up(server: RawServer, reader: Reader, writer: Writer) -> None:
-        reset(writer)
-
-    async with raw_server(hang_up) as server:
+    async with raw_server(resets(after_reading=False)) as server:
         for kind in Audience:
             assert isinstance(await send(outbound, server.url(), kind=kind), NoReply)
 

@@ -12,7 +12,7 @@ import pytest
 from receiver.domain import Reply
 from receiver.outbound import Audience, Outbound
 from tests.outbound.sending import CANARY, WEBHOOK, Reader, Writer, send
-from tests.raw_servers import RawServer, answer, answer_all, raw_server, says, silent
+from tests.raw_servers import RawServer, answer, answer_all, answers, raw_server, says, silent
 
 pytestmark = pytest.mark.anyio
 
@@ -153,13 +153,7 @@ async def test_a_body_over_the_cap_is_cut_and_its_connection_dropped(outbound: O
 @pytest.mark.parametrize("size", [0, 999, 1000])
 async def test_a_body_up_to_the_cap_is_whole_and_its_connection_used_again(outbound: Outbound, size: int) -> None:
     """The cap counts what is kept; below it a connection serves the next request."""
-
-    async def serve(server: RawServer, reader: Reader, writer: Writer) -> None:
-        while True:
-            await server.read(reader)
-            writer.write(answer(b"x" * size))
-
-    async with raw_server(serve) as server:
+    async with raw_server(answers(answer(b"x" * size))) as server:
         for _ in range(3):
             got = await send(outbound, server.url(), cap=1000)
             assert isinstance(got, Reply)
@@ -169,15 +163,8 @@ async def test_a_body_up_to_the_cap_is_whole_and_its_connection_used_again(outbo
 
 async def test_a_few_interim_answers_are_passed_over(outbound: Outbound) -> None:
     """100 and 103 are not the answer, on every request of a connection."""
-
-    async def serve(server: RawServer, reader: Reader, writer: Writer) -> None:
-        while True:
-            await server.read(reader)
-            writer.write(
-                b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 15 + answer()
-            )
-
-    async with raw_server(serve) as server:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 15
+    async with raw_server(answers(interim + answer())) as server:
         outcomes = [await send(outbound, server.url()) for _ in range(3)]
     assert [outcome.status for outcome in outcomes if isinstance(outcome, Reply)] == [200, 200, 200]
     assert server.connections == 1

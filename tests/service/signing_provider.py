@@ -14,11 +14,8 @@ from adapters.base import (
     Profile,
     SubmitAnswer,
     failure_of_status,
-    object_in,
-    outputs_of,
-    text_at,
-    urls_at,
 )
+from adapters.reading import object_in, outputs_of, text_at, urls_at
 from receiver import json_text
 from receiver.domain import Call, Callback, Kind, Ms, Pace, Provider, Reply, Status, Update
 from receiver.errors import Fault, Malformed, NotVerified

@@ -9,16 +9,12 @@ import pytest
 
 from receiver.domain import Status, Timer, Work
 from tests.make import DAY, NOW, a_task
-from tests.service.world import Scripted, World, a_world, created, held_writes, record, scripted
+from tests.service.world import World, a_pair, a_world, created, held_writes, keep, record, scripted
 
 pytestmark = pytest.mark.anyio
 
 SLOW_DOWN = (429, {"code": 429, "msg": "slow down"})
 FINAL = ("succeeded", "failed", "canceled", "expired")
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: str) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def act(world: World, task_id: str, action: str, body: Any = None) -> httpx.Response:
@@ -38,17 +34,6 @@ async def told(world: World, task_id: str) -> list[str]:
     """What the task's timeline tells of its caller's actions."""
     items = (await world.api.get(f"/v1/tasks/{task_id}/timeline")).json()["items"]
     return [item["text"] for item in items if item["kind"] == "action"]
-
-
-async def keep(world: World, task: Any, timer: Timer | None = None) -> None:
-    """A task that is there already."""
-
-    def record_both(store: Any) -> None:
-        store.record_task(task)
-        if timer is not None:
-            store.set_timer(timer)
-
-    await world.service.storage.write(record_both)
 
 
 async def test_a_queued_task_is_canceled_and_never_handed_over(tmp_path: Path) -> None:

@@ -9,13 +9,9 @@ import httpx
 import pytest
 
 from tests.make import a_task
-from tests.service.world import UNKNOWN_TASK, Scripted, World, a_world, created, record, scripted
+from tests.service.world import UNKNOWN_TASK, World, a_pair, a_world, created, keep, record, scripted
 
 pytestmark = pytest.mark.anyio
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: str) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def adopt(world: World, query: str = "", **fields: Any) -> httpx.Response:
@@ -59,7 +55,7 @@ async def test_the_same_id_again_is_the_same_task(tmp_path: Path) -> None:
 async def test_another_tenants_task_is_not_adopted(tmp_path: Path) -> None:
     """409: a provider's task is one task, for ever."""
     async with scripted(record("success")) as apikley, a_pair(tmp_path, apikley) as world:
-        await world.service.storage.write(lambda store: store.record_task(a_task(tenant="other")))
+        await keep(world, a_task(tenant="other"))
         answer = await adopt(world)
         assert (answer.status_code, "task_1" in answer.text) == (409, False)
 

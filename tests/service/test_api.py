@@ -11,27 +11,13 @@ from receiver.domain import Failure, FailureKind, Status, Task
 from receiver.formats import timestamp
 from tests.make import DAY, HOUR, NOW, a_task
 from tests.service.asking import complaint, counts
-from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, record, scripted
+from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, keep, record, scripted
 
 pytestmark = pytest.mark.anyio
 
 BODY = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}}
 FINISHED = {"task_id": "r1", "status": "SUCCESS", "response": {"resultUrls": ["https://x/1.png"]}}
 IN_TIME_S = 5.0
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: Any) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
-
-
-async def keep(world: World, *tasks: Task) -> None:
-    """Record tasks as they stand."""
-
-    def all_of_them(store: Any) -> None:
-        for task in tasks:
-            store.record_task(task)
-
-    await world.service.storage.write(all_of_them)
 
 
 async def ids(world: World, **query: str) -> list[str]:

@@ -12,10 +12,9 @@ import pytest
 
 from receiver.domain import Status
 from receiver.signing import CallbackTokens
-from receiver.store.protocol import Store
 from tests.make import DAY, NOW, a_task, a_timer
 from tests.service.asking import everything, holds
-from tests.service.world import Scripted, World, a_world, created, record, scripted
+from tests.service.world import World, a_pair, a_world, created, keep, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -101,20 +100,10 @@ ODD: dict[str, bytes] = {
 }
 
 
-def a_pair(directory: Path, apikley: Scripted, **environment: Any) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
-
-
-async def keep(world: World, number: int, **fields: Any) -> str:
+async def expecting(world: World, number: int, **fields: Any) -> str:
     """A task that the provider has, expecting a callback; the path of its callback URL."""
     task = a_task(id=f"task_{number}", provider_task_id=f"q{number}", callback_expected=True, **fields)
-    timer = a_timer(task_id=task.id, due_at=NOW + DAY)
-
-    def both(store: Store) -> None:
-        store.record_task(task)
-        store.set_timer(timer)
-
-    await world.service.storage.write(both)
+    await keep(world, task, a_timer(task_id=task.id, due_at=NOW + DAY))
     return await world.callback_url(task.id)
 
 
@@ -123,7 +112,7 @@ async def test_odd_bodies_are_200_kept_once_and_end_nothing(tmp_path: Path) -> N
     bodies = ODD | {f"claim {number}": json.dumps(body).encode() for number, body in enumerate(CLAIMS)}
     assert len(bodies) >= 60
     async with scripted(record("generating", "other")) as apikley, a_pair(tmp_path, apikley) as world:
-        paths = [await keep(world, number) for number in range(len(bodies))]
+        paths = [await expecting(world, number) for number in range(len(bodies))]
         for path, (name, body) in zip(paths, bodies.items(), strict=True):
             for _ in range(2):
                 answer = await world.api.post(path, content=body, headers={"content-type": "application/json"})
@@ -163,7 +152,7 @@ async def test_a_claim_stands_only_as_far_as_the_provider_confirms_it(tmp_path: 
 async def test_at_most_twenty_bodies_of_a_task_are_kept(tmp_path: Path) -> None:
     """Sixty of them, then the first again: none is answered otherwise."""
     async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1)
+        path = await expecting(world, 1)
         for number in [*range(60), 0]:
             assert (await world.api.post(path, json={"number": number})).content == ACK
         rows = everything(tmp_path)["inbox"]
@@ -173,7 +162,7 @@ async def test_at_most_twenty_bodies_of_a_task_are_kept(tmp_path: Path) -> None:
 async def test_a_flood_does_not_make_us_deaf(tmp_path: Path) -> None:
     """Twenty odd bodies fill the inbox; the true callback after them still makes us ask at once, a minute later."""
     async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1)
+        path = await expecting(world, 1)
         for number in range(30):
             await world.api.post(path, json={"number": number})
         for pause in (0, 1, 2, 4, 8, 15, 30, 61):
@@ -211,7 +200,7 @@ async def test_a_claim_whose_body_is_not_kept_brings_back_no_other(tmp_path: Pat
 async def test_a_repeat_asks_nobody_again(tmp_path: Path) -> None:
     """Not even an hour later: the first one was heard."""
     async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1)
+        path = await expecting(world, 1)
         await world.api.post(path, json={"number": 1})
         for pause in (0, 1, 2, 4, 8, 15, 30, 300):
             await world.turn(pause)
@@ -226,7 +215,7 @@ async def test_a_repeat_asks_nobody_again(tmp_path: Path) -> None:
 async def test_a_body_about_another_task_claims_nothing(tmp_path: Path) -> None:
     """Not even at the deadline of a task that nobody could ask about: it is not its own outcome."""
     async with scripted("close") as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1, deadline_at=NOW + 600_000)
+        path = await expecting(world, 1, deadline_at=NOW + 600_000)
         await world.api.post(path, json=claim(taskId="q2", state="success", resultJson={"resultUrls": [FORGED]}))
         for _ in range(10):
             await world.turn(300)
@@ -237,7 +226,7 @@ async def test_a_body_about_another_task_claims_nothing(tmp_path: Path) -> None:
 async def test_a_token_never_stays_in_the_store(tmp_path: Path) -> None:
     """However the provider wrote our URL back to us: the bodies are kept without it."""
     async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1)
+        path = await expecting(world, 1)
         token = path.rsplit("/", 1)[1]
         url = f"http://taskweir.test{path}"
         for echo in (
@@ -275,7 +264,7 @@ async def test_probes_and_odd_requests_of_a_signed_url_are_200(tmp_path: Path) -
             yield b"x" * 1000
 
     async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1)
+        path = await expecting(world, 1)
         before = everything(tmp_path)
         for method in ("GET", "HEAD", "OPTIONS"):
             for address in (path, f"{path}?challenge=1", f"{path}/"):
@@ -297,7 +286,7 @@ async def test_probes_and_odd_requests_of_a_signed_url_are_200(tmp_path: Path) -
 async def test_of_what_is_no_longer_kept_nothing_is_stored(tmp_path: Path, provider: str, task_id: str) -> None:
     """200: the provider did its duty, and would only call again; a provider that is no longer configured, too."""
     async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
-        await keep(world, 1)
+        await expecting(world, 1)
         before = everything(tmp_path)
         token = CallbackTokens([SECRET]).issue(provider, task_id)
         answer = await world.api.post(f"/callbacks/{provider}/{token}", json=SUCCESS)
@@ -308,7 +297,7 @@ async def test_of_what_is_no_longer_kept_nothing_is_stored(tmp_path: Path, provi
 async def test_a_callback_long_after_our_own_verdict_is_asked_about(tmp_path: Path) -> None:
     """Nobody polls a day after `expired`; but a callback rings all the same, for the result was paid for."""
     async with scripted(record("success", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1, status=Status.EXPIRED, ours=True, finished_at=NOW - 2 * DAY)
+        path = await expecting(world, 1, status=Status.EXPIRED, ours=True, finished_at=NOW - 2 * DAY)
         await world.service.storage.write(lambda store: store.drop_timer("task_1"))
         assert (await world.api.post(path, json=claim(taskId="q1", state="success"))).content == ACK
         await world.turn()
@@ -320,7 +309,7 @@ async def test_a_callback_long_after_our_own_verdict_is_asked_about(tmp_path: Pa
 async def test_a_token_of_a_secret_that_was_replaced_is_still_ours(tmp_path: Path) -> None:
     """All secrets verify, the first signs: a callback that is under way survives a rotation."""
     async with a_world(tmp_path, TASKWEIR_SECRET_KEY=f"{'n' * 32},{SECRET}") as world:
-        await keep(world, 1)
+        await expecting(world, 1)
         old = CallbackTokens([SECRET]).issue("apikley", "task_1")
         assert old not in await world.callback_url("task_1")
         assert (await world.api.post(f"/callbacks/apikley/{old}", json={})).content == ACK
@@ -331,11 +320,11 @@ async def test_where_the_token_is_trusted_only_what_is_readable_and_its_own_is_r
     async with scripted("close") as apikley, a_pair(tmp_path, apikley, TASKWEIR_APIKLEY_TRUST="token") as world:
         names = [name for name in ODD if name != "keys twice"]
         for number, name in enumerate(names):
-            path = await keep(world, number)
+            path = await expecting(world, number)
             assert (await world.api.post(path, content=ODD[name])).content == ACK
         assert {row[4] for row in everything(tmp_path)["tasks"]} == {"submitted"}
         assert everything(tmp_path)["events"] == []
-        path = await keep(world, 1000, status=Status.RUNNING)
+        path = await expecting(world, 1000, status=Status.RUNNING)
         for _ in range(3):
             await world.api.post(path, json=claim(taskId="q1000", state="success", resultJson={"resultUrls": [FORGED]}))
         await world.api.post(path, json=claim(taskId="q1000", state="fail", failMsg="no"))
@@ -353,7 +342,7 @@ async def test_any_body_at_all_is_200(tmp_path: Path) -> None:
     chance = random.Random(2026)
     good = json.dumps(SUCCESS).encode()
     async with scripted("close") as apikley, a_pair(tmp_path, apikley) as world:
-        paths = [await keep(world, number) for number in range(60)]
+        paths = [await expecting(world, number) for number in range(60)]
         for count in range(1000):
             raw = bytearray(good)
             for _ in range(chance.randint(1, 4)):

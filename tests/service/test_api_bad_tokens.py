@@ -8,7 +8,7 @@ from itsdangerous import Signer
 
 from receiver.signing import CallbackTokens
 from tests.service.asking import complaint, everything, failures
-from tests.service.world import a_world, created, record, scripted
+from tests.service.world import a_pair, created, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_a_token_that_we_did_not_sign_is_404(tmp_path: Path) -> None:
     """Whatever the method and the body: not one row of the database is another one afterwards."""
     async with (
         scripted(created(), record("success")) as apikley,
-        a_world(tmp_path, base_urls={"apikley": apikley.base_url}, TASKWEIR_APIKLEY_TRUST="token") as world,
+        a_pair(tmp_path, apikley, TASKWEIR_APIKLEY_TRUST="token") as world,
     ):
         task = await world.submit()
         token = (await world.callback_url(task["id"])).rsplit("/", 1)[1]

@@ -14,7 +14,7 @@ from receiver.store.protocol import Store
 from tests.make import a_task, an_event
 from tests.service.asking import complaint
 from tests.service.consumer import Consumer, a_consumer
-from tests.service.world import World, a_world, created, record, scripted
+from tests.service.world import World, a_pair, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +43,7 @@ async def a_finished_task(directory: Path, **fields: Any) -> AsyncIterator[tuple
     async with (
         scripted(created(), record("generating"), record("success")) as apikley,
         a_consumer() as consumer,
-        a_world(directory, base_urls={"apikley": apikley.base_url}, TASKWEIR_PUBLIC_URL="") as world,
+        a_pair(directory, apikley, TASKWEIR_PUBLIC_URL="") as world,
     ):
         await world.destination(consumer.url, event_types=["task.*"], **fields)
         task = await world.submit()

@@ -10,7 +10,7 @@ import pytest
 from starlette.routing import Route
 
 from tests.service.asking import complaint, counts, everything, failures
-from tests.service.world import API_KEY, World, a_world, created, scripted
+from tests.service.world import API_KEY, World, a_pair, a_world, created, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -177,7 +177,7 @@ async def test_what_is_public_needs_no_key(tmp_path: Path) -> None:
 
 async def test_ids_that_do_not_exist_are_404(tmp_path: Path) -> None:
     """Of every kind, whatever stands in them; none is looked up as anything but itself."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
         await world.submit()
         before = everything(tmp_path)
         wrong = {

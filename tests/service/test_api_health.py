@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,15 +11,11 @@ from receiver.loops import STUCK_AFTER_S
 from receiver.outbound import Outbound
 from tests.make import NOW, a_task
 from tests.service.asking import complaint, counts
-from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, scripted
+from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, scripted
 
 pytestmark = pytest.mark.anyio
 
 BODY = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}}
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: Any) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def test_who_am_i(tmp_path: Path) -> None:

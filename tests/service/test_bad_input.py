@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from receiver.main import load_adapters
 from tests.service.asking import complaint, counts, failures
 from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, scripted
 
@@ -227,7 +228,7 @@ async def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
 
 async def test_without_any_provider_the_answer_says_what_to_set(tmp_path: Path) -> None:
     """A fresh install is told the setting, not a riddle."""
-    keys: dict[str, Any] = {f"TASKWEIR_{name}_API_KEY": "" for name in ("APIKLEY", "REAPI", "REELBYTE", "REVE2IMG")}
+    keys: dict[str, Any] = {f"TASKWEIR_{name}_API_KEY": "" for name in map(str.upper, load_adapters())}
     async with a_world(tmp_path, **keys) as world:
         answer = await world.api.post("/v1/tasks", json=GOOD)
         assert complaint(answer, 422, "provider") is None

@@ -10,7 +10,7 @@ import pytest
 
 from receiver.domain import Failure, FailureKind, Status, Task, Timer, Work
 from tests.make import HOUR, NOW, SECOND, a_task
-from tests.service.world import APIKLEY_MODEL, World, a_world, created, held_writes, scripted
+from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, every, held_writes, keep, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -26,18 +26,15 @@ def many(count: int, prefix: str = "many", **fields: Any) -> list[Task]:
     return [a_task(id=id_of(n, prefix), provider_task_id=f"{prefix}{n}", **fields) for n in range(count)]
 
 
-async def keep(world: World, tasks: Iterable[Task]) -> None:
+async def keep_with_timers(world: World, tasks: Iterable[Task]) -> None:
     """Tasks that are there already, each with the timer that it would have."""
-
-    def record(store: Any) -> None:
-        for task in tasks:
-            store.record_task(task)
-            if not task.status.final:
-                work = Work.SUBMIT if task.status is Status.QUEUED else Work.POLL
-                due_at = NOW + HOUR
-                store.set_timer(Timer(task_id=task.id, provider=task.provider, work=work, due_at=due_at))
-
-    await world.service.storage.write(record)
+    nouns: list[Task | Timer] = []
+    for task in tasks:
+        nouns.append(task)
+        if not task.status.final:
+            work = Work.SUBMIT if task.status is Status.QUEUED else Work.POLL
+            nouns.append(Timer(task_id=task.id, provider=task.provider, work=work, due_at=NOW + HOUR))
+    await keep(world, *nouns)
 
 
 async def bulk(world: World, action: str, filter: dict[str, Any], **fields: Any) -> int:
@@ -48,14 +45,7 @@ async def bulk(world: World, action: str, filter: dict[str, Any], **fields: Any)
 
 
 async def found(world: World, **filters: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    query: dict[str, Any] = {"limit": 200, **filters}
-    while True:
-        page = (await world.api.get("/v1/tasks", params=query)).json()
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return items
-        query["cursor"] = page["next_cursor"]
+    return await every(world, "/v1/tasks", **filters)
 
 
 async def test_more_than_a_page_is_canceled(tmp_path: Path) -> None:
@@ -67,7 +57,7 @@ async def test_more_than_a_page_is_canceled(tmp_path: Path) -> None:
             *many(3, "other", metadata={"order": "43"}),
             *many(3, "their", tenant="other", metadata={"order": "42"}),
         ]
-        await keep(world, [*meant, *others])
+        await keep_with_timers(world, [*meant, *others])
         assert await bulk(world, "cancel", {"metadata.order": "42"}, dry_run=True) == 250
         assert await found(world, status="canceled") == []
         assert await bulk(world, "cancel", {"metadata.order": "42"}) == 250
@@ -79,8 +69,8 @@ async def test_more_than_a_page_is_canceled(tmp_path: Path) -> None:
 
 async def test_others_are_answered_meanwhile(tmp_path: Path) -> None:
     """The work is done in short transactions: a submit does not wait for the end of it."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
-        await keep(world, many(1500))
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        await keep_with_timers(world, many(1500))
         working = asyncio.ensure_future(bulk(world, "cancel", {"status": "submitted"}))
         first = await world.service.storage.read(lambda store: store.next_due_timer(Work.POLL, "apikley"))
         assert first is not None
@@ -93,8 +83,8 @@ async def test_others_are_answered_meanwhile(tmp_path: Path) -> None:
 
 async def test_resubmissions_go_out_at_the_pace_that_was_asked_for(tmp_path: Path) -> None:
     """Each is queued, told so, and due when it is its turn; its time to live begins there."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
-        await keep(world, many(5, status=Status.FAILED, error=LOST, deadline_at=NOW + 60 * SECOND))
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        await keep_with_timers(world, many(5, status=Status.FAILED, error=LOST, deadline_at=NOW + 60 * SECOND))
         assert await bulk(world, "resubmit", {"error_kind": "upstream"}, rate_per_second=0.5) == 5
         queued = await found(world, status="queued")
         assert {task["retry_of"] for task in queued} == {id_of(n) for n in range(5)}
@@ -114,7 +104,7 @@ async def test_resubmissions_go_out_at_the_pace_that_was_asked_for(tmp_path: Pat
 async def test_nothing_is_paid_for_twice(tmp_path: Path) -> None:
     """A bulk resubmission can be made again: what was resubmitted is left out, and a success unless it is named."""
     async with a_world(tmp_path, TASKWEIR_REAPI_API_KEY="") as world:
-        await keep(
+        await keep_with_timers(
             world,
             [
                 *many(2, "failed", status=Status.FAILED),
@@ -137,7 +127,7 @@ async def test_nothing_is_paid_for_twice(tmp_path: Path) -> None:
 async def test_refreshes_are_paced_too(tmp_path: Path) -> None:
     """The next poll of each is due at its turn, newest first; nothing else about it changes."""
     async with a_world(tmp_path) as world:
-        await keep(world, [*many(3), *many(1, "final", status=Status.FAILED)])
+        await keep_with_timers(world, [*many(3), *many(1, "final", status=Status.FAILED)])
         assert await bulk(world, "refresh", {}, rate_per_second=1) == 3
         timers = [await world.service.storage.read(lambda s, n=n: s.timer(id_of(n))) for n in range(3)]  # type: ignore[misc]
         assert [timer and timer.due_at - NOW for timer in timers] == [2000, 1000, 0]
@@ -147,7 +137,7 @@ async def test_refreshes_are_paced_too(tmp_path: Path) -> None:
 async def test_what_is_unconfirmed_is_resolved(tmp_path: Path) -> None:
     """As failed, for no id could be told of many; everything else is left alone."""
     async with a_world(tmp_path) as world:
-        await keep(world, [*many(2), a_task(id="task_doubt", status=Status.UNCONFIRMED)])
+        await keep_with_timers(world, [*many(2), a_task(id="task_doubt", status=Status.UNCONFIRMED)])
         assert await bulk(world, "resolve", {"created_after": NOW // SECOND - 1}) == 1
         assert (await world.task("task_doubt"))["error"]["retryable"] is True
         assert len(await found(world, status="submitted")) == 2
@@ -156,7 +146,9 @@ async def test_what_is_unconfirmed_is_resolved(tmp_path: Path) -> None:
 async def test_what_changed_since_it_was_found_is_looked_at_again(tmp_path: Path) -> None:
     """Only queued tasks were to be canceled: one that was handed over in between is not."""
     async with a_world(tmp_path) as world:
-        await keep(world, [a_task(id="task_1", status=Status.QUEUED), a_task(id="task_2", status=Status.QUEUED)])
+        await keep_with_timers(
+            world, [a_task(id="task_1", status=Status.QUEUED), a_task(id="task_2", status=Status.QUEUED)]
+        )
         taken = a_task(id="task_1", provider_task_id="p1", version=1)
         async with held_writes(world) as waiting:
             handed = asyncio.ensure_future(
@@ -193,7 +185,7 @@ async def test_what_changed_since_it_was_found_is_looked_at_again(tmp_path: Path
 async def test_what_is_wrong_is_named(tmp_path: Path, body: dict[str, Any], path: str) -> None:
     """422, and nothing is done: not to everything because a filter was misspelt, least of all."""
     async with a_world(tmp_path) as world:
-        await keep(world, many(1))
+        await keep_with_timers(world, many(1))
         answer = await world.api.post("/v1/tasks/bulk", json=body)
         assert (answer.status_code, [fault["path"] for fault in answer.json()["errors"]]) == (422, [path])
         assert (await world.task(id_of(0)))["status"] == "submitted"
@@ -201,8 +193,8 @@ async def test_what_is_wrong_is_named(tmp_path: Path, body: dict[str, Any], path
 
 async def test_a_resubmitted_task_can_be_handed_over(tmp_path: Path) -> None:
     """It is a task like any other, with its own callback URL."""
-    async with scripted(created("p2")) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
-        await keep(world, many(1, status=Status.EXPIRED, ours=True))
+    async with scripted(created("p2")) as apikley, a_pair(tmp_path, apikley) as world:
+        await keep_with_timers(world, many(1, status=Status.EXPIRED, ours=True))
         assert await bulk(world, "resubmit", {"model": APIKLEY_MODEL}) == 1
         await world.turn()
         [task] = await found(world, status="submitted")

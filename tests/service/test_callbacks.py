@@ -6,25 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.service.world import Scripted, World, a_world, created, record, scripted
+from tests.service.world import a_pair, created, polls, record, ring, scripted
 
 pytestmark = pytest.mark.anyio
 
 DONE = record("success")[1]
 FAILED = record("fail", failCode="500", failMsg="upstream")[1] | {"code": 501}
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: str) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
-
-
-async def ring(world: World, task_id: str, body: Any) -> None:
-    answer = await world.api.post(await world.callback_url(task_id), json=body)
-    assert (answer.status_code, answer.json()) == (200, {"code": 200, "msg": "success"})
-
-
-async def polls(apikley: Scripted) -> int:
-    return sum(line.startswith("GET") for line in apikley.lines)
 
 
 async def test_a_callback_is_confirmed_by_a_poll_at_once(tmp_path: Path) -> None:
@@ -39,7 +26,7 @@ async def test_a_callback_is_confirmed_by_a_poll_at_once(tmp_path: Path) -> None
             "callback",
             "poll",
         )
-        assert await polls(apikley) == 1
+        assert polls(apikley) == 1
 
 
 async def test_a_forged_callback_changes_nothing(tmp_path: Path) -> None:
@@ -62,9 +49,9 @@ async def test_a_callback_ahead_of_its_own_record_is_asked_about_again(tmp_path:
         for pause in (0, 1, 2, 4, 8, 15, 30):
             if pause:
                 await world.turn(pause - 0.5)
-                assert await polls(apikley) == before
+                assert polls(apikley) == before
             await world.turn(0.5 if pause else 0)
-            before = await polls(apikley)
+            before = polls(apikley)
         assert before == 7
         apikley.say(record("success"))
         assert (await world.end(task["id"], step_s=10))["status"] == "succeeded"
@@ -76,7 +63,7 @@ async def test_a_thousand_callbacks_are_one_poll_and_one_event(tmp_path: Path) -
         task = await world.submit()
         await asyncio.gather(*(ring(world, task["id"], DONE) for _ in range(1000)))
         await world.turn()
-        assert await polls(apikley) == 1
+        assert polls(apikley) == 1
         assert await world.types(task["id"]) == ["submitted", "succeeded"]
         kept = await world.service.storage.read(lambda store: store.callbacks(task["id"]))
         assert len(kept) == 1
@@ -89,7 +76,7 @@ async def test_different_bodies_cannot_hammer_the_provider(tmp_path: Path) -> No
         for number in range(300):
             await ring(world, task["id"], {"number": number})
             await world.turn()
-        assert await polls(apikley) <= 20
+        assert polls(apikley) <= 20
         assert len(await world.service.storage.read(lambda store: store.callbacks(task["id"]))) == 20
 
 
@@ -162,7 +149,7 @@ async def test_a_callback_after_the_end_is_kept_and_changes_nothing(tmp_path: Pa
         await world.turn()
         await ring(world, task["id"], FAILED)
         await world.turn(60)
-        assert await polls(apikley) == 1
+        assert polls(apikley) == 1
         assert await world.types(task["id"]) == ["submitted", "succeeded"]
 
 
@@ -181,7 +168,7 @@ async def test_where_the_token_is_trust_enough_the_callback_is_recorded(tmp_path
             "token",
         )
         await world.turn(3600)
-        assert await polls(apikley) == 0
+        assert polls(apikley) == 0
 
 
 @pytest.mark.parametrize(("body", "ends"), [(DONE, "succeeded"), (FAILED, "failed"), ({"odd": 1}, "submitted")])
@@ -209,7 +196,7 @@ async def test_after_a_start_tasks_that_expect_a_callback_are_polled_soon(tmp_pa
             await world.turn(3600)
             assert (await world.task(task["id"]))["status"] == "running"
             clock = world.clock
-        async with a_world(tmp_path, base_urls={"apikley": apikley.base_url}, clock=clock) as world:
+        async with a_pair(tmp_path, apikley, clock=clock) as world:
             await world.turn(61)
             assert (await world.task(task["id"]))["status"] == "succeeded"
 
@@ -219,7 +206,7 @@ async def test_safety_polls_find_what_a_lost_callback_did_not_tell(tmp_path: Pat
     async with scripted(created(), record("success")) as apikley, a_pair(tmp_path, apikley) as world:
         task = await world.submit()
         await world.turn(59)
-        assert await polls(apikley) == 0
+        assert polls(apikley) == 0
         await world.turn(31)
         [*_, last] = await world.events(task["id"])
         assert (last["type"], last["data"]["source"]) == ("task.succeeded", "poll")

@@ -15,15 +15,11 @@ from receiver.errors import Unavailable
 from receiver.store.protocol import KeptKey
 from receiver.web.idempotency import Use, remember
 from tests.make import a_task
-from tests.service.world import APIKLEY_MODEL, Scripted, World, a_world, created, held_writes, record, scripted
+from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, held_writes, record, scripted, submits
 
 pytestmark = pytest.mark.anyio
 
 BODY: dict[str, Any] = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "a red panda"}}
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: str) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def post(world: World, key: str, body: Any = None, **headers: str) -> httpx.Response:
@@ -47,7 +43,7 @@ async def test_a_repeat_gets_the_task_as_it_is_now(tmp_path: Path) -> None:
             assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
             assert (again.json()["id"], again.json()["status"]) == (first.json()["id"], "succeeded")
             world.clock.advance(100 * 86_400)
-        assert sum(line.startswith("POST") for line in apikley.lines) == 1
+        assert submits(apikley) == 1
 
 
 async def test_another_body_under_the_same_key_is_refused(tmp_path: Path) -> None:

@@ -6,15 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.service.world import PUBLIC_URL, UNKNOWN_TASK, Scripted, World, a_world, created, record, scripted
+from tests.service.world import PUBLIC_URL, UNKNOWN_TASK, World, a_pair, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
 
 POLL_ONLY = {"TASKWEIR_PUBLIC_URL": ""}
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: str) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def sleep_through(world: World, seconds: float, step_s: float = 60) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from receiver.domain import Status
-from receiver.store.protocol import Store
 from tests.make import a_task
 from tests.service.asking import everything, holds
 from tests.service.world import (
@@ -20,11 +19,16 @@ from tests.service.world import (
     UNKNOWN_TASK,
     Scripted,
     World,
+    a_pair,
     a_world,
     created,
     held_writes,
+    keep,
     record,
+    ring,
     scripted,
+    soon,
+    submits,
 )
 
 pytestmark = pytest.mark.anyio
@@ -36,26 +40,9 @@ FORGED = "https://evil.example/forged.mp4"
 KEY = "provider-key"  # the world's own
 
 
-def a_pair(directory: Path, apikley: Scripted, **fields: Any) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **fields)
-
-
 def done(task_id: str = "p1", **fields: Any) -> Any:
     """The body of a callback that claims success."""
     return record("success", task_id, **fields)[1]
-
-
-async def ring(world: World, task_id: str, body: Any) -> None:
-    assert (await world.api.post(await world.callback_url(task_id), json=body)).status_code == 200
-
-
-async def soon(happened: Callable[[], bool]) -> None:
-    """Return once it happened, within seconds of real time, and with no turn of the service's loops."""
-    for _ in range(5000):
-        if happened():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never happened")
 
 
 async def under_way(world: World, apikley: Scripted) -> str:
@@ -64,10 +51,6 @@ async def under_way(world: World, apikley: Scripted) -> str:
     await soon(lambda: bool(apikley.lines))
     task_id: str = answer.json()["id"]
     return task_id
-
-
-def submits(apikley: Scripted) -> int:
-    return sum(line.startswith("POST") for line in apikley.lines)
 
 
 @asynccontextmanager
@@ -267,11 +250,8 @@ async def test_no_key_stays_in_results_ids_or_bodies(tmp_path: Path) -> None:
 async def test_anothers_task_is_refused_under_the_name_it_was_asked_by(tmp_path: Path, query: str) -> None:
     """`<provider>:<id>` of another tenant: the refusal does not show our own id of it."""
 
-    def keep(store: Store) -> None:
-        store.record_task(a_task(id="task_secret", tenant="other", provider_task_id="guess"))
-
     async with a_world(tmp_path) as world:
-        await world.service.storage.write(keep)
+        await keep(world, a_task(id="task_secret", tenant="other", provider_task_id="guess"))
         answer = await world.api.get(f"/v1/tasks/apikley:guess{query}")
         assert (answer.status_code, "apikley:guess" in answer.text) == (404, True)
         assert "task_secret" not in answer.text

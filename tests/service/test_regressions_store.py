@@ -21,8 +21,8 @@ from receiver.store.writer import Writer
 from tests.make import a_task, a_timer
 from tests.raw_servers import RawServer, raw_server
 from tests.service.consumer import a_consumer
-from tests.service.test_regressions import BUSY, a_pair, done, ring, soon, submits
-from tests.service.world import World, a_world, created, held_writes, record, scripted
+from tests.service.test_regressions import BUSY, done
+from tests.service.world import World, a_pair, a_world, created, held_writes, record, ring, scripted, soon, submits
 
 pytestmark = pytest.mark.anyio
 

@@ -2,20 +2,15 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from receiver.domain import Status
 from tests.make import NOW, a_task
-from tests.service.world import Scripted, World, a_world, created, held_writes, record, scripted
+from tests.service.world import World, a_pair, created, held_writes, keep, record, scripted, submits
 
 pytestmark = pytest.mark.anyio
-
-
-def a_pair(directory: Path, apikley: Scripted, **environment: str) -> Any:
-    return a_world(directory, base_urls={"apikley": apikley.base_url}, **environment)
 
 
 async def resubmit(world: World, task_id: str, query: str = "", **headers: str) -> httpx.Response:
@@ -70,14 +65,14 @@ async def test_an_unconfirmed_task_is_replaced_and_both_may_succeed(tmp_path: Pa
         assert [event["data"]["source"] for event in events] == ["submit", "caller", "callback"]
         assert (await world.task(lost["id"]))["provider_task_id"] == "p1"
         assert await world.types(again["id"]) == ["submitted", "succeeded"]
-        assert sum(line.startswith("POST") for line in apikley.lines) == 2
+        assert submits(apikley) == 2
 
 
 @pytest.mark.parametrize("status", ["queued", "submitting", "submitted", "running"])
 async def test_an_open_task_is_not_submitted_again(tmp_path: Path, status: str) -> None:
     """409: it may still succeed."""
     async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
-        await world.service.storage.write(lambda store: store.record_task(a_task(status=Status(status))))
+        await keep(world, a_task(status=Status(status)))
         answer = await resubmit(world, "task_1")
         assert (answer.status_code, status in answer.json()["detail"]) == (409, True)
         assert apikley.lines == []
@@ -121,7 +116,7 @@ async def test_what_cannot_be_submitted_is_not_resubmitted(tmp_path: Path) -> No
     async with scripted(created()) as apikley, a_pair(tmp_path, apikley, TASKWEIR_REAPI_API_KEY="") as world:
         unknown = a_task(status=Status.FAILED, input={}, model="", created_at=NOW)
         gone = a_task(id="task_2", status=Status.FAILED, provider="reapi")
-        await world.service.storage.write(lambda store: [store.record_task(task) for task in (unknown, gone)])
+        await keep(world, unknown, gone)
         for task_id, why in (("task_1", "model"), ("task_2", "not configured")):
             answer = await resubmit(world, task_id)
             assert (answer.status_code, why in answer.json()["detail"]) == (409, True)

@@ -8,21 +8,21 @@ import pytest
 
 from receiver.domain import Status, Timer, Work
 from tests.make import DAY, NOW, a_task
-from tests.service.world import a_world, created, record, scripted
+from tests.service.world import a_pair, a_world, created, keep, record, scripted
 
 pytestmark = pytest.mark.anyio
 
 
 async def handed_over(directory: Path, *replies: Any, **fields: Any) -> tuple[dict[str, Any], list[str], list[str]]:
     """Submit one task to a provider that says this: the task, its events, the requests it took."""
-    async with scripted(*replies) as apikley, a_world(directory, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(*replies) as apikley, a_pair(directory, apikley) as world:
         task = await world.submit(**fields)
         return task, await world.types(task["id"]), apikley.lines
 
 
 async def test_accepted(tmp_path: Path) -> None:
     """The provider's id is kept, one request left, with the task's own callback URL in it."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
         task = await world.submit(metadata={"order": "42"})
         assert (task["status"], task["provider_task_id"], task["callback_expected"]) == ("submitted", "p1", True)
         assert task["submitted_at"] is not None
@@ -63,7 +63,7 @@ async def test_a_refusal_in_the_providers_own_words_is_a_failed_task(tmp_path: P
 )
 async def test_no_usable_answer_is_unconfirmed_and_never_sent_again(tmp_path: Path, reply: Any) -> None:
     """One request, whatever time passes; at the deadline it is over."""
-    async with scripted(reply) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(reply) as apikley, a_pair(tmp_path, apikley) as world:
         task = await world.submit()
         assert task["status"] == "unconfirmed"
         assert "not sent again" in task["error"]["message"]
@@ -88,7 +88,7 @@ async def test_what_created_nothing_is_tried_again(tmp_path: Path, reply: Any) -
     """202 and queued; one `task.queued` however often it is put off; then it is handed over."""
     async with (
         scripted(reply, reply, created()) as apikley,
-        a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world,
+        a_pair(tmp_path, apikley) as world,
     ):
         task = await world.submit()
         assert (task["status"], task["waiting_for"]["what"]) == ("queued", "submit")
@@ -136,7 +136,7 @@ async def test_a_task_finished_inside_the_submit_answer(tmp_path: Path) -> None:
 
 async def test_an_id_that_is_bound_to_another_task_is_refused(tmp_path: Path) -> None:
     """Two submits, one id: the second was answered with somebody else's task, so its own is unconfirmed."""
-    async with scripted(created("p1")) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(created("p1")) as apikley, a_pair(tmp_path, apikley) as world:
         first, second = await world.submit(), await world.submit()
         assert first["provider_task_id"] == "p1"
         assert (second["status"], second["provider_task_id"]) == ("unconfirmed", None)
@@ -145,10 +145,10 @@ async def test_an_id_that_is_bound_to_another_task_is_refused(tmp_path: Path) ->
 
 async def test_a_half_done_submit_is_unconfirmed_after_a_crash(tmp_path: Path) -> None:
     """A process died between the commit and the answer: its lease lapsed, nothing is sent."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
         left = a_task(status=Status.SUBMITTING, deadline_at=NOW + DAY)
         timer = Timer(task_id=left.id, provider="apikley", work=Work.SUBMIT, due_at=NOW, owner="dead")
-        await world.service.storage.write(lambda store: [store.record_task(left), store.set_timer(timer)])
+        await keep(world, left, timer)
         await world.turn()
         assert (await world.task(left.id))["status"] == "unconfirmed"
         await world.turn(3600)
@@ -163,9 +163,7 @@ async def test_a_timer_without_work_is_dropped(tmp_path: Path) -> None:
         done = Timer(task_id=running.id, provider="apikley", work=Work.SUBMIT, due_at=NOW)
         lost = Timer(task_id="lost", provider="apikley", work=Work.POLL, due_at=NOW)
         storage = world.service.storage
-        await storage.write(
-            lambda store: [store.record_task(running), *(store.set_timer(timer) for timer in (gone, done, lost))]
-        )
+        await keep(world, running, gone, done, lost)
         await world.turn()
         for task_id in ("gone", running.id, "lost"):
             assert await storage.read(lambda store, task_id=task_id: store.timer(task_id)) is None  # type: ignore[misc]
@@ -173,7 +171,7 @@ async def test_a_timer_without_work_is_dropped(tmp_path: Path) -> None:
 
 async def test_the_answer_does_not_wait_for_a_slow_provider(tmp_path: Path) -> None:
     """`Prefer: respond-async`: 202 right after the commit, and the handover goes on."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
         body = {"provider": "apikley", "model": "m", "input": {"prompt": "x"}}
         answer = await world.api.post("/v1/tasks", json=body, headers={"prefer": "respond-async"})
         assert (answer.status_code, answer.json()["status"]) == (202, "submitting")
@@ -184,7 +182,7 @@ async def test_the_answer_does_not_wait_for_a_slow_provider(tmp_path: Path) -> N
 
 async def test_a_caller_that_hangs_up_does_not_stop_the_handover(tmp_path: Path) -> None:
     """The task was committed: it is handed over."""
-    async with scripted(created()) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
         asking = asyncio.ensure_future(world.submit())
         await world.until(lambda: apikley.lines, step_s=0)
         asking.cancel()
@@ -198,7 +196,7 @@ async def test_without_a_public_url_nothing_is_called_back(tmp_path: Path) -> No
     """Everything is polled, at the provider's own pace."""
     async with (
         scripted(created(), record("generating"), record("success")) as apikley,
-        a_world(tmp_path, base_urls={"apikley": apikley.base_url}, TASKWEIR_PUBLIC_URL="") as world,
+        a_pair(tmp_path, apikley, TASKWEIR_PUBLIC_URL="") as world,
     ):
         task = await world.submit()
         assert not task["callback_expected"]

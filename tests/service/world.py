@@ -6,7 +6,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from starlette.routing import Mount
 from adapters.base import Adapter
 from adapters.sandbox.server import running
 from receiver.delivery import DeliveryLimits
+from receiver.domain import Task, Timer
 from receiver.main import load_adapters, settings_of
 from receiver.outbound import Outbound
 from receiver.poller import PollLimits
@@ -25,7 +26,7 @@ from receiver.service import Limits, Service
 from receiver.store.protocol import Store
 from receiver.submit import SubmitLimits
 from tests.make import StoppedClock
-from tests.raw_servers import RawServer, raw_server
+from tests.raw_servers import RawServer, answer, raw_server
 
 API_KEY = "root-key-0123456789"
 PUBLIC_URL = "http://taskweir.test"
@@ -162,6 +163,54 @@ async def a_world(
             await service.stop()
 
 
+async def keep(world: World, *nouns: Task | Timer) -> None:
+    """Record tasks and timers that are there already, as they stand, in one transaction."""
+
+    def record_all(store: Store) -> None:
+        for noun in nouns:
+            if isinstance(noun, Task):
+                store.record_task(noun)
+            else:
+                store.set_timer(noun)
+
+    await world.service.storage.write(record_all)
+
+
+async def ring(world: World, task_id: str, body: Any) -> None:
+    """Apikley calls back, and gets the acknowledgement that it wants."""
+    answer = await world.api.post(await world.callback_url(task_id), json=body)
+    assert (answer.status_code, answer.json()) == (200, {"code": 200, "msg": "success"})
+
+
+async def every(world: World, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Every item of a list, page by page."""
+    items: list[dict[str, Any]] = []
+    cursor = "after" if path == "/v1/events" else "cursor"
+    query = {"limit": 200} | query
+    while True:
+        answer = await world.api.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        items += page["items"]
+        if not page.get("has_more", page["next_cursor"] is not None):
+            return items
+        query[cursor] = page["next_cursor"]
+
+
+async def soon(happened: Callable[[], bool]) -> None:
+    """Return once it happened, within seconds of real time, and with no turn of the service's loops."""
+    for _ in range(5000):
+        if happened():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never happened")
+
+
+def a_pair(directory: Path, apikley: "Scripted", **fields: Any) -> AbstractAsyncContextManager[World]:
+    """A world whose Apikley is this one."""
+    return a_world(directory, base_urls={"apikley": apikley.base_url}, **fields)
+
+
 @asynccontextmanager
 async def held_writes(world: World) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """Nothing is committed inside this block; what waits is, after it, in the order in which it came.
@@ -175,11 +224,7 @@ async def held_writes(world: World) -> AsyncIterator[Callable[[int], Awaitable[N
         released.wait(10)
 
     async def waiting(count: int) -> None:
-        for _ in range(5000):
-            if world.service.storage._writer._jobs.qsize() >= count:
-                return
-            await asyncio.sleep(0.001)
-        raise AssertionError(f"never did {count} writes wait")
+        await soon(lambda: world.service.storage._writer._jobs.qsize() >= count)
 
     held = asyncio.ensure_future(world.service.storage.write(hold))
     await asyncio.to_thread(holding.wait, 10)
@@ -212,7 +257,7 @@ async def a_reachable_world(directory: Path, **fields: Any) -> AsyncIterator[Wor
 class Scripted:
     """A provider that says what it was told to: each reply once, the last one for ever.
 
-    A reply is (status, JSON body), or a word: `hang` never answers, `close` hangs up, `half` breaks off in the body.
+    A reply is (status, JSON body), or a word: `hang` never answers, `close` hangs up.
     An event holds back the reply after it until it is set.
     """
 
@@ -249,8 +294,7 @@ class Scripted:
             status, body, *headers = reply
             raw = body if isinstance(body, bytes) else json.dumps(body).encode()
             extra = "".join(f"{name}: {value}\r\n" for name, value in (headers[0] if headers else {}).items())
-            writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(raw)}\r\n{extra}\r\n".encode())
-            writer.write(raw)
+            writer.write(answer(raw, status=f"{status} X", headers=extra))
             await writer.drain()
 
 
@@ -261,6 +305,16 @@ async def scripted(*replies: Any) -> AsyncIterator[Scripted]:
     async with raw_server(provider.answer) as seen:
         provider.seen = seen
         yield provider
+
+
+def submits(provider: Scripted) -> int:
+    """How many submits have come."""
+    return sum(line.startswith("POST") for line in provider.lines)
+
+
+def polls(provider: Scripted) -> int:
+    """How many polls have come, of a provider that is polled by GET."""
+    return sum(line.startswith("GET") for line in provider.lines)
 
 
 def created(task_id: str = "p1") -> tuple[int, Any]:
