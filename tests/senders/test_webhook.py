@@ -17,8 +17,8 @@ from receiver.senders.answers import HIDDEN, KEPT_BYTES, NOT_TEXT
 from receiver.senders.webhook import DEADLINE_S
 from receiver.signing import new_secret, public_key, verify
 from tests.make import NOW, StoppedClock
-from tests.outbound.test_faults import drip_body, drip_chunks, drip_headers, drip_interim, drip_unframed
-from tests.raw_servers import RawServer, answer, answer_all, raw_server, says, silent
+from tests.outbound.test_faults import DRIPS
+from tests.raw_servers import RawServer, answer, answer_all, raw_server, says
 from tests.rendered.samples import body_of
 from tests.senders.sending import SEAL, SECRET, a_parcel, a_sender, a_target, headers_of, sent
 
@@ -222,19 +222,12 @@ async def mute(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.
 
 @pytest.mark.parametrize(
     ("script", "scheme"),
-    [
-        (silent, "http"),
-        (drip_headers, "http"),
-        (drip_body, "http"),
-        (drip_chunks, "http"),
-        (drip_unframed, "http"),
-        (drip_interim, "http"),
-        (mute, "https"),
-    ],
+    [*((script, "http") for script in DRIPS.values()), (mute, "https")],
+    ids=[*DRIPS, "tls"],
 )
 async def test_an_attempt_ends_in_time(script: Any, scheme: str) -> None:
     """One deadline over connection, TLS, headers and body, 15 s in production: a drip is a failure, 200 or not."""
-    deadline_s = 0.12 if script is drip_interim else 0.4
+    deadline_s = 0.12 if script is DRIPS["interim"] else 0.4
     async with raw_server(script) as server, a_sender(deadline_s=deadline_s) as sender:
         started = time.monotonic()
         outcome = await sent(sender, a_target(server.url(scheme=scheme)))

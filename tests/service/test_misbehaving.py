@@ -17,8 +17,7 @@ from receiver.delivery import DeliveryLimits
 from receiver.guard import Guard
 from receiver.outbound import Outbound
 from tests.make import NOW
-from tests.outbound.sending import reset
-from tests.raw_servers import RawServer, Script, answer, raw_server, says, silent
+from tests.raw_servers import RawServer, Script, answer, raw_server, reset, says, silent
 from tests.service.owing import attempt_log, change, happen, kept, quiet
 from tests.service.world import LIMITS, World, a_world, free_port
 from tests.tarpits import BOMB, body_drip, endless_interim, gzip_bomb, header_drip, never_closing
