@@ -14,7 +14,7 @@ SLOWEST_RATE = 0.2
 OPEN_AFTER: Ms = 120_000
 FIRST_WINDOW = 5
 WIDEST_WINDOW = 200  # fewer than outbound has connections to one host: to wait for one takes of the answer's time
-QUICK, SLOW = 1 / 3, 2 / 3
+QUICK, SLOW = 1 / 10, 2 / 3  # of the time limit
 WINDOW_RESTS_AFTER: Ms = 60_000
 FULL_FOR: Ms = 60_000
 _MEASURED_OVER: Ms = 10_000
@@ -33,7 +33,7 @@ class Budget:
     _filled_at: Ms = 0
     _held_until: Ms = 0
     _narrowed_at: Ms = 0
-    _window: int = FIRST_WINDOW
+    _window: float = FIRST_WINDOW
     _answered_at: Ms = 0
     _full_until: Ms = 0
     _places: int = 0
@@ -132,21 +132,23 @@ class Budget:
 
         So that a provider that takes requests and never answers costs a handful of doubtful tasks, not thousands.
         """
-        return min(self._places, self._rested(now)) if self.full(now) else self._rested(now)
+        window = int(self._rested(now))
+        return min(self._places, window) if self.full(now) else window
 
-    def _rested(self, now: Ms) -> int:
+    def _rested(self, now: Ms) -> float:
         return self._window if now - self._answered_at < WINDOW_RESTS_AFTER else min(self._window, FIRST_WINDOW)
 
     def submit_answered(self, now: Ms, *, under_way: int, took: float) -> None:
         """One of so many was answered, and took this share of its time limit.
 
-        One that came late shows what more at once would lead to: answers that come too late, each a doubtful task.
+        One that came late shows what more at once would lead to, answers that come too late, each a doubtful task:
+        then one more for a whole window of them, and one less for each that all but missed its limit.
         """
         self._window = self._rested(now)
         if took >= SLOW:
             self._window = max(self._window - 1, 1)
-        elif took <= QUICK and 2 * under_way >= self._window:
-            self._window = min(self._window + 1, WIDEST_WINDOW)
+        elif 2 * under_way >= self._window:
+            self._window = min(self._window + (1 if took <= QUICK else 1 / self._window), WIDEST_WINDOW)
         self._answered_at = now
 
     def submit_lost(self) -> None:

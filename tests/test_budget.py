@@ -136,7 +136,7 @@ def test_answers_widen_it_again() -> None:
     assert budget._rate is None
 
 
-def answered(budget: Budget, at: int = NOW, *, under_way: int = WIDEST_WINDOW, took: float = 0.1) -> None:
+def answered(budget: Budget, at: int = NOW, *, under_way: int = WIDEST_WINDOW, took: float = 0.05) -> None:
     budget.submit_answered(at, under_way=under_way, took=took)
 
 
@@ -162,17 +162,21 @@ def test_no_more_may_be_under_way_than_are_needed() -> None:
     assert budget.window(NOW) == 9
 
 
-def test_slow_answers_are_not_asked_for_by_more_at_once() -> None:
-    """Near their time limit by fewer, one at a time: beyond it each is a task in doubt."""
+def test_slow_answers_widen_slowly_and_those_that_all_but_miss_their_limit_narrow() -> None:
+    """One more for a whole window of them; one less for each: beyond the limit each would be a task in doubt."""
     budget = Budget()
-    for _ in range(100):
+    for _ in range(45):
         answered(budget)
-    for _ in range(50):
+    assert budget.window(NOW) == 50
+    for _ in range(49):
         answered(budget, took=0.5)
-    assert budget.window(NOW) == FIRST_WINDOW + 100
-    for _ in range(50):
+    assert budget.window(NOW) == 50
+    for _ in range(10):
+        answered(budget, took=0.5)
+    assert budget.window(NOW) == 51
+    for _ in range(11):
         answered(budget, took=0.7)
-    assert budget.window(NOW) == FIRST_WINDOW + 50
+    assert budget.window(NOW) == 40
     for _ in range(100):
         answered(budget, took=0.9)
     assert budget.window(NOW) == 1
