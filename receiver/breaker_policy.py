@@ -71,3 +71,15 @@ def probing(breaker: Breaker, now: Ms) -> Breaker:
     probes = breaker.probes + 1
     pause_s = PROBE_PAUSES_S[min(probes, len(PROBE_PAUSES_S) - 1)]
     return replace(breaker, probes=probes, probe_at=now + pause_s * 1000)
+
+
+def after_change(breaker: Breaker, now: Ms) -> Breaker:
+    """What is sent, or where to, was changed: what failed before says nothing; a held queue is tried at once."""
+    if not breaker.open:
+        return Breaker(destination_id=breaker.destination_id)
+    return replace(hastened(breaker, now), failing_since=now, probes=0)
+
+
+def hastened(breaker: Breaker, now: Ms) -> Breaker:
+    """A held queue is tried now, and not only when its next probe was due; by what is due first, as even probes are."""
+    return replace(breaker, probe_at=now, probes=breaker.probes // 2 * 2) if breaker.open else breaker

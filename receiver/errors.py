@@ -7,6 +7,7 @@ TaskweirError
 ├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
 ├── Unknown              the caller's: an id that does not exist, or is another tenant's (404)
 ├── Conflict             the caller's: right request, wrong state (409)
+├── Gone                 the caller's: a place in history that is kept no longer (410)
 ├── TooLarge             the caller's: a body over its limit (413)
 ├── AddressRefused       the caller's: a webhook target that may not be dialled
 └── Unavailable          ours: the store cannot take a write now (503)
@@ -64,6 +65,10 @@ class Unknown(TaskweirError):
 
 class Conflict(TaskweirError):
     """Right request, wrong state."""
+
+
+class Gone(TaskweirError):
+    """A place in history that is kept no longer."""
 
 
 class TooLarge(TaskweirError):

@@ -1,5 +1,6 @@
-"""Events as bytes: the webhook body, and the row of the SQLite log."""
+"""Events as plain values: the envelope, and what its columns are where nesting will not do."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,26 @@ LOG_COLUMNS: dict[str, type] = {
     "metadata": str,
     "data": str,
 }
+FLAT_COLUMNS = (
+    "id",
+    "type",
+    "timestamp",
+    "task_id",
+    "provider",
+    "provider_task_id",
+    "model",
+    "status",
+    "prompt",
+    "output_url",
+    "output_urls",
+    "error_kind",
+    "error_message",
+    "credits",
+    "late",
+    "expires_at",
+    "created_at",
+    "finished_at",
+)
 
 
 def timestamp(at: Ms) -> str:
@@ -120,17 +141,17 @@ _NO_TASK: dict[str, Any] = {
     "error": None,
     "usage": None,
     "metadata": {},
+    "created_at": None,
+    "finished_at": None,
 }  # what an operators' event has of one
 
 
-def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
-    """An envelope as one row of the SQLite log, in the columns of `LOG_COLUMNS`."""
-    data = body["data"]
-    task = data.get("task", _NO_TASK | {"provider": data.get("provider")})
+def columns(body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    """What a log's row and the flat format have in common, out of an envelope; null what an event has not."""
+    task = _task_of(body["data"])
     main = next((output for output in task["outputs"] if output["role"] == Role.MAIN), None)
     error, usage = task["error"] or {}, task["usage"] or {}
     return {
-        "seq": seq,
         "id": body["id"],
         "type": body["type"],
         "timestamp": body["timestamp"],
@@ -141,15 +162,60 @@ def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any
         "status": task["status"],
         "prompt": prompt,
         "output_url": main["url"] if main else None,
-        "outputs": json_text.write(task["outputs"]),
         "error_kind": error.get("kind"),
         "error_message": error.get("message"),
         "credits": usage.get("amount") if usage.get("unit") == "credits" else None,
-        "late": int(data.get("late", False)),
+        "late": bool(body["data"].get("late", False)),
         "expires_at": main["expires_at"] if main else None,
-        "metadata": json_text.write(task["metadata"]),
-        "data": json_text.write(data),
     }
+
+
+def flat(body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    """An envelope on one level, for no-code tools: every column of every event, and one for each key of `metadata`.
+
+    `output_urls` are those of all outputs, the main ones first. An operators' event says in `error_message` why.
+    """
+    data = body["data"]
+    task = _task_of(data)
+    values = columns(body, prompt) | {
+        "output_urls": [each["url"] for each in sorted(task["outputs"], key=lambda each: each["role"] != Role.MAIN)],
+        "created_at": task["created_at"],
+        "finished_at": task["finished_at"],
+    }
+    if "task" not in data:
+        values |= {"task_id": first_text(data, "task_id"), "error_message": first_text(data, "error", "reason")}
+    return {name: values[name] for name in FLAT_COLUMNS} | {
+        f"metadata_{key}": value for key, value in task["metadata"].items()
+    }
+
+
+def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
+    """An envelope as one row of the SQLite log, in the columns of `LOG_COLUMNS`."""
+    task, shared = _task_of(body["data"]), columns(body, prompt)
+    values = shared | {
+        "seq": seq,
+        "outputs": json_text.write(task["outputs"]),
+        "late": int(shared["late"]),
+        "metadata": json_text.write(task["metadata"]),
+        "data": json_text.write(body["data"]),
+    }
+    return {name: values[name] for name in LOG_COLUMNS}
+
+
+def prompt_of(input: str | None) -> str | None:
+    """The prompt in a task's input, which is JSON text; None where it has none, or is not kept."""
+    prompt = json.loads(input).get("prompt") if input else None
+    return prompt if isinstance(prompt, str) else None
+
+
+def first_text(data: dict[str, Any], *names: str) -> str | None:
+    """The first of these that is a text, and not an empty one."""
+    return next((data[name] for name in names if isinstance(data.get(name), str) and data[name]), None)
+
+
+def _task_of(data: dict[str, Any]) -> dict[str, Any]:
+    task: dict[str, Any] = data["task"] if "task" in data else _NO_TASK | {"provider": data.get("provider")}
+    return task
 
 
 def _optional_timestamp(at: Ms | None) -> str | None:

@@ -57,7 +57,7 @@ def take(
     change = policy.next_task(task, update, source=source, now=now, ours=ours)
     if change is None:
         return Taken(task=task)
-    destinations = _destinations(store, task) if change.events else ()
+    destinations = destinations_of(store, task) if change.events else ()
     types = [kind for kind in change.events if kind is not EventType.PROGRESS or _asked_for(destinations, change.task)]
     after = replace(change.task, sequence=task.sequence + len(types))
     if not store.save_task(after, expected_version=task.version):
@@ -82,7 +82,7 @@ def _bound_elsewhere(store: Store, task: Task, update: Update) -> bool:
     return other is not None and other.id != task.id
 
 
-def _destinations(store: Store, task: Task) -> Sequence[Destination]:
+def destinations_of(store: Store, task: Task) -> Sequence[Destination]:
     """The tenant's enabled ones, and the task's own webhook, which gets what this very task asked for."""
     destinations = store.enabled_destinations(task.tenant)
     own = store.hidden_destination(task.webhook_id) if task.webhook_id else None
@@ -125,16 +125,22 @@ def _event(
 def _fan_out(store: Store, event: Event, destinations: Iterable[Destination]) -> int:
     wanting = [each for each in destinations if delivery_policy.wants(each, event.type, event.task)]
     for destination in wanting:
-        behind = destination.ordered and store.waits_for(destination.id, event.task.id)
-        delivery = Delivery(
-            id=new_id("dlv", event.at),
-            tenant=event.task.tenant,
-            event_id=event.id,
-            task_id=event.task.id,
-            destination_id=destination.id,
-            state=DeliveryState.PENDING,
-            created_at=event.at,
-            due_at=None if behind else event.at,
-        )
-        store.record_delivery(delivery, event.seq)
+        owe(store, destination, event_id=event.id, seq=event.seq, task_id=event.task.id, now=event.at)
     return len(wanting)
+
+
+def owe(store: Store, destination: Destination, *, event_id: str, seq: int, task_id: str, now: Ms) -> Delivery:
+    """Record that an event is owed to a destination: now, or behind what an ordered one is owed of the same task."""
+    behind = destination.ordered and task_id != "" and store.waits_for(destination.id, task_id)
+    delivery = Delivery(
+        id=new_id("dlv", now),
+        tenant=destination.tenant,
+        event_id=event_id,
+        task_id=task_id,
+        destination_id=destination.id,
+        state=DeliveryState.PENDING,
+        created_at=now,
+        due_at=None if behind else now,
+    )
+    store.record_delivery(delivery, seq)
+    return delivery

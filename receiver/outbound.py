@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
+from importlib.metadata import version
 
 import aiohttp
 from yarl import URL
@@ -21,6 +22,7 @@ from receiver.errors import AddressRefused, Malformed
 from receiver.guard import Guard
 
 DEFAULT_CAP = 64 * 1024
+USER_AGENT = f"Taskweir/{version('taskweir')}"
 _MAX_HEADER_LINE = 16 * 1024
 _MAX_HEADERS = 128
 _MAX_STALE = 3
@@ -158,7 +160,7 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
             raise Malformed("a header cannot be sent as it is written")
     sent = {name: value for name, value in headers.items() if name.lower() != "accept-encoding"}
     if not any(name.lower() == "user-agent" for name in headers):
-        sent["User-Agent"] = "Taskweir"
+        sent["User-Agent"] = USER_AGENT
     return sent | {"Accept-Encoding": "identity"}
 
 

@@ -38,6 +38,10 @@ class Seal:
         sealed = nonce + self._ciphers[self._id].encrypt(nonce, secret.encode(), row.encode())
         return f"{_VERSION}:{self._id}:{base64.b64encode(sealed).decode()}"
 
+    def sealed_now(self, sealed: str) -> bool:
+        """Whether this was sealed with the first key, so that no other is needed to open it."""
+        return sealed.startswith(f"{_VERSION}:{self._id}:")
+
     def open(self, sealed: str, *, row: str) -> str:
         """The secret; raises `NotVerified` on another row, a key that we do not hold, or a text that was changed."""
         version, _, rest = sealed.partition(":")

@@ -22,6 +22,7 @@ from receiver.outbound import Outbound
 from receiver.policy import MINUTE
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
+from receiver.retention import Retention
 from receiver.sealing import Seal
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
@@ -94,25 +95,29 @@ class Service:
             bell=self.bell,
             limits=limits.poll,
         )
+        logs = SqliteLogSender(settings.data_dir, self._clock)
         self.courier = Courier(
             storage=self.storage,
             senders={
                 "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
-                "sqlite": SqliteLogSender(settings.data_dir, self._clock),
+                "sqlite": logs,
             },
             clock=self._clock,
             limits=limits.delivery,
         )
+        self.retention = Retention(storage=self.storage, logs=logs, clock=self._clock, days=settings.retention_days)
         self.bell.listen(self._wake)
         self.loops = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
             Loop("poll", self.poller.run_once, self.poller.wake),
             Loop("deliver", self.courier.run_once, self.courier.wake),
+            Loop("retain", self.retention.run_once, self.retention.wake),
         ]
         self.health = Health(self.storage, self._clock, sorted(served), self.loops)
         self.doors = Doors(
             storage=self.storage,
             providers=served,
+            adapters=frozenset(adapters),
             callbacks=callbacks,
             seal=seal,
             clock=self._clock,
@@ -120,6 +125,8 @@ class Service:
             accept=self.submitter.accept,
             wake_poller=self.poller.wake.set,
             wake_submitter=self.submitter.wake.set,
+            wake_courier=self.courier.wake.set,
+            ping=self.courier.ping,
             check_target=self._check_target,
             health=self.health,
             metrics_open=settings.metrics_open,

@@ -20,6 +20,7 @@ SECRET_KEY_FILE = "taskweir.secret-key"  # noqa: S105 - a file's name
 MIN_API_KEY = 16
 MIN_SECRET_KEY = 32
 MOST_PORT = 65535
+MOST_RETENTION_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ SETTINGS = (
         True,
     ),
     Setting("TASKWEIR_ALLOW_NETWORKS", "", "Webhook targets to allow: CIDRs, host names, `loopback`, `private`."),
+    Setting("TASKWEIR_RETENTION_DAYS", "30", "How many days events, deliveries and finished tasks are kept."),
     Setting("TASKWEIR_MAX_BODY", "1048576", "Largest API request body, in bytes."),
     Setting("TASKWEIR_LOG_FORMAT", "console", "`console` or `json`."),
     Setting("TASKWEIR_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`."),
@@ -74,6 +76,7 @@ class Settings:
     api_key: str = field(repr=False)
     secret_keys: tuple[str, ...] = field(repr=False)
     allow_networks: str
+    retention_days: int
     max_body: int
     log_format: str
     log_level: str
@@ -112,6 +115,7 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
         api_key=api_key,
         secret_keys=secret_keys,
         allow_networks=env.text("TASKWEIR_ALLOW_NETWORKS"),
+        retention_days=_retention_days(env),
         max_body=env.integer("TASKWEIR_MAX_BODY"),
         log_format=env.word("TASKWEIR_LOG_FORMAT", ("console", "json")),
         log_level=env.word("TASKWEIR_LOG_LEVEL", ("debug", "info", "warning", "error")),
@@ -230,6 +234,16 @@ def _port(env: _Environment) -> int:
     if port > MOST_PORT:
         raise ConfigurationError(f"TASKWEIR_PORT is {port}", hint=f"Set TASKWEIR_PORT to a port, {MOST_PORT} at most.")
     return port
+
+
+def _retention_days(env: _Environment) -> int:
+    days = env.integer("TASKWEIR_RETENTION_DAYS")
+    if not 1 <= days <= MOST_RETENTION_DAYS:
+        raise ConfigurationError(
+            f"TASKWEIR_RETENTION_DAYS is {days}",
+            hint=f"Set TASKWEIR_RETENTION_DAYS to a number of days, 1 to {MOST_RETENTION_DAYS}.",
+        )
+    return days
 
 
 def _public_url(env: _Environment) -> str | None:

@@ -1,13 +1,10 @@
-"""Signatures that travel: Standard Webhooks v1 on what we send, our own tokens in callback URLs.
+"""Signatures that travel: Standard Webhooks on what we send, our own tokens in callback URLs.
 
-Both are HMAC-SHA256. Texts of signatures and tokens are malleable, so none is ever a key for telling repeats apart:
-the event id and the task id are.
+Texts of signatures and tokens are malleable, so none is ever a key for telling repeats apart: the event id and the
+task id are.
 """
 
-import base64
-import binascii
 import hashlib
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
@@ -16,10 +13,31 @@ from itsdangerous import BadSignature, Signer
 
 from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Malformed, NotVerified
+from receiver.signing_keys import (
+    check_secret,
+    entry,
+    judge,
+    new_secret,
+    public_key,
+    scheme_of,
+    secret_bytes,
+)
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret starts with, not a secret
+__all__ = [
+    "CallbackTokens",
+    "check_secret",
+    "judge",
+    "new_secret",
+    "public_key",
+    "redact",
+    "scheme_of",
+    "secret_bytes",
+    "sign",
+    "token_in",
+    "verify",
+]
+
 TOLERANCE_S = 300
-_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0.0, "Signature scheme"
 _FAMILIES = ("webhook-", "svix-")  # Svix sends the same values under its own names
 
 _SLASH = rb"(?:\\{0,4}/|%(?:25){0,4}2[fF]|\\{1,4}u002[fF])"
@@ -30,44 +48,28 @@ _REDACTED = b"[callback token]"
 _CALLBACK_PATH = re.compile(r".*/callbacks/[^/]+/([^/]+)/?", re.DOTALL)
 
 
-def new_secret(random: bytes) -> str:
-    """A signing secret, `whsec_…`, of 32 random bytes."""
-    return SECRET_PREFIX + base64.b64encode(random).decode()
-
-
-def secret_bytes(secret: str) -> bytes:
-    """The key in a secret, with or without `whsec_` and base64 padding; raises `Malformed` on anything else."""
-    text = secret.strip().removeprefix(SECRET_PREFIX).rstrip("=")
-    try:
-        key = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raise Malformed(f"a secret is {SECRET_PREFIX} and base64") from None
-    if len(key) not in _SECRET_BYTES:
-        raise Malformed(f"a secret holds 24 to 64 bytes, this one {len(key)}")
-    return key
-
-
 def sign(secrets: Sequence[str], *, message_id: str, at: Ms, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks v1; with several secrets a receiver may check any of the signatures.
+    """The three headers of Standard Webhooks; with several secrets a receiver may check any of the signatures.
 
-    `at` is the time of this attempt; `message_id` is the event's id and holds no full stop. Raises `Malformed` on a
-    secret that is none.
+    Each secret signs by its own scheme: `whsk_…` gives a `v1a` entry, any other a `v1` one. `at` is the time of this
+    attempt; `message_id` is the event's id and holds no full stop. Raises `Malformed` on a secret that is none.
     """
     timestamp = str(at // 1000)
     content = _content(message_id, timestamp, body)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": timestamp,
-        "webhook-signature": " ".join(_entry(secret_bytes(secret), content) for secret in secrets),
+        "webhook-signature": " ".join(entry(secret, content) for secret in secrets),
     }
 
 
 def verify(
     headers: Mapping[str, str], body: bytes, secrets: Sequence[str], *, now: Ms, tolerance_s: int = TOLERANCE_S
 ) -> None:
-    """Check a message's v1 signature against each of our secrets; raises `NotVerified` and nothing else.
+    """Check a message's signatures against each of our keys; raises `NotVerified` and nothing else.
 
-    Header names may be in any case, and `svix-…` as well as `webhook-…`. Entries of other versions are passed over.
+    A `whsec_…` judges `v1` entries, a `whpk_…` or `whsk_…` those of `v1a`; entries of other versions are passed over.
+    Header names may be in any case, and `svix-…` as well as `webhook-…`.
     """
     message_id, timestamp, signatures = _signed_values(headers)
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
@@ -75,13 +77,13 @@ def verify(
     if abs(now - int(timestamp) * 1000) > tolerance_s * 1000:
         raise NotVerified(f"the timestamp is more than {tolerance_s} s away")
     content = _content(message_id, timestamp, body)
-    given = [_bytes(entry) for entry in signatures.split(" ")]
+    entries = [_bytes(each) for each in signatures.split(" ")]
     for secret in secrets:
         try:
-            expected = _entry(secret_bytes(secret), content).encode()
+            accepted = judge(secret).accepts(entries, content)
         except Malformed:
             continue
-        if any(hmac.compare_digest(expected, entry) for entry in given):
+        if accepted:
             return
     raise NotVerified("no signature matches")
 
@@ -97,10 +99,6 @@ def _signed_values(headers: Mapping[str, str]) -> tuple[str, str, str]:
 
 def _content(message_id: str, timestamp: str, body: bytes) -> bytes:
     return b".".join((_bytes(message_id), timestamp.encode(), body))
-
-
-def _entry(key: bytes, content: bytes) -> str:
-    return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
 
 
 def _bytes(text: str) -> bytes:

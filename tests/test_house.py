@@ -1,5 +1,6 @@
 """The house is as its plan says: arrows, types, style, sizes, names."""
 
+import json
 import re
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_the_way_of_one_datum_can_be_read() -> None:
     assert -1 not in places
     assert places == sorted(places)
     assert all(len((ROOT / name).read_text().splitlines()) <= 320 for name in THE_WAY_OF_ONE_DATUM)
+
+
+def test_the_judges_are_locked_by_hashes_and_name_no_registry() -> None:
+    """The JavaScript packages too: the same bytes from whatever registry npm is set to."""
+    lock = json.loads((ROOT / "tests" / "js" / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert {"node_modules/standardwebhooks", "node_modules/cloudevents"} <= packages.keys()
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert not any("resolved" in package for package in packages.values())
 
 
 def test_the_lock_has_hashes_and_names_no_index() -> None:

@@ -24,6 +24,7 @@ def test_defaults() -> None:
     assert (settings.database_url, str(settings.sqlite_path)) == ("sqlite:///taskweir.db", "taskweir.db")
     assert (settings.host, settings.port, settings.public_url, settings.max_body) == ("127.0.0.1", 8080, None, 1048576)
     assert (settings.log_format, settings.log_level, settings.migrate) == ("console", "info", True)
+    assert settings.retention_days == 30
     assert (dict(settings.providers), settings.generated) == ({}, ())
 
 
@@ -36,6 +37,7 @@ def test_values() -> None:
         TASKWEIR_SECRET_KEY=f"{'a' * 32}, {'b' * 32}",
         TASKWEIR_LOG_FORMAT="JSON",
         TASKWEIR_MIGRATE="0",
+        TASKWEIR_RETENTION_DAYS="1",
         TASKWEIR_APIKLEY_API_KEY=" ak ",
         TASKWEIR_APIKLEY_BASE_URL="http://127.0.0.1:9400/apikley/",
         TASKWEIR_APIKLEY_TRUST="token",
@@ -45,7 +47,7 @@ def test_values() -> None:
     assert str(settings.sqlite_path) == "/var/lib/t.db"
     assert (settings.public_url, settings.port) == ("https://t.example.com", 9000)
     assert settings.secret_keys == ("a" * 32, "b" * 32)
-    assert (settings.log_format, settings.migrate) == ("json", False)
+    assert (settings.log_format, settings.migrate, settings.retention_days) == ("json", False, 1)
     provider = settings.providers["apikley"]
     assert (provider.api_key, provider.base_url) == ("ak", "http://127.0.0.1:9400/apikley")
     assert (provider.trust, provider.rate, provider.adapter) == (Trust.TOKEN, 2.5, "apikley")
@@ -104,6 +106,9 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"TASKWEIR_PORT": "70000"}, "TASKWEIR_PORT"),
         ({"TASKWEIR_API_KEY": "", "TASKWEIR_API_KEY_FILE": "/bin/true"}, "TASKWEIR_API_KEY_FILE"),
         ({"TASKWEIR_MAX_BODY": "1MB"}, "TASKWEIR_MAX_BODY"),
+        ({"TASKWEIR_RETENTION_DAYS": "0"}, "TASKWEIR_RETENTION_DAYS"),
+        ({"TASKWEIR_RETENTION_DAYS": "36501"}, "TASKWEIR_RETENTION_DAYS"),
+        ({"TASKWEIR_RETENTION_DAYS": "-1"}, "TASKWEIR_RETENTION_DAYS"),
         ({"TASKWEIR_LOG_FORMAT": "xml"}, "TASKWEIR_LOG_FORMAT"),
         ({"TASKWEIR_LOG_LEVEL": "loud"}, "TASKWEIR_LOG_LEVEL"),
         ({"TASKWEIR_DATABASE_URL": "mysql://x"}, "TASKWEIR_DATABASE_URL"),

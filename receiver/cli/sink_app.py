@@ -1,6 +1,5 @@
 """A webhook target: checks each signature as a consumer should, and tells what it heard."""
 
-import json
 import socket
 import threading
 import time
@@ -16,6 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from receiver import signing
+from receiver.cli.sink_events import event_in, format_of
+from receiver.domain import Format
 from receiver.errors import NotVerified
 
 MOST_READ = 4 * 1024 * 1024
@@ -26,20 +27,21 @@ _STOPS_WITHIN_S = 5.0
 class Heard:
     """One POST: `at` in ms; `verified` is None where there was no secret to check with, `fault` why it is False.
 
-    `event` is the body where that is a JSON object, else empty.
+    `event` is the body where that is a JSON object, else empty; `format` the one of ours that it is in.
     """
 
     at: int
     verified: bool | None
     fault: str | None
     webhook_id: str
+    format: Format | None = None
     event: dict[str, Any] = field(default_factory=dict)
 
 
 def create_sink(secret: str | None, hear: Callable[[Heard], None]) -> Starlette:
     """An ASGI application that takes POSTs on every path and hands each to `hear`.
 
-    It answers 204, or 401 where `secret` is given and the signature is not made with it.
+    It answers 204, or 401 where `secret`, a `whsec_…` or `whpk_…`, is given and does not verify the signature.
     """
 
     async def receive(request: Request) -> Response:
@@ -47,13 +49,15 @@ def create_sink(secret: str | None, hear: Callable[[Heard], None]) -> Starlette:
         if body is None:
             return PlainTextResponse("too large", 413)
         fault = _fault(request, body, secret)
+        event = event_in(request.headers, body)
         hear(
             Heard(
                 at=_now(),
                 verified=None if secret is None else fault is None,
                 fault=fault,
                 webhook_id=request.headers.get("webhook-id", ""),
-                event=_event(body),
+                format=format_of(request.headers, event),
+                event=event,
             )
         )
         return Response(status_code=204) if fault is None else PlainTextResponse(fault, 401)
@@ -82,14 +86,6 @@ def _fault(request: Request, body: bytes, secret: str | None) -> str | None:
     except NotVerified as error:
         return str(error)
     return None
-
-
-def _event(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _now() -> int:

@@ -1,18 +1,35 @@
-"""Appends events to a SQLite file that people query: one row per event, table `events`."""
+"""Appends events to a SQLite file that people query, and deletes the rows that a log keeps no longer."""
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import sqlite_utils
 
 from receiver import formats
 from receiver.clock import Clock
-from receiver.domain import Attempt, Destination
+from receiver.domain import Attempt, Destination, Ms
+from receiver.senders import log_file
 from receiver.senders.base import PING_SEQ, Sent
 from receiver.store.protocol import Parcel
+from receiver.telemetry import log
+
+Result = TypeVar("Result")
+# What one row may do; whatever else goes wrong is the file's, and goes wrong for every row.
+_OF_A_ROW = (
+    OverflowError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+_THREADS = 32
 
 
 class SqliteLogSender:
@@ -21,61 +38,75 @@ class SqliteLogSender:
     batch = 200
     longest_attempt_s = 15.0
 
-    def __init__(self, data_dir: Path, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, clock: Clock, *, lock_wait_s: float = log_file.LOCK_WAIT_S) -> None:
         self._data_dir = data_dir
         self._clock = clock
+        self._lock_wait_s = lock_wait_s
+        # Of its own: a log that somebody holds locked keeps its thread waiting, and nobody else's.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="taskweir-log")
+        # One connection of ours at a time: SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two of them reset at once.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         at = self._clock.now()
-        errors = [await asyncio.to_thread(self._append, destination, parcels)] * len(parcels)
-        if errors[0] is not None and len(parcels) > 1:  # one bad row must not keep the others out
-            errors = [await asyncio.to_thread(self._append, destination, [parcel]) for parcel in parcels]
+        errors = await self._in_turn(destination, lambda: self._outcomes(destination, parcels))
         duration_ms = max(self._clock.now() - at, 0)
         return [
             Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=duration_ms, error=error))
             for parcel, error in zip(parcels, errors, strict=True)
         ]
 
-    def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> str | None:
+    async def prune(self, destination: Destination, *, before: Ms, limit: int) -> int:
+        """Delete up to `limit` of a log's oldest rows, as far as they are of before this time; how many those were.
+
+        Where the file cannot be written now, none: they are deleted another time.
+        """
+        path = log_path(self._data_dir, destination)
+        do = partial(log_file.prune, path, before, limit=limit, lock_wait_s=self._lock_wait_s)
         try:
-            recorded = [parcel for parcel in parcels if parcel.seq != PING_SEQ]
-            rows = [formats.log_row(parcel.seq, json.loads(parcel.body), _prompt(parcel.input)) for parcel in recorded]
-            path = log_path(self._data_dir, destination)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-            try:
-                _append_rows(connection, rows)
-            finally:
-                connection.close()
+            return await self._in_turn(destination, do)
+        except (OSError, sqlite3.Error) as error:
+            log.error("log.kept", destination_id=destination.id, error=str(error))
+            return 0
+
+    async def _in_turn(self, destination: Destination, do: Callable[[], Result]) -> Result:
+        async with self._turns[destination.id]:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, do)
+
+    def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> list[str | None]:
+        """For each parcel what went wrong, or None."""
+        refused = self._refusal(destination, parcels)
+        errors = [refused] * len(parcels)
+        if isinstance(refused, _OF_A_ROW):  # one bad row must not keep the others out
+            errors = self._one_by_one(destination, parcels)
+        return [None if error is None else f"the log cannot be written: {error}" for error in errors]
+
+    def _one_by_one(self, destination: Destination, parcels: Sequence[Parcel]) -> list[Exception | None]:
+        errors: list[Exception | None] = []
+        of_the_file: Exception | None = None
+        for parcel in parcels:
+            error = of_the_file or self._refusal(destination, [parcel])
+            of_the_file = None if isinstance(error, _OF_A_ROW) else error
+            errors.append(error)
+        return errors
+
+    def _refusal(self, destination: Destination, parcels: Sequence[Parcel]) -> Exception | None:
+        """What kept these out of the log, all of them; None where they are in it."""
+        try:
+            self._append(destination, parcels)
         except (OSError, OverflowError, sqlite3.Error, sqlite_utils.db.InvalidColumns) as error:
-            return f"the log cannot be written: {error}"
+            return error
         return None
+
+    def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
+        rows = [
+            formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input))
+            for parcel in parcels
+            if parcel.seq != PING_SEQ
+        ]
+        log_file.append(log_path(self._data_dir, destination), rows, lock_wait_s=self._lock_wait_s)
 
 
 def log_path(data_dir: Path, destination: Destination) -> Path:
     """Where a SQLite destination's file is."""
     return data_dir / "logs" / destination.tenant / f"{destination.target}.db"
-
-
-def _append_rows(connection: sqlite3.Connection, rows: Sequence[dict[str, object]]) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        table = sqlite_utils.Database(connection).table("events")
-        if not table.exists():
-            table.create(formats.LOG_COLUMNS, pk="id")
-            table.create_index(["task_id"])
-            table.create_index(["seq"])
-        table.insert_all(rows, pk="id", ignore=True)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _prompt(text: str | None) -> str | None:
-    prompt = json.loads(text).get("prompt") if text else None
-    return prompt if isinstance(prompt, str) else None

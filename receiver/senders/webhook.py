@@ -1,18 +1,22 @@
-"""Signs an event and posts it to a user's URL."""
+"""Writes an event in its destination's format, signs it and posts it to a user's URL."""
 
 from collections.abc import Sequence
 
 from adapters.base import retry_after_seconds
+from receiver import formats
 from receiver.clock import Clock
-from receiver.domain import Attempt, Call, Destination, Ms, NoReply, Reply
+from receiver.domain import Attempt, Call, Destination, Format, Ms, NoReply
+from receiver.errors import NotVerified
+from receiver.header_policy import header_faults
 from receiver.outbound import Audience, Outbound
+from receiver.rendering import rendered
 from receiver.sealing import Seal, tenant_row
+from receiver.senders.answers import KEPT_BYTES, kept_text
 from receiver.senders.base import Sent
 from receiver.signing import sign
 from receiver.store.protocol import Parcel
 
 DEADLINE_S = 15.0
-KEPT_RESPONSE = 4096
 
 
 class WebhookSender:
@@ -30,15 +34,22 @@ class WebhookSender:
         return [await self._post(destination, parcel) for parcel in parcels]
 
     async def _post(self, destination: Destination, parcel: Parcel) -> Sent:
-        at = self._clock.now()
-        body = parcel.body.encode()
-        signed = sign(self._secrets(destination, at), message_id=parcel.delivery.event_id, at=at, body=body)
-        headers = {"content-type": "application/json", "user-agent": "Taskweir/0.1", **signed}
-        call = Call(method="POST", url=destination.target, headers=headers, body=body)
+        at, number = self._clock.now(), parcel.delivery.attempts
+        try:
+            secrets, own = self._secrets(destination, at), self._own_headers(destination)
+        except NotVerified as error:
+            return Sent(attempt=Attempt(number=number, at=at, duration_ms=0, error=str(error)))
+        call = _call(destination, parcel, own, secrets, at)
         reply = await self._outbound.send(
-            call, deadline_s=self.longest_attempt_s, cap=KEPT_RESPONSE, kind=Audience.WEBHOOK
+            call, deadline_s=self.longest_attempt_s, cap=KEPT_BYTES, kind=Audience.WEBHOOK
         )
-        return _sent(reply, parcel, at=at, now=self._clock.now())
+        now = self._clock.now()
+        duration_ms = max(now - at, 0)
+        if isinstance(reply, NoReply):
+            return Sent(attempt=Attempt(number=number, at=at, duration_ms=duration_ms, error=reply.reason))
+        text = kept_text(reply.body, reply.headers, [*secrets, *own.values()])
+        attempt = Attempt(number=number, at=at, duration_ms=duration_ms, status=reply.status, response=text)
+        return Sent(attempt=attempt, retry_after_s=retry_after_seconds(reply.headers, now))
 
     def _secrets(self, destination: Destination, at: Ms) -> list[str]:
         """What signs for a destination now: the secret, and while a rotation overlaps those before it."""
@@ -46,11 +57,15 @@ class WebhookSender:
         sealed = [destination.sealed_secret, *(each.sealed for each in destination.retired if at < each.until)]
         return [self._seal.open(secret, row=row) for secret in sealed]
 
+    def _own_headers(self, destination: Destination) -> dict[str, str]:
+        """What the user wants to go along; whatever is kept, no header that would be refused today is sent."""
+        opened = {name: self._seal.open(text, row=destination.id) for name, text in destination.headers.items()}
+        return {name: value for name, value in opened.items() if not header_faults({name: value})}
 
-def _sent(reply: Reply | NoReply, parcel: Parcel, *, at: int, now: int) -> Sent:
-    number, duration_ms = parcel.delivery.attempts, max(now - at, 0)
-    if isinstance(reply, NoReply):
-        return Sent(attempt=Attempt(number=number, at=at, duration_ms=duration_ms, error=reply.reason))
-    text = reply.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
-    attempt = Attempt(number=number, at=at, duration_ms=duration_ms, status=reply.status, response=text)
-    return Sent(attempt=attempt, retry_after_s=retry_after_seconds(reply.headers, now))
+
+def _call(destination: Destination, parcel: Parcel, own: dict[str, str], secrets: Sequence[str], at: Ms) -> Call:
+    prompt = formats.prompt_of(parcel.input) if destination.format is Format.FLAT else None
+    message = rendered(destination.format, parcel.body, seq=parcel.seq, prompt=prompt)
+    signed = sign(secrets, message_id=parcel.delivery.event_id, at=at, body=message.body)
+    headers = {**own, **message.headers, **signed}
+    return Call(method="POST", url=destination.target, headers=headers, body=message.body)

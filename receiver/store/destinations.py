@@ -30,6 +30,9 @@ class DestinationVerbs(Statements):
         row = self.one("select_log", target=name, tenant=tenant)
         return destination_of(row) if row else None
 
+    def logs_with_an_end(self) -> Sequence[Destination]:
+        return [destination_of(row) for row in self.run("select_logs_with_an_end")]
+
     def list_destinations(self, page: Page) -> Sequence[Destination]:
         where = Where()
         where.add("tenant = ?", page.tenant)

@@ -49,6 +49,10 @@ class EventVerbs(Statements):
         rows = self.page("SELECT * FROM events", where, order="seq", limit=1)
         return _recorded(rows[0]) if rows else None
 
+    def newest_seq(self, tenant: str) -> int:
+        [row] = self.run("select_newest_seq", tenant=tenant)
+        return int(row["seq"] or 0)
+
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
         filters = page.where or {}
         where = Where()

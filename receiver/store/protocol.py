@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from receiver.breaker_policy import Breaker
-from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, Task, Timer, Work
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
 
 Result = TypeVar("Result")
@@ -50,8 +50,19 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bite:
+    """What one bite of retention deleted, rows by table, and the id that it ended at; None where it was the last."""
+
+    rows: Mapping[str, int]
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """A secret as it is kept: sealed for `row`. It stands in a `place` that only the store knows the meaning of."""
+    """A secret as it is kept: sealed for `row`. It stands in a `place` that only the store knows the meaning of.
+
+    Where the place is `headers`, the text is a JSON object of names and sealed values.
+    """
 
     place: str
     row: str
@@ -214,6 +225,9 @@ class Store(Protocol):
 
     def event(self, event_id: str, tenant: str) -> Recorded | None: ...
 
+    def newest_seq(self, tenant: str) -> int:
+        """Where a tenant's newest event stands; 0 where none is kept."""
+
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
 
@@ -247,6 +261,9 @@ class Store(Protocol):
     def log_named(self, name: str, tenant: str) -> Destination | None:
         """The tenant's SQLite log of that name."""
 
+    def logs_with_an_end(self) -> Sequence[Destination]:
+        """The SQLite logs of all tenants that keep their rows for so many days only."""
+
     def list_destinations(self, page: Page) -> Sequence[Destination]: ...
 
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]: ...
@@ -273,6 +290,9 @@ class Store(Protocol):
 
     def retire_secret(self, owner: str, sealed: str, *, now: Ms, until: Ms) -> None:
         """Let a secret of this destination, or `tenant:<name>`, sign along until then; forget those of the past."""
+
+    def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
+        """Those of this destination, or `tenant:<name>`, that sign along now."""
 
     def sealed_secrets(self) -> Sequence[Sealed]:
         """Every secret that is kept, header values included."""
@@ -330,7 +350,7 @@ class Store(Protocol):
         """Give back a delivery that was claimed and never tried; the attempt does not count."""
 
     def set_delivery(self, delivery_id: str, *, state: DeliveryState, tries: int, due_at: Ms | None) -> None:
-        """Move a delivery whatever it was; an attempt under way is not recorded any more, unless it succeeds."""
+        """Move a delivery whatever it was; an attempt under way moves it no more, unless it succeeds while pending."""
 
     def waits_for(self, destination_id: str, task_id: str) -> bool:
         """Whether anything of a task is still pending for a destination."""
@@ -344,15 +364,15 @@ class Store(Protocol):
     def dissolve_lines(self, destination_id: str, now: Ms) -> None:
         """Make due whatever waits behind another one."""
 
-    # Retention
-    def prune(self, before: Ms, *, limit: int) -> int:
-        """Delete up to `limit` events, and as many tasks, of an earlier time with all that belongs to them.
+    # Retention: each looks at `limit` rows beyond the id `after`, where the bite before ended
+    def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
+        """Delete events of an earlier time with their deliveries, but for those that are still owed to anybody."""
 
-        Never what is still owed, nor a task that is not done with. How many were deleted.
-        """
+    def prune_tasks(self, before: Ms, *, after: str, limit: int) -> Bite:
+        """Delete what ended at an earlier time with all that belongs to it, unless it has a timer or events."""
 
-    def pruned_seq(self) -> int:
-        """The highest seq that was ever deleted; 0 while none was."""
+    def cut_off(self, tenant: str, seq: int) -> bool:
+        """Whether who stopped at this event has missed deleted ones; not where that one is kept itself, being owed."""
 
     # The store itself
     def lapse_leases(self, now: Ms) -> None:

@@ -138,9 +138,13 @@ ON CONFLICT (tenant) DO UPDATE SET sealed_secret = excluded.sealed_secret
 
 -- insert_retired_secret --
 INSERT INTO retired_secrets (owner, sealed_secret, until) VALUES (:owner, :sealed_secret, :until)
+ON CONFLICT (owner, sealed_secret) DO UPDATE SET until = excluded.until
 
 -- select_retired_secrets --
 SELECT * FROM retired_secrets WHERE until > :now ORDER BY until DESC
+
+-- select_retired_secrets_of --
+SELECT * FROM retired_secrets WHERE owner = :owner AND until > :now ORDER BY until DESC
 
 -- delete_retired_secrets --
 DELETE FROM retired_secrets WHERE until <= :now
@@ -168,6 +172,9 @@ UPDATE retired_secrets SET sealed_secret = :text WHERE owner = :row AND sealed_s
 
 -- select_log --
 SELECT * FROM destinations WHERE tenant = :tenant AND type = 'sqlite' AND target = :target
+
+-- select_logs_with_an_end --
+SELECT * FROM destinations WHERE type = 'sqlite' AND retention_days IS NOT NULL ORDER BY id
 
 -- select_enabled_destinations --
 SELECT * FROM destinations WHERE tenant = :tenant AND enabled = 1 AND hidden = 0
@@ -264,11 +271,13 @@ UPDATE deliveries SET due_at = :now WHERE due_at IS NULL AND id = (
 )
 
 -- form_lines --
+-- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
+-- the planner off the index by destination, which holds thousands where a task has a handful.
 UPDATE deliveries SET due_at = NULL
 WHERE destination_id = :destination_id AND state = 'pending' AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
-  WHERE other.task_id = deliveries.task_id AND other.destination_id = deliveries.destination_id
-    AND other.state = 'pending' AND other.id <> deliveries.id
+  WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
+    AND other.state = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
     AND (other.owner IS NOT NULL OR (other.event_seq, other.id) < (deliveries.event_seq, deliveries.id))
 )
 
@@ -278,14 +287,19 @@ UPDATE deliveries SET due_at = :now WHERE destination_id = :destination_id AND s
 -- set_delivery --
 UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL WHERE id = :id
 
--- select_events_since --
-SELECT * FROM events WHERE id >= :first_id AND id < :end_id AND tenant = :tenant ORDER BY id LIMIT :limit
+-- select_newest_seq --
+SELECT max(seq) AS seq FROM events WHERE tenant = :tenant
 
--- select_prunable_events --
-SELECT seq, id FROM events WHERE id < :end_id AND NOT EXISTS (
+-- select_events_since --
+-- By the index of ids, not by the tenant's, which would be read and sorted for every page.
+SELECT * FROM events WHERE id >= :first_id AND id < :end_id AND tenant || '' = :tenant ORDER BY id LIMIT :limit
+
+-- select_old_events --
+-- Those that are still owed, too: they are passed over, and a bite's work has an end.
+SELECT id, seq, tenant, EXISTS (
   SELECT 1 FROM deliveries WHERE deliveries.event_id = events.id AND deliveries.state = 'pending'
-)
-ORDER BY id LIMIT :limit
+) AS owed
+FROM events WHERE id > :after AND id < :end_id ORDER BY id LIMIT :limit
 
 -- prune_attempts --
 DELETE FROM attempts WHERE delivery_id IN (
@@ -299,16 +313,18 @@ DELETE FROM deliveries WHERE event_id IN (SELECT value FROM json_each(:ids))
 DELETE FROM events WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- raise_pruned --
-UPDATE counters SET value = max(value, :seq) WHERE name = 'pruned'
+INSERT INTO pruned (tenant, seq) VALUES (:tenant, :seq)
+ON CONFLICT (tenant) DO UPDATE SET seq = CASE WHEN excluded.seq > pruned.seq THEN excluded.seq ELSE pruned.seq END
 
--- select_pruned --
-SELECT value FROM counters WHERE name = 'pruned'
+-- select_cut_off --
+SELECT 1 AS yes FROM pruned WHERE tenant = :tenant AND seq > :seq
+  AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = :seq AND events.tenant = pruned.tenant)
 
--- select_prunable_tasks --
-SELECT id FROM tasks WHERE id < :end_id AND finished_at < :before
-  AND NOT EXISTS (SELECT 1 FROM timers WHERE timers.task_id = tasks.id)
-  AND NOT EXISTS (SELECT 1 FROM events WHERE events.task_id = tasks.id)
-ORDER BY id LIMIT :limit
+-- select_old_tasks --
+SELECT id, webhook_id, finished_at IS NULL OR finished_at >= :before
+  OR EXISTS (SELECT 1 FROM timers WHERE timers.task_id = tasks.id)
+  OR EXISTS (SELECT 1 FROM events WHERE events.task_id = tasks.id) AS kept
+FROM tasks WHERE id > :after AND id < :end_id ORDER BY id LIMIT :limit
 
 -- prune_inputs --
 DELETE FROM inputs WHERE task_id IN (SELECT value FROM json_each(:ids))
@@ -322,11 +338,22 @@ DELETE FROM notes WHERE task_id IN (SELECT value FROM json_each(:ids))
 -- prune_tallies --
 DELETE FROM tallies WHERE task_id IN (SELECT value FROM json_each(:ids))
 
--- prune_keys --
+-- prune_idempotency_keys --
 DELETE FROM idempotency_keys WHERE task_id IN (SELECT value FROM json_each(:ids))
 
 -- prune_tasks --
 DELETE FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- prune_destinations --
+-- The hidden ones of tasks that are gone, where no other task has the same.
+DELETE FROM destinations WHERE hidden = 1 AND id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.webhook_id = destinations.id
+)
+
+-- prune_breakers --
+DELETE FROM breakers WHERE destination_id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
+  SELECT 1 FROM destinations WHERE destinations.id = breakers.destination_id
+)
 
 -- lease_delivery --
 -- The attempt is counted before the work, so that what kills its worker comes to an end.

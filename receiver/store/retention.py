@@ -5,27 +5,38 @@ from collections.abc import Sequence
 from receiver import json_text
 from receiver.domain import Ms
 from receiver.ids import first_id
-from receiver.store.statements import Statements
+from receiver.store.protocol import Bite
+from receiver.store.statements import Row, Statements
 
-_OF_EVENTS = ("prune_attempts", "prune_deliveries", "prune_events")
-_OF_TASKS = ("prune_inputs", "prune_inbox", "prune_notes", "prune_tallies", "prune_keys", "prune_tasks")
+_OF_EVENTS = ("attempts", "deliveries", "events")
+_OF_TASKS = ("inputs", "inbox", "notes", "tallies", "idempotency_keys", "tasks")
+_OF_WEBHOOKS = ("destinations", "breakers")
 
 
 class RetentionVerbs(Statements):
-    def prune(self, before: Ms, *, limit: int) -> int:
-        events = self.run("select_prunable_events", end_id=first_id("evt", before), limit=limit)
-        self._delete(_OF_EVENTS, [row["id"] for row in events])
-        if events:
-            self.count("raise_pruned", seq=max(row["seq"] for row in events))
-        tasks = self.run("select_prunable_tasks", end_id=first_id("task", before), before=before, limit=limit)
-        self._delete(_OF_TASKS, [row["id"] for row in tasks])
-        return len(events) + len(tasks)
+    def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
+        rows = self.run("select_old_events", after=after, end_id=first_id("evt", before), limit=limit)
+        gone = [row for row in rows if not row["owed"]]
+        for tenant in sorted({row["tenant"] for row in gone}):
+            self.count("raise_pruned", tenant=tenant, seq=max(row["seq"] for row in gone if row["tenant"] == tenant))
+        return Bite(rows=self._prune(_OF_EVENTS, [row["id"] for row in gone]), last=_last(rows, limit))
 
-    def pruned_seq(self) -> int:
-        [row] = self.run("select_pruned")
-        return int(row["value"])
+    def prune_tasks(self, before: Ms, *, after: str, limit: int) -> Bite:
+        until = {"end_id": first_id("task", before), "before": before}
+        rows = self.run("select_old_tasks", after=after, **until, limit=limit)
+        gone = [row for row in rows if not row["kept"]]
+        deleted = self._prune(_OF_TASKS, [row["id"] for row in gone])
+        webhooks = {row["webhook_id"] for row in gone if row["webhook_id"] is not None}
+        return Bite(rows=deleted | self._prune(_OF_WEBHOOKS, sorted(webhooks)), last=_last(rows, limit))
 
-    def _delete(self, names: Sequence[str], ids: Sequence[str]) -> None:
-        if ids:
-            for name in names:
-                self.count(name, ids=json_text.write(list(ids)))
+    def cut_off(self, tenant: str, seq: int) -> bool:
+        return self.one("select_cut_off", tenant=tenant, seq=seq) is not None
+
+    def _prune(self, tables: Sequence[str], ids: Sequence[str]) -> dict[str, int]:
+        if not ids:
+            return {}
+        return {table: self.count(f"prune_{table}", ids=json_text.write(list(ids))) for table in tables}
+
+
+def _last(rows: Sequence[Row], limit: int) -> str | None:
+    return str(rows[-1]["id"]) if len(rows) == limit else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from receiver.domain import Ms
+from receiver.domain import Ms, RetiredSecret
 from receiver.store.protocol import Sealed
 from receiver.store.statements import Statements
 
@@ -26,6 +26,10 @@ class SecretVerbs(Statements):
         self.count("delete_retired_secrets", now=now)
         if until > now:
             self.count("insert_retired_secret", owner=owner, sealed_secret=sealed, until=until)
+
+    def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
+        rows = self.run("select_retired_secrets_of", owner=owner, now=now)
+        return [RetiredSecret(sealed=row["sealed_secret"], until=row["until"]) for row in rows]
 
     def sealed_secrets(self) -> Sequence[Sealed]:
         return [Sealed(**row) for row in self.run("select_sealed_secrets")]

@@ -1,7 +1,7 @@
 """The doors for what a caller does to one task: cancel it, look again now, resolve it, submit it once more."""
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -10,24 +10,17 @@ from starlette.responses import Response
 from receiver import actions
 from receiver.action_policy import Refusal
 from receiver.domain import Ms, Status, Task
-from receiver.errors import Conflict, Fault, Invalid
+from receiver.errors import Fault, Invalid
 from receiver.intake import Taken
 from receiver.store.protocol import Store
 from receiver.web.adopt import ProviderTaskId
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of, read_optional
+from receiver.web.doors import Caller, NothingIn, allowed, doors_of, read_optional
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, owned, query_wait, resolved, shown, wait_until
 from receiver.web.submits import submitted
 
-Result = TypeVar("Result")
 Act = Callable[[Store, Task, Ms], Taken | Refusal]
-
-
-class NothingIn(BaseModel):
-    """A body with nothing in it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ResolveIn(BaseModel):
@@ -86,12 +79,12 @@ async def resubmit_task(request: Request, caller: Caller) -> Response:
     async def record(keep: Keep) -> str:
         now = doors.clock.now()
         served = doors.providers.get(original.provider)
-        task = _allowed(actions.resubmission(original, served, doors.callbacks, now=now, due_at=now))
+        task = allowed(actions.resubmission(original, served, doors.callbacks, now=now, due_at=now))
         replaced: list[Taken] = []
 
         def also(store: Store) -> None:
             keep(store, task.id)
-            replaced[:] = [_allowed(actions.replace_by(store, owned(store, original.id, caller), task.id, now=now))]
+            replaced[:] = [allowed(actions.replace_by(store, owned(store, original.id, caller), task.id, now=now))]
 
         await doors.accept(task, also=also)
         for taken in replaced:
@@ -108,7 +101,7 @@ async def _act(request: Request, caller: Caller, act: Act) -> Taken:
     # A write that raises costs whatever waits with it a second try: unknown ids end here.
     task_id = await _known(request, caller)
     now = doors.clock.now()
-    return _allowed(await doors.storage.write(lambda store: act(store, owned(store, task_id, caller), now)))
+    return allowed(await doors.storage.write(lambda store: act(store, owned(store, task_id, caller), now)))
 
 
 async def _known(request: Request, caller: Caller) -> str:
@@ -117,12 +110,6 @@ async def _known(request: Request, caller: Caller) -> str:
     task_id = await resolved(doors, request.path_params["id"], caller)
     await doors.storage.read(lambda store: owned(store, task_id, caller))
     return task_id
-
-
-def _allowed(outcome: Result | Refusal) -> Result:
-    if isinstance(outcome, Refusal):
-        raise Conflict(outcome.reason)
-    return outcome
 
 
 async def _answer(request: Request, taken: Taken, caller: Caller, code: int = 200) -> Response:

@@ -17,8 +17,10 @@ from receiver.web import (
     bulk,
     callbacks,
     deliveries,
+    destination_acts,
     destinations,
     events,
+    keys,
     ops,
     providers,
     tasks,
@@ -74,13 +76,34 @@ def _routes() -> list[BaseRoute]:
         _private("/v1/tasks/{id}/timeline", GET=timeline.get_timeline),
         _private("/v1/events", GET=events.list_events),
         _private("/v1/events/{id}", GET=events.get_event),
-        _private("/v1/destinations", GET=destinations.list_destinations, POST=destinations.create_destination),
-        _private("/v1/destinations/{id}", GET=destinations.get_destination, DELETE=destinations.delete_destination),
-        _private("/v1/destinations/{id}/secret", GET=destinations.get_secret),
+        _private("/v1/events/{id}/replay", POST=events.replay_event),
+        *_of_destinations(),
         _private("/v1/webhook-secret", GET=webhooks.get_secret),
         _private("/v1/webhook-secret/rotate", POST=webhooks.rotate_secret),
         _private("/v1/deliveries", GET=deliveries.list_deliveries),
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
+        _private("/v1/deliveries/{id}/retry", POST=deliveries.retry_delivery),
+        _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
+        _private("/internal/rotate-secrets", POST=keys.rotate_secrets),
+    ]
+
+
+def _of_destinations() -> list[BaseRoute]:
+    one = "/v1/destinations/{id}"
+    return [
+        _private("/v1/destinations", GET=destinations.list_destinations, POST=destinations.create_destination),
+        _private(
+            one,
+            GET=destinations.get_destination,
+            PATCH=destinations.change_destination,
+            DELETE=destinations.delete_destination,
+        ),
+        _private(f"{one}/secret", GET=destination_acts.get_secret),
+        _private(f"{one}/rotate-secret", POST=destination_acts.rotate_secret),
+        _private(f"{one}/test", POST=destination_acts.test_destination),
+        _private(f"{one}/replay", POST=destination_acts.replay_to_destination),
+        _private(f"{one}/enable", POST=destination_acts.enable_destination),
+        _private(f"{one}/disable", POST=destination_acts.disable_destination),
     ]
 
 

@@ -1,16 +1,34 @@
-"""The door for deliveries: what is owed, what was tried."""
+"""The door for deliveries: what is owed, what was tried, once more or no longer."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import formats
-from receiver.domain import Attempt, Delivery, DeliveryState
+from receiver.action_policy import Refusal
+from receiver.delivery_actions import cancel, retry
+from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
 from receiver.store.protocol import Page, Store
 from receiver.web.answers import json_answer, page_answer
-from receiver.web.doors import Caller, doors_of, query_cursor, query_filters, query_limit, query_word
+from receiver.web.doors import (
+    Caller,
+    NothingIn,
+    allowed,
+    doors_of,
+    query_cursor,
+    query_filters,
+    query_limit,
+    query_word,
+    read_optional,
+)
+
+
+class Act(Protocol):
+    """Something that a caller does to a delivery; None where it was done."""
+
+    def __call__(self, store: Store, delivery: Delivery, *, now: Ms) -> Refusal | None: ...
 
 
 async def list_deliveries(request: Request, caller: Caller) -> Response:
@@ -20,23 +38,54 @@ async def list_deliveries(request: Request, caller: Caller) -> Response:
     query_word(request, "state", DeliveryState)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dlv"), where=where)
     rows = await doors_of(request).storage.read(lambda store: store.list_deliveries(page))
-    return page_answer([_fields(row) for row in rows], limit, [row.id for row in rows])
+    return page_answer([delivery_fields(row) for row in rows], limit, [row.id for row in rows])
 
 
 async def get_delivery(request: Request, caller: Caller) -> Response:
     """`GET /v1/deliveries/{id}`, with its attempts."""
     delivery_id = request.path_params["id"]
-
-    def look(store: Store) -> dict[str, Any]:
-        delivery = store.delivery(delivery_id, caller.tenant)
-        if delivery is None:
-            raise Unknown(f"no delivery {delivery_id!r}")
-        return _fields(delivery) | {"attempt_log": [_attempt(each) for each in store.attempts(delivery_id)]}
-
-    return json_answer(await doors_of(request).storage.read(look))
+    return json_answer(await doors_of(request).storage.read(lambda store: _shown(store, delivery_id, caller)))
 
 
-def _fields(delivery: Delivery) -> dict[str, Any]:
+async def retry_delivery(request: Request, caller: Caller) -> Response:
+    """`POST /v1/deliveries/{id}/retry`: due now; one that is dead or canceled begins its schedule anew."""
+    return await _act(request, caller, retry)
+
+
+async def cancel_delivery(request: Request, caller: Caller) -> Response:
+    """`POST /v1/deliveries/{id}/cancel`: it is not tried again."""
+    return await _act(request, caller, cancel)
+
+
+async def _act(request: Request, caller: Caller, act: Act) -> Response:
+    doors, delivery_id = doors_of(request), request.path_params["id"]
+    await doors.storage.read(lambda store: _owned(store, delivery_id, caller))
+    await read_optional(request, NothingIn)
+    now = doors.clock.now()
+
+    def do(store: Store) -> dict[str, Any]:
+        allowed(act(store, _owned(store, delivery_id, caller), now=now))
+        return _shown(store, delivery_id, caller)
+
+    fields = await doors.storage.write(do)
+    doors.wake_courier()
+    return json_answer(fields)
+
+
+def _owned(store: Store, delivery_id: str, caller: Caller) -> Delivery:
+    delivery = store.delivery(delivery_id, caller.tenant)
+    if delivery is None:
+        raise Unknown(f"no delivery {delivery_id!r}")
+    return delivery
+
+
+def _shown(store: Store, delivery_id: str, caller: Caller) -> dict[str, Any]:
+    fields = delivery_fields(_owned(store, delivery_id, caller))
+    return fields | {"attempt_log": [attempt_fields(each) for each in store.attempts(delivery_id)]}
+
+
+def delivery_fields(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as an item of the list."""
     pending = delivery.state is DeliveryState.PENDING and delivery.due_at is not None
     return {
         "id": delivery.id,
@@ -50,7 +99,8 @@ def _fields(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def attempt_fields(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as an item of `attempt_log`."""
     return {
         "number": attempt.number,
         "at": formats.timestamp(attempt.at),

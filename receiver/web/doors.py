@@ -2,24 +2,26 @@
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from receiver import json_text
+from receiver.action_policy import Refusal
 from receiver.bell import Bell
 from receiver.clock import Clock
-from receiver.domain import Task
-from receiver.errors import Fault, Invalid, Malformed, NotVerified, TooLarge
+from receiver.domain import Attempt, Destination, Task
+from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge
 from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage, Store
 
 Model = TypeVar("Model", bound=BaseModel)
+Result = TypeVar("Result")
 
 DEFAULT_LIMIT = 50
 MOST = 200
@@ -35,10 +37,11 @@ class Accept(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """The rooms behind the doors."""
+    """The rooms behind the doors; `adapters` names those that are installed, be one configured or not."""
 
     storage: Storage
     providers: Providers
+    adapters: Collection[str]
     callbacks: CallbackUrls
     seal: Seal
     clock: Clock
@@ -46,6 +49,8 @@ class Doors:
     accept: Accept
     wake_poller: Callable[[], None]
     wake_submitter: Callable[[], None]
+    wake_courier: Callable[[], None]
+    ping: Callable[[Destination], Awaitable[Attempt]]
     check_target: Callable[[str], Awaitable[None]]
     health: Health
     api_key: str = field(repr=False)
@@ -173,3 +178,16 @@ def query_word(request: Request, name: str, allowed: Iterable[str]) -> None:
 def query_filters(request: Request, *names: str) -> dict[str, str]:
     """The equality filters that are set, of those a list knows."""
     return {name: request.query_params[name] for name in names if request.query_params.get(name)}
+
+
+def allowed(outcome: Result | Refusal) -> Result:
+    """What an action gave; raises `Conflict` where it was refused."""
+    if isinstance(outcome, Refusal):
+        raise Conflict(outcome.reason)
+    return outcome
+
+
+class NothingIn(BaseModel):
+    """A body with nothing in it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)

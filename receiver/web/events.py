@@ -1,41 +1,108 @@
-"""The door for events: read them from a cursor, or one."""
+"""The door for events: read them from a cursor, or one; deliver one again."""
 
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.delivery_actions import destination_named
 from receiver.delivery_policy import GROUPS, wants_type
-from receiver.domain import EventType, OperatorEvent
-from receiver.errors import Fault, Invalid, Unknown
-from receiver.store.protocol import Page, Recorded
-from receiver.web.answers import text_answer
-from receiver.web.doors import Caller, doors_of, query_filters, query_integer, query_limit
+from receiver.domain import Delivery, Destination, EventType, OperatorEvent
+from receiver.errors import Fault, Gone, Invalid, Unknown
+from receiver.replays import replay, replay_to
+from receiver.store.protocol import Page, Recorded, Store
+from receiver.web.answers import json_answer, text_answer
+from receiver.web.deliveries import delivery_fields
+from receiver.web.doors import Caller, allowed, doors_of, query_filters, query_integer, query_limit, read_optional
 
 _LAST_SEQ = 2**62
+
+
+class ReplayIn(BaseModel):
+    """To whom an event shall be delivered again; None: to all that want it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    destination_id: str | None = None
 
 
 async def list_events(request: Request, caller: Caller) -> Response:
     """`GET /v1/events?after=<seq>`: ascending from the cursor; `order=desc` newest first."""
     doors, limit = doors_of(request), query_limit(request)
-    newest_first = _order(request) == "desc"
+    read = _backward if _order(request) == "desc" else _forward
     after = query_integer(request, "after", 0, least=0, most=_LAST_SEQ)
     where = query_filters(request, "task_id", "provider")
     page = Page(tenant=caller.tenant, limit=limit + 1, where=where | {"type": _types(request)})
-    start = after if after or not newest_first else None
-    rows = await doors.storage.read(lambda store: store.list_events(page, after=start, newest_first=newest_first))
+    rows, end = await doors.storage.read(lambda store: read(store, page, after))
     shown = rows[:limit]
-    cursor = shown[-1].seq if shown else after
     items = ",".join(_item(row) for row in shown)
-    more = "true" if len(rows) > limit else "false"
+    more, cursor = ("true", shown[-1].seq) if len(rows) > limit else ("false", end)
     return text_answer(f'{{"items":[{items}],"next_cursor":"{cursor}","has_more":{more}}}')
+
+
+def _forward(store: Store, page: Page, after: int) -> tuple[Sequence[Recorded], int]:
+    """What comes after a seq, and where a reader of it stands after the last: at the newest event of all, whatever its
+    filter let through, so that one who reads on never falls behind what is kept.
+
+    Raises `Gone` where he has missed something that was deleted; who begins with the oldest has not.
+    """
+    if after and store.cut_off(page.tenant, after):
+        raise Gone(
+            f"events up to {after} are kept no longer, nor are some of those after it: "
+            "read on with after=0, which begins with the oldest that is kept"
+        )
+    newest = store.newest_seq(page.tenant)  # asked first: what comes in between is not passed over
+    rows = store.list_events(page, after=after, newest_first=False)
+    return rows, max(after, newest, *(row.seq for row in rows[-1:]))
+
+
+def _backward(store: Store, page: Page, before: int) -> tuple[Sequence[Recorded], int]:
+    """What comes before a seq (0: all), newest first, and the last of it."""
+    rows = store.list_events(page, after=before or None, newest_first=True)
+    return rows, rows[-1].seq if rows else before
 
 
 async def get_event(request: Request, caller: Caller) -> Response:
     """`GET /v1/events/{id}`."""
     event_id = request.path_params["id"]
-    row = await doors_of(request).storage.read(lambda store: store.event(event_id, caller.tenant))
+    return text_answer(_item(await doors_of(request).storage.read(lambda store: _owned(store, event_id, caller))))
+
+
+async def replay_event(request: Request, caller: Caller) -> Response:
+    """`POST /v1/events/{id}/replay`: 202 and the new deliveries, to whoever wants it now, or to `destination_id`."""
+    doors, event_id = doors_of(request), request.path_params["id"]
+    await doors.storage.read(lambda store: _owned(store, event_id, caller))
+    asked = await read_optional(request, ReplayIn)
+    await doors.storage.read(lambda store: _target(store, asked, caller))
+    now = doors.clock.now()
+
+    def do(store: Store) -> list[Delivery]:
+        event, target = _owned(store, event_id, caller), _target(store, asked, caller)
+        if target is None:
+            return replay(store, event, caller.tenant, now=now)
+        return allowed(replay_to(store, event, target, now=now))
+
+    made = await doors.storage.write(do)
+    doors.wake_courier()
+    return json_answer({"count": len(made), "deliveries": [delivery_fields(each) for each in made]}, 202)
+
+
+def _owned(store: Store, event_id: str, caller: Caller) -> Recorded:
+    row = store.event(event_id, caller.tenant)
     if row is None:
         raise Unknown(f"no event {event_id!r}")
-    return text_answer(_item(row))
+    return row
+
+
+def _target(store: Store, asked: ReplayIn, caller: Caller) -> Destination | None:
+    """The destination that is asked for; None where all are meant."""
+    if asked.destination_id is None:
+        return None
+    found = destination_named(store, asked.destination_id, caller.tenant)
+    if found is None:
+        raise Unknown(f"no destination {asked.destination_id!r}")
+    return found
 
 
 def _item(row: Recorded) -> str:

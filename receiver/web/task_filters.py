@@ -11,6 +11,15 @@ EQUAL = ("status", "provider", "model", "provider_task_id", "error_kind")
 TIMES = ("created_after", "created_before")
 METADATA = "metadata."
 MOST_METADATA = 50
+METADATA_BYTES = 8 * 1024
+
+
+def small_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """The metadata of a task, or the filter of it; raises `ValueError` where it is more than a task may have."""
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
+    if len(metadata) > MOST_METADATA or size > METADATA_BYTES:
+        raise ValueError(f"at most {MOST_METADATA} values and {METADATA_BYTES} bytes")
+    return metadata
 
 
 def filtered_page(

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,10 +17,9 @@ from receiver.web.doors import MOST_FAULTS, Caller, Doors, doors_of, model_of, q
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
 from receiver.web.submits import submitted
-from receiver.web.task_filters import MOST_METADATA, filtered_page
+from receiver.web.task_filters import filtered_page, small_metadata
 from receiver.web.webhooks import WebhookIn, attach
 
-METADATA_BYTES = 8 * 1024
 TEN_YEARS_S = 10 * 365 * 24 * 3600
 
 
@@ -30,16 +29,8 @@ class WorkIn(WebhookIn):
     provider: str
     model: str = ""
     input: dict[str, Any]
-    metadata: dict[str, str] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, str], AfterValidator(small_metadata)] = Field(default_factory=dict)
     deadline_seconds: Annotated[int, Field(ge=1, le=TEN_YEARS_S)] | None = None
-
-    @field_validator("metadata")
-    @classmethod
-    def _small(cls, metadata: dict[str, str]) -> dict[str, str]:
-        size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
-        if len(metadata) > MOST_METADATA or size > METADATA_BYTES:
-            raise ValueError(f"at most {MOST_METADATA} values and {METADATA_BYTES} bytes")
-        return metadata
 
 
 class TaskIn(WorkIn):

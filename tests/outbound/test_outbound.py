@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import random
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ async def test_the_request_goes_out_as_the_call_says(outbound: Outbound, kind: A
     assert lines[0] == f"POST /A%2fb/%7Ec?x=%27%2B+&y=%C3%A4&key={CANARY} HTTP/1.1"
     names = [line.lower() for line in lines]
     assert [line for line in names if line.startswith("accept-encoding")] == ["accept-encoding: identity"]
-    assert {"content-type: application/json", "x-team: a b", "content-length: 2", "user-agent: taskweir"} <= set(names)
+    assert {"content-type: application/json", "x-team: a b", "content-length: 2"} <= set(names)
+    assert f"user-agent: taskweir/{version('taskweir')}" in names
     assert body == b"\x00\xff"
 
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.anyio
 
 HOOK = "http://127.0.0.1:9/hook"
 KEY = "whsec_" + "A" * 32
+KEY_PAIR = "whsk_" + "A" * 43 + "="
 
 # Addresses that nobody may dial for us unless the operator says so; hosts are written as attackers write them.
 FORBIDDEN = (
@@ -183,6 +184,44 @@ BAD: list[tuple[dict[str, Any], str]] = [
         ({"type": "webhook", "url": HOOK, name: "x"}, name)
         for name in ("id", "tenant", "state", "created_at", "target", "sealed_secret", "URL", "urls")
     ),
+    *(({"type": "webhook", "url": HOOK, "providers": [word]}, "providers[0]") for word in ("apikly", "", "Reapi")),
+    ({"type": "webhook", "url": HOOK, "providers": ["reapi", "reapi "]}, "providers[1]"),
+    ({"type": "webhook", "url": HOOK, "metadata": {f"k{number}": "v" for number in range(51)}}, "metadata"),
+    ({"type": "webhook", "url": HOOK, "metadata": {"k": "v" * 9000}}, "metadata"),
+    *(({"type": "webhook", "url": HOOK, "signature": value}, "signature") for value in [*NO_TEXT, "", "v2", "V1"]),
+    *(
+        ({"type": "webhook", "url": HOOK, name: value}, name)
+        for name in ("ordered", "enabled")
+        for value in (None, 1, 0, "true", [])
+    ),
+    *(
+        ({"type": "webhook", "url": HOOK, "rate_per_second": value}, "rate_per_second")
+        for value in (0, -1, 1e-300, 1e300, "1", True, [])
+    ),
+    *(({"type": "webhook", "url": HOOK, "headers": value}, "headers") for value in NO_OBJECT),
+    *(({"type": "webhook", "url": HOOK, "headers": {"X-A": value}}, "headers.X-A") for value in NO_TEXT),
+    *(
+        ({"type": "webhook", "url": HOOK, "headers": {"X-A": value}}, "headers.X-A")
+        for value in ("", " x", "x ", "x\r\nHost: y", "x\n", "\t", "ü", "\x7f")
+    ),
+    *(
+        ({"type": "webhook", "url": HOOK, "headers": {name: "x"}}, f"headers.{name}")
+        for name in ("Host", "webhook-id", "svix-id", "ce-type", "Content-Type", "proxy-x", "", "a b", "a\r\nb")
+    ),
+    ({"type": "webhook", "url": HOOK, "headers": {"X-A": "1", "x-a": "2"}}, "headers.x-a"),
+    ({"type": "webhook", "url": HOOK, "headers": {f"x-{number}": "v" for number in range(51)}}, "headers"),
+    ({"type": "webhook", "url": HOOK, "headers": {"x-long": "v" * 4091}}, "headers"),
+    ({"type": "webhook", "url": HOOK, "retention_days": 5}, "retention_days"),
+    *(({"type": "webhook", "url": HOOK, "signature": "v1a", "secret": value}, "secret") for value in [KEY, *SECRETS]),
+    *(({"type": "webhook", "url": HOOK, "secret": value}, "secret") for value in (KEY_PAIR, "whpk_" + "A" * 43 + "=")),
+    *(
+        ({"type": "sqlite", "name": "log", name: value}, name)
+        for name, value in (("headers", {"X-A": "b"}), ("signature", "v1"), ("rate_per_second", 1), ("format", "flat"))
+    ),
+    *(
+        ({"type": "sqlite", "name": "log", "retention_days": value}, "retention_days")
+        for value in (0, -1, 36_501, 1.5, "1", True)
+    ),
     *(({"type": "sqlite", "name": value}, "name") for value in NAMES),
     ({"type": "sqlite"}, "name"),
     ({"type": "sqlite", "name": "log", "url": HOOK}, "url"),
@@ -259,6 +298,17 @@ async def test_one_log_one_destination(tmp_path: Path) -> None:
         [first] = (await world.api.get("/v1/destinations")).json()["items"]
         assert (await world.api.delete(f"/v1/destinations/{first['id']}")).status_code == 204
         assert (await create(world, type="sqlite", name="results")).status_code == 201
+
+
+async def test_a_typo_in_a_provider_is_told_with_those_that_are(tmp_path: Path) -> None:
+    """A filter that could let nothing through is refused; a provider that is installed may be configured later."""
+    async with a_world(tmp_path, TASKWEIR_REAPI_API_KEY="", TASKWEIR_REELBYTE_API_KEY="") as world:
+        answer = await create(world, type="webhook", url=HOOK, providers=["apikley", "apikly"])
+        assert complaint(answer, 422, "providers[1]") is None
+        told = "no provider 'apikly' is configured; configured: apikley, reve2img"
+        assert answer.json()["errors"][0]["message"] == told
+        made = await create(world, type="webhook", url=HOOK, providers=["apikley", "reapi"])
+        assert (made.status_code, made.json()["providers"]) == (201, ["apikley", "reapi"])
 
 
 async def test_a_secret_is_never_told_in_a_refusal(tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ DEFAULTS = {
     "metadata": None,
     "format": "standard",
     "description": "",
+    "ordered": False,
     "max_in_flight": 32,
     "enabled": True,
     "state": "healthy",
     "disabled_reason": None,
     "created_at": "2025-12-08T09:40:00.000Z",
 }
+OF_A_WEBHOOK = {"headers": {}, "signature": "v1", "rate_per_second": None}
 SECRET = "whsec_" + "c2VjcmV0" * 5
 
 
@@ -34,7 +36,7 @@ async def test_a_webhook_destination(tmp_path: Path) -> None:
         made = await world.api.post("/v1/destinations", json={"type": "webhook", "url": url, "secret": SECRET})
         body = made.json()
         assert (made.status_code, body.pop("secret")) == (201, SECRET)
-        assert body == DEFAULTS | {"id": body["id"], "type": "webhook", "url": url}
+        assert body == DEFAULTS | OF_A_WEBHOOK | {"id": body["id"], "type": "webhook", "url": url}
         path = f"/v1/destinations/{body['id']}"
         for answer in (await world.api.get(path), await world.api.get("/v1/destinations")):
             assert SECRET.removeprefix("whsec_") not in answer.text
@@ -54,31 +56,39 @@ async def test_every_field_of_a_destination(tmp_path: Path) -> None:
     """Kept and shown as given; a secret is made where none is."""
     fields = {
         "event_types": ["task.*", "task.progress"],
-        "providers": ["apikley", "nobody-yet"],
+        "providers": ["apikley", "reapi"],
         "models": ["m"],
         "metadata": {"order": "42"},
+        "format": "cloudevents-binary",
         "description": "for the team 😀",
+        "ordered": True,
         "max_in_flight": 1000,
+        "rate_per_second": 0.5,
     }
     async with a_world(tmp_path) as world:
         made = await world.destination("http://127.0.0.1:9/", **fields)
         secret = made.pop("secret")
         assert secret.startswith("whsec_")
-        assert made == DEFAULTS | fields | {"id": made["id"], "type": "webhook", "url": "http://127.0.0.1:9/"}
+        shown = DEFAULTS | OF_A_WEBHOOK | fields
+        assert made == shown | {"id": made["id"], "type": "webhook", "url": "http://127.0.0.1:9/"}
         assert (await world.api.get(f"/v1/destinations/{made['id']}/secret")).json() == {"secret": secret}
         assert (await world.destination("http://127.0.0.1:9/"))["secret"] != secret
-        nulls = dict.fromkeys(("event_types", "providers", "models", "metadata", "secret", "name"))
+        nullable = ("event_types", "providers", "models", "metadata", "headers", "rate_per_second", "secret", "name")
+        nulls = dict.fromkeys((*nullable, "retention_days"))
         plain = await world.destination("http://127.0.0.1:9/", **nulls)
-        assert plain | DEFAULTS == plain
+        assert plain | DEFAULTS | OF_A_WEBHOOK == plain
 
 
 async def test_a_log_destination(tmp_path: Path) -> None:
     """A name, no secret, and no file before the first event."""
     async with a_world(tmp_path) as world:
-        made = await world.api.post("/v1/destinations", json={"type": "sqlite", "name": "Results_2-x"})
+        made = await world.api.post(
+            "/v1/destinations", json={"type": "sqlite", "name": "Results_2-x", "retention_days": 90}
+        )
         assert made.status_code == 201
         body = made.json()
-        assert body == DEFAULTS | {"id": body["id"], "type": "sqlite", "name": "Results_2-x"}
+        named = {"id": body["id"], "type": "sqlite", "name": "Results_2-x", "retention_days": 90}
+        assert body == DEFAULTS | named
         assert complaint(await world.api.get(f"/v1/destinations/{body['id']}/secret"), 404) is None
         assert (await world.api.get(f"/v1/destinations/{body['id']}")).json() == body
 

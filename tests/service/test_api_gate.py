@@ -122,7 +122,7 @@ async def test_every_door_but_the_public_ones_wants_the_key(tmp_path: Path) -> N
     async with a_world(tmp_path) as world:
         private = [(path, methods) for path, methods in routes(world) if path not in PUBLIC and CALLBACKS not in path]
         assert len(private) >= 10
-        assert all(path.startswith("/v1/") or path == "/metrics" for path, _ in private)
+        assert all(path.startswith(("/v1/", "/internal/")) or path == "/metrics" for path, _ in private)
         wrong = {
             f"{method} {path} {name}": complaint(await bare(world, method, filled(path), key, content=b"{"), 401)
             for path, methods in private

@@ -44,7 +44,12 @@ async def test_readiness_tells_how_late_each_loop_is(tmp_path: Path) -> None:
         late = Timer(task_id="task_1", provider="apikley", work=Work.POLL, due_at=NOW - 7000)
         await world.service.storage.write(lambda store: store.set_timer(late))
         loops = (await world.api.get("/health/ready")).json()["loops"]
-        assert {name: each["oldest_due_s"] for name, each in loops.items()} == {"submit": 0, "poll": 7, "deliver": 0}
+        assert {name: each["oldest_due_s"] for name, each in loops.items()} == {
+            "submit": 0,
+            "poll": 7,
+            "deliver": 0,
+            "retain": 0,
+        }
         assert all(each["moved_s_ago"] >= 0 for each in loops.values())
 
 

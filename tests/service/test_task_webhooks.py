@@ -196,7 +196,7 @@ async def test_a_secret_sealed_with_a_lost_key_is_the_operators_trouble(tmp_path
         ({"webhook_url": "http://93.184.215.14/", "webhook_events": ["task.sumbitted"]}, "webhook_events", "sumbitted"),
         ({"webhook_url": "http://93.184.215.14/", "webhook_events": ["provider.paused"]}, "webhook_events", "paused"),
         ({"webhook_url": "http://93.184.215.14/", "webhook_events": []}, "webhook_events", "at least 1"),
-        ({"webhook_url": "http://93.184.215.14/", "webhook_format": "flat"}, "webhook_format", "standard"),
+        ({"webhook_url": "http://93.184.215.14/", "webhook_format": "xml"}, "webhook_format", "standard"),
         ({"webhook_events": ["task.*"]}, "webhook_events", "webhook_url"),
         ({"webhook_format": "standard"}, "webhook_format", "webhook_url"),
     ],

@@ -33,5 +33,12 @@ SELECT 'tenant:' || tenant, retired_secret, retired_until FROM tenant_secrets WH
 ALTER TABLE tenant_secrets DROP COLUMN retired_secret;
 ALTER TABLE tenant_secrets DROP COLUMN retired_until;
 
--- The highest seq that retention has deleted: a reader that stopped before it has missed something.
-INSERT INTO counters (name, value) VALUES ('pruned', 0);
+-- The highest seq of a tenant's that retention has deleted: a reader that stopped before it has missed something.
+CREATE TABLE pruned (
+  tenant TEXT PRIMARY KEY,
+  seq BIGINT NOT NULL
+);
+
+-- What goes with a task that is kept no longer is found by it.
+CREATE INDEX idempotency_keys_by_task ON idempotency_keys (task_id);
+CREATE INDEX tasks_by_webhook ON tasks (webhook_id) WHERE webhook_id IS NOT NULL;

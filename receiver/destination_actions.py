@@ -1,0 +1,59 @@
+"""What a caller does to a destination that is there, each a part of the transaction that its caller holds open."""
+
+from dataclasses import replace
+
+from receiver import breaker, breaker_policy
+from receiver.action_policy import Refusal
+from receiver.domain import Destination, Ms
+from receiver.store.protocol import Store
+
+OVERLAP: Ms = 86_400_000
+MOST_RETIRED = 10  # each of them is an entry of every signature's header
+
+
+def change(
+    store: Store, before: Destination, after: Destination, *, now: Ms, overlap: Ms = OVERLAP
+) -> Destination | Refusal:
+    """Make it what it shall be from now on; `before` was read in this transaction.
+
+    A secret that is replaced signs along for `overlap`. Where anything that may have made it fail is changed, a held
+    queue is tried at once.
+    """
+    if after.sealed_secret != before.sealed_secret:
+        refused = retire(store, before.id, before.sealed_secret, now=now, overlap=overlap)
+        if refused is not None:
+            return refused
+    store.save_destination(replace(after, enabled=before.enabled))
+    if after.ordered and not before.ordered:
+        store.form_lines(after.id)
+    elif before.ordered and not after.ordered:
+        store.dissolve_lines(after.id, now)
+    if _how_sent(after) != _how_sent(before):
+        store.save_breaker(breaker_policy.after_change(store.breaker(after.id), now))
+    if after.enabled == before.enabled:
+        return after
+    return switch(store, replace(after, enabled=before.enabled), enabled=after.enabled, now=now)
+
+
+def switch(store: Store, destination: Destination, *, enabled: bool, now: Ms) -> Destination:
+    """Enable or disable it, as its caller says; one that is enabled already, and held, is tried at once."""
+    if not enabled:
+        return breaker.disable(store, destination, breaker.CALLER, now)
+    if not destination.enabled:
+        return breaker.enable(store, destination)
+    store.save_breaker(breaker_policy.hastened(store.breaker(destination.id), now))
+    return destination
+
+
+def _how_sent(destination: Destination) -> tuple[object, ...]:
+    return destination.target, destination.format, destination.headers, destination.signature
+
+
+def retire(store: Store, owner: str, sealed: str, *, now: Ms, overlap: Ms) -> Refusal | None:
+    """Let a secret of this destination, or `tenant:<name>`, sign along a while; not too many at once."""
+    if overlap and len(store.retired_secrets(owner, now)) >= MOST_RETIRED:
+        return Refusal(
+            reason=f"{MOST_RETIRED} secrets sign along already: wait until one of them ends, or overlap by 0 seconds"
+        )
+    store.retire_secret(owner, sealed, now=now, until=now + overlap)
+    return None

@@ -1,0 +1,208 @@
+"""What every store holds about destinations, and about how each of them fares."""
+
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from receiver.breaker_policy import Breaker
+from receiver.domain import DeliveryState, Destination, Format, RetiredSecret, Scheme
+from receiver.store.protocol import Page, Storage, Store
+from tests.make import MINUTE, NOW, a_delivery, a_destination, an_event
+
+pytestmark = pytest.mark.anyio
+
+FULL = a_destination(
+    event_types=("task.*", "delivery.dead"),
+    providers=("reapi",),
+    models=("m",),
+    metadata={"k": "v"},
+    format=Format.CLOUDEVENTS_BINARY,
+    description="d \u2603",
+    headers={"x-team": "v1:sealed", "x-other": "v1:too"},
+    signature=Scheme.V1A,
+    ordered=True,
+    max_in_flight=3,
+    rate_per_second=0.5,
+    retention_days=7,
+    enabled=False,
+    disabled_reason="gone",
+    sealed_secret="sealed",
+)
+
+
+async def _kept(storage: Storage, destination_id: str = "dst_1") -> Destination | None:
+    return await storage.read(lambda store: store.destination(destination_id, "default"))
+
+
+async def test_a_destination_comes_back_as_it_was_recorded(storage: Storage) -> None:
+    """Every field survives; another tenant does not find it; a disabled one is not matched against events."""
+    on = a_destination(id="dst_2")
+    await storage.write(lambda store: [store.record_destination(each) for each in (FULL, on)])
+    assert await _kept(storage) == FULL
+    assert await storage.read(lambda store: store.destination("dst_1", "other")) is None
+    assert await storage.read(lambda store: store.enabled_destinations("default")) == [on]
+    page = Page(tenant="default", limit=9)
+    assert await storage.read(lambda store: store.list_destinations(page)) == [on, FULL]
+
+
+@pytest.mark.parametrize(("before", "after"), [(a_destination(), FULL), (FULL, a_destination())])
+async def test_a_destination_is_replaced_by_what_is_saved(
+    storage: Storage, before: Destination, after: Destination
+) -> None:
+    """Every field that can change, to a value and back to none; another one stays as it is."""
+    await storage.write(
+        lambda store: [store.record_destination(each) for each in (before, replace(before, id="dst_2"))]
+    )
+    after = replace(after, target="https://example.com/moved")
+    await storage.write(lambda store: store.save_destination(after))
+    assert await _kept(storage) == after
+    assert await _kept(storage, "dst_2") == replace(before, id="dst_2")
+
+
+async def test_saving_a_destination_leaves_its_retired_secrets(storage: Storage) -> None:
+    """They sign along for their own time, whatever else changes."""
+
+    def write(store: Store) -> None:
+        store.record_destination(a_destination())
+        store.record_delivery(a_delivery(), 1)
+        store.retire_secret("dst_1", "before", now=NOW, until=NOW + MINUTE)
+        store.save_destination(a_destination(description="changed"))
+
+    await storage.write(write)
+    [owed] = await storage.read(lambda store: store.owed_destinations(NOW))
+    retired = (RetiredSecret(sealed="before", until=NOW + MINUTE),)
+    assert owed.destination == a_destination(description="changed", retired=retired)
+
+
+async def test_a_log_is_found_by_its_name(storage: Storage) -> None:
+    """Per tenant one SQLite log of a name."""
+    log = a_destination(type="sqlite", target="results")
+    await storage.write(lambda store: store.record_destination(log))
+    assert await storage.read(lambda store: store.log_named("results", "default")) == log
+    assert await storage.read(lambda store: store.log_named("results", "other")) is None
+    with pytest.raises(sqlite3.IntegrityError):
+        await storage.write(lambda store: store.record_destination(replace(log, id="dst_2")))
+
+
+async def test_deleting_a_destination_cancels_what_is_owed_to_it(storage: Storage) -> None:
+    """What was delivered stays delivered."""
+
+    def record(store: Store) -> None:
+        store.record_destination(a_destination())
+        store.record_event(an_event(1), "{}")
+        store.record_delivery(a_delivery(), 1)
+        store.record_delivery(a_delivery(id="dlv_2", state=DeliveryState.DELIVERED, due_at=None), 1)
+        store.delete_destination("dst_1")
+
+    await storage.write(record)
+    rows = await storage.read(lambda store: store.list_deliveries(Page(tenant="default", limit=9)))
+    assert {row.id: row.state for row in rows} == {
+        "dlv_1": DeliveryState.CANCELED,
+        "dlv_2": DeliveryState.DELIVERED,
+    }
+    assert await storage.read(lambda store: store.owed_destinations(NOW)) == []
+
+
+async def test_a_hidden_destination_is_made_once_and_not_shown(storage: Storage) -> None:
+    """It is found by its id alone; no list, no tenant's view and no match has it."""
+    hidden = a_destination(id="dst_own", hidden=True)
+
+    def write(store: Store) -> None:
+        store.record_hidden_destination(hidden)
+        store.record_hidden_destination(replace(hidden, created_at=NOW + 1))
+
+    await storage.write(write)
+    assert await storage.read(lambda store: store.hidden_destination("dst_own")) == hidden
+    assert await storage.read(lambda store: store.hidden_destination("dst_none")) is None
+    assert await storage.read(lambda store: store.destination("dst_own", "default")) is None
+    assert await storage.read(lambda store: store.enabled_destinations("default")) == []
+    assert await storage.read(lambda store: store.list_destinations(Page(tenant="default", limit=9))) == []
+    await storage.write(lambda store: store.record_destination(a_destination(target=hidden.target)))
+    assert await storage.read(lambda store: store.hidden_destination("dst_1")) is None
+
+
+async def test_a_hidden_destination_is_enabled_again_by_its_next_use(storage: Storage) -> None:
+    """A new task with its webhook_url is a caller that says it is there; how it fared before is forgotten."""
+    hidden = a_destination(id="dst_own", hidden=True)
+
+    def disable(store: Store) -> None:
+        store.record_hidden_destination(hidden)
+        store.save_destination(replace(hidden, enabled=False, disabled_reason="gone"))
+        store.save_breaker(OPEN)
+
+    await storage.write(disable)
+    off = await storage.read(lambda store: store.hidden_destination("dst_own"))
+    assert off == replace(hidden, enabled=False, disabled_reason="gone")
+    await storage.write(lambda store: store.record_hidden_destination(hidden))
+    assert await storage.read(lambda store: store.hidden_destination("dst_own")) == hidden
+    assert await storage.read(lambda store: store.breaker("dst_own")) == Breaker(destination_id="dst_own")
+
+
+async def test_a_hidden_destination_that_fails_stays_as_it_fares(storage: Storage) -> None:
+    """Another task with its webhook_url does not close a breaker: the queue is held until a probe succeeds."""
+
+    def use(store: Store) -> None:
+        store.record_hidden_destination(a_destination(id="dst_own", hidden=True))
+        store.save_breaker(OPEN)
+        store.record_hidden_destination(a_destination(id="dst_own", hidden=True))
+
+    await storage.write(use)
+    assert await storage.read(lambda store: store.breaker("dst_own")) == OPEN
+
+
+OPEN = Breaker(
+    destination_id="dst_own",
+    failures=6,
+    failing=("dlv_1", "dlv_2", "dlv_3"),
+    failing_since=NOW,
+    opened_at=NOW + 1,
+    probe_at=NOW + MINUTE,
+    probes=2,
+)
+
+
+async def test_a_breaker_is_kept_as_it_is_and_forgotten_once_all_is_well(storage: Storage) -> None:
+    """A destination without one fares well; each has its own."""
+    well = Breaker(destination_id="dst_own")
+    assert await storage.read(lambda store: store.breaker("dst_own")) == well
+    for state in (replace(well, failures=1, failing=("dlv_1",), failing_since=NOW), OPEN, well):
+
+        def save(store: Store, state: Breaker = state) -> Breaker:
+            store.save_breaker(state)
+            return store.breaker("dst_own")
+
+        assert await storage.write(save) == state
+    await storage.write(lambda store: store.save_breaker(OPEN))
+    assert await storage.read(lambda store: store.breaker("dst_1")) == Breaker(destination_id="dst_1")
+
+
+async def test_what_is_owed_comes_with_how_its_destination_fares(storage: Storage) -> None:
+    """One whose breaker is open is told of, too: somebody has to probe it. Deleting it forgets the breaker."""
+
+    def write(store: Store) -> None:
+        for name in ("dst_own", "dst_1"):
+            store.record_destination(a_destination(id=name))
+            store.record_delivery(a_delivery(id=f"dlv_{name}", destination_id=name), 1)
+        store.save_breaker(OPEN)
+
+    await storage.write(write)
+    owed = await storage.read(lambda store: store.owed_destinations(NOW))
+    assert {each.destination.id: each.breaker for each in owed} == {
+        "dst_own": OPEN,
+        "dst_1": Breaker(destination_id="dst_1"),
+    }
+    await storage.write(lambda store: store.delete_destination("dst_own"))
+    assert await storage.read(lambda store: store.breaker("dst_own")) == Breaker(destination_id="dst_own")
+
+
+async def test_logs_that_forget_are_listed_for_all_tenants(storage: Storage) -> None:
+    """Enabled or not; neither those that keep their rows for ever, nor webhooks."""
+    log = a_destination(type="sqlite", target="results", retention_days=7)
+    logs = [log, replace(log, id="dst_2", tenant="other", enabled=False, retention_days=1)]
+    others = [
+        replace(log, id="dst_3", target="endless", retention_days=None),
+        a_destination(id="dst_4", retention_days=7),
+    ]
+    await storage.write(lambda store: [store.record_destination(each) for each in [*others, *reversed(logs)]])
+    assert await storage.read(lambda store: store.logs_with_an_end()) == logs
