@@ -66,11 +66,11 @@ class Courier:
         if any(each.again for each in claimed):
             return 0.0
         next_at = {each.destination.id: each.next_at for each in claimed}
-        waiting = [
+        waiting = (
             self._ready_at(each.destination, next_at.get(each.destination.id, _due_at(each)), now)
             for each in owed
             if self._wants(each, now) > 0
-        ]
+        )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
 
     async def ping(self, destination: Destination) -> Attempt:
@@ -92,21 +92,19 @@ class Courier:
 
     def _grants(self, owed: Sequence[Owed], now: Ms) -> list[Grant]:
         """Who may be given how much now."""
-        ready = {each.destination.id: each for each in owed if self._ready(each, now)}
-        if not ready:
+        wishes = [self._wish(each, now) for each in owed]
+        if not any(wish.wants for wish in wishes):
             return []
-        wishes = [self._wish(each, now, ready=each.destination.id in ready) for each in owed]
         random.shuffle(wishes)  # of equals, who comes first is left to chance
         elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
-        return [self._grant(ready[destination_id], share) for destination_id, share in shares.items()]
+        destinations = {each.destination.id: each.destination for each in owed}
+        return [self._grant(destinations[destination_id], share) for destination_id, share in shares.items()]
 
-    def _ready(self, owed: Owed, now: Ms) -> bool:
-        ready_at = self._ready_at(owed.destination, _due_at(owed), now)
-        return ready_at is not None and ready_at <= now and self._wants(owed, now) > 0
-
-    def _wish(self, owed: Owed, now: Ms, *, ready: bool) -> Wish:
+    def _wish(self, owed: Owed, now: Ms) -> Wish:
         destination = owed.destination
+        ready_at = self._ready_at(destination, _due_at(owed), now)
+        ready = ready_at is not None and ready_at <= now
         return Wish(
             destination_id=destination.id,
             tenant=destination.tenant,
@@ -115,12 +113,12 @@ class Courier:
             wants=self._paces.allows(destination, now, self._wants(owed, now)) if ready else 0,
         )
 
-    def _grant(self, owed: Owed, share: int) -> Grant:
+    def _grant(self, destination: Destination, share: int) -> Grant:
         """Half of a share is for the freshest, which no backlog shall hold up; a batch is in order."""
-        batch = self._senders[owed.destination.type].batch
+        batch = self._senders[destination.type].batch
         if batch > 1:
-            return Grant(destination=owed.destination, most=share * batch)
-        return Grant(destination=owed.destination, most=share, freshest=(share + random.getrandbits(1)) // 2)
+            return Grant(destination=destination, most=share * batch)
+        return Grant(destination=destination, most=share, freshest=(share + random.getrandbits(1)) // 2)
 
     def _claim(self, store: Store, grants: Sequence[Grant]) -> list[Claimed]:
         now = self._clock.now()

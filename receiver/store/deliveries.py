@@ -115,10 +115,11 @@ class DeliveryVerbs(Statements):
 
 def _owed(row: Row, retired: Mapping[str, tuple[RetiredSecret, ...]]) -> Owed:
     """A destination as it is delivered to: a hidden one with the secrets of its tenant."""
-    kept = destination_of(row)
+    destination = kept = destination_of(row)
     owner = tenant_row(kept.tenant) if kept.hidden else kept.id
-    secret = (row["tenant_secret"] or "") if kept.hidden else kept.sealed_secret
-    destination = replace(kept, sealed_secret=secret, retired=retired.get(owner, ()))
+    if kept.hidden or owner in retired:
+        secret = (row["tenant_secret"] or "") if kept.hidden else kept.sealed_secret
+        destination = replace(kept, sealed_secret=secret, retired=retired.get(owner, ()))
     fares = (
         Breaker(destination_id=kept.id) if row["failures"] is None else breaker_of({**row, "destination_id": kept.id})
     )
