@@ -30,7 +30,8 @@ _DEAD_KNOWN = 10_000
 _MAX_INTERIM = 16
 _PARSED_AT_ONCE = 4096
 
-_Found = list[tuple[Any, ...]]
+Found = list[tuple[Any, ...]]  # as `socket.getaddrinfo` tells it
+LookUp = Callable[[str, int], Found]
 
 
 class Dial:
@@ -142,20 +143,21 @@ def is_here(address: str) -> bool:
     return True
 
 
-def _ask(host: str, port: int) -> _Found:
+def look_up(host: str, port: int) -> Found:
+    """Ask the system for a host's addresses, and wait; raises `OSError` or `ValueError` where it has none."""
     return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 class Names:
-    """Name look-ups, by `ask`, on threads of their own, daemons.
+    """Name look-ups on threads of their own, daemons.
 
     A look-up cannot be stopped, only left behind. In the loop's own executor a few dead name servers would hold up
     everything else that runs there, and the process at its end. Hosts that were not answered for the last time wait
     for each other only.
     """
 
-    def __init__(self, ask: Callable[[str, int], _Found] = _ask) -> None:
-        self._ask = ask
+    def __init__(self, look_up: LookUp = look_up) -> None:
+        self._ask = look_up
         self._free = asyncio.Semaphore(_DNS_THREADS)
         self._free_for_dead = asyncio.Semaphore(_DNS_THREADS_FOR_DEAD)
         self._dead: set[str] = set()
@@ -163,11 +165,11 @@ class Names:
     async def addresses(self, host: str, port: int, *, deadline_s: float = DNS_DEADLINE_S) -> list[str]:
         """Every address of a host, each once; raises `OSError` where it has none, or no answer came in time."""
         free = self._free_for_dead if host in self._dead else self._free
-        answer: asyncio.Future[_Found] | None = None
+        answer: asyncio.Future[Found] | None = None
         try:
             async with asyncio.timeout(deadline_s):
                 await free.acquire()
-                answer = self._look_up(host, port, free)
+                answer = self._start(host, port, free)
                 found = await answer
         except TimeoutError:
             if answer is not None:
@@ -180,28 +182,28 @@ class Names:
             self._dead.clear()
         self._dead.add(host)
 
-    def _look_up(self, host: str, port: int, free: asyncio.Semaphore) -> "asyncio.Future[_Found]":
+    def _start(self, host: str, port: int, free: asyncio.Semaphore) -> "asyncio.Future[Found]":
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[_Found] = loop.create_future()
+        answer: asyncio.Future[Found] = loop.create_future()
 
-        def settle(found: _Found | None, error: OSError | None) -> None:
+        def settle(found: Found | None, error: OSError | None) -> None:
             free.release()
             if not answer.done():
                 self._dead.discard(host)
                 answer.set_result(found or []) if error is None else answer.set_exception(error)
 
-        def look_up() -> None:
+        def run() -> None:
             found, error = self._answer(host, port)
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, found, error)
 
         try:
-            threading.Thread(target=look_up, daemon=True, name="name look-up").start()
+            threading.Thread(target=run, daemon=True, name="name look-up").start()
         except RuntimeError:  # the process may have no more threads now: that must not cost a slot for good
             settle(None, OSError(errno.EAGAIN, "no thread"))
         return answer
 
-    def _answer(self, host: str, port: int) -> tuple[_Found | None, OSError | None]:
+    def _answer(self, host: str, port: int) -> tuple[Found | None, OSError | None]:
         try:
             return self._ask(host, port), None
         except OSError as error:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 import aiohttp
 from yarl import URL
 
-from receiver.connections import DIAL, Connector, Dial, Names, NotRepeated, Request, Stale, never_twice
+from receiver.connections import DIAL, Connector, Dial, LookUp, Names, NotRepeated, Request, Stale, look_up, never_twice
 from receiver.domain import Call, NoReply, Reply
 from receiver.errors import AddressRefused, Malformed
 from receiver.guard import Guard
@@ -52,20 +52,19 @@ class Audience(Enum):
 class Outbound:
     """Sends requests; start it in the event loop that it serves, and close it there.
 
-    `limit` caps all connections of one audience (0: none), `limit_per_host` those to one host and port; `names` looks
-    up the hosts of webhooks.
+    `limit` caps all connections of one audience (0: none), `limit_per_host` those to one host and port.
     """
 
-    def __init__(self, guard: Guard, *, limit: int = 0, limit_per_host: int = 256, names: Names | None = None) -> None:
+    def __init__(self, guard: Guard, *, limit: int = 0, limit_per_host: int = 256, look_up: LookUp = look_up) -> None:
         self._guard = guard
         self._limit = limit
         self._limit_per_host = limit_per_host
         self._sessions: dict[Audience, aiohttp.ClientSession] = {}
         # Apart, so that no webhook's dead name server can keep a provider from being found, and no caller who saves
         # dead names a webhook.
-        self._provider_names = Names()
-        self._webhook_names = names or Names()
-        self._saved_names = names or Names()
+        self._provider_names = Names(look_up)
+        self._webhook_names = Names(look_up)
+        self._saved_names = Names(look_up)
 
     async def __aenter__(self) -> "Outbound":
         await self.start()

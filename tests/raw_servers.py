@@ -33,7 +33,9 @@ Script = Callable[[RawServer, asyncio.StreamReader, asyncio.StreamWriter], Await
 
 
 @asynccontextmanager
-async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def raw_server(
+    script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[RawServer]:
     """Run `script` once per connection, on a free loopback port; the connection is closed when it returns."""
     seen = RawServer()
     running: set[asyncio.Task[None]] = set()
@@ -53,7 +55,7 @@ async def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> As
         running.add(task)
         task.add_done_callback(running.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(accept, host, port, ssl=tls)
     seen.port = server.sockets[0].getsockname()[1]
     try:
         yield seen

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from receiver.errors import AddressRefused, ConfigurationError, Malformed
 from receiver.guard import Guard
+from receiver.settings import read_settings
+from tests.addresses import look_up, spellings
 
 pytestmark = pytest.mark.anyio
 
@@ -92,6 +94,48 @@ def test_remedies_read_as_the_contract_says() -> None:
         with pytest.raises(AddressRefused) as refused:
             Guard().judge("https://hooks.example/", [address])
         assert refused.value.remedy == line
+
+
+def _line(allowed: str, url: str, addresses: list[str]) -> str | None:
+    try:
+        Guard(allowed).judge(url, addresses)
+    except AddressRefused as refused:
+        return refused.remedy
+    return None
+
+
+def test_the_printed_line_alone_opens_every_spelling_of_the_corpus() -> None:
+    """Put into the environment as it is printed, whatever was set before, it opens all that stood in the way."""
+    keys = {"TASKWEIR_API_KEY": "k" * 16, "TASKWEIR_SECRET_KEY": "s" * 32}
+    urls = [spelling.url for spelling in spellings(4000) if spelling.range is not None]
+    assert len(urls) > 400
+    for url in urls:
+        addresses = [str(address[0]) for *_, address in look_up(Guard.check_url(url).raw_host or "", 4000)]
+        lines = {_line(before, url, addresses) for before in ("", "64:ff9b::/96,::ffff:0:0/96,2002::/16,10.0.0.1")}
+        assert lines - {None}, url
+        for line in lines - {None}:
+            name, _, value = (line or "").partition("=")
+            settings = read_settings({**keys, name: value}, {})
+            assert _line(settings.allow_networks, url, addresses) is None, (url, line)
+
+
+def test_a_crowd_of_addresses_is_opened_by_its_name() -> None:
+    """A line with forty networks would be cut where it is shown; the others name each address."""
+    for count, line in ((8, ",".join(f"10.0.0.{number}/32" for number in range(8))), (40, "hooks.example")):
+        with pytest.raises(AddressRefused) as refused:
+            Guard().judge("https://hooks.example/", ["8.8.8.8", *(f"10.0.0.{number}" for number in range(count))])
+        assert refused.value.remedy == f"TASKWEIR_ALLOW_NETWORKS={line}"
+
+
+def test_a_refusal_for_people_ends_with_the_line() -> None:
+    """Why, and what the operator would add."""
+    with pytest.raises(AddressRefused) as refused:
+        Guard().judge("http://hooks.example/", ["10.0.0.9", "127.0.0.1"])
+    assert refused.value.told == (
+        "hooks.example is at 10.0.0.9, which is private; the operator may allow it, beside what is allowed already: "
+        "TASKWEIR_ALLOW_NETWORKS=10.0.0.9/32,loopback"
+    )
+    assert AddressRefused("no way").told == "no way"
 
 
 def test_one_forbidden_address_among_many_refuses_the_host() -> None:
@@ -185,6 +229,9 @@ def test_a_network_with_host_bits_is_spelled_out() -> None:
         ("http://faß.example/ü", "http", "xn--fa-hia.example", 80, "/%C3%BC"),
         ("http://①②⑦.⓪.⓪.①/", "http", "127.0.0.1", 80, "/"),
         ("http://127。0。0。1/", "http", "127.0.0.1", 80, "/"),
+        ("http://0x7f.1:81/%7e", "http", "127.0.0.1", 81, "/%7e"),
+        ("http://2130706433/?x=%27", "http", "127.0.0.1", 80, "/?x=%27"),
+        ("http://08.example/", "http", "08.example", 80, "/"),
         ("https://x.example/" + "a" * (2048 - 18), "https", "x.example", 443, "/" + "a" * (2048 - 18)),
     ],
 )
@@ -202,6 +249,7 @@ UNUSABLE = r"""
     http://h:٨٠/  http://h:80:90/  http://h:000080/  http://h\x/  http://h/\x
     http://[::1  http://::1/  http://[::g]/  http://[::1]x/  http://[fe80::1%25eth0]/  http://[fe80::1%eth0]/
     http://[127.0.0.1]/  http://[v1.a]/  http://[]/  http://h%2e/  http://ex%61mple.com/  http://a%00b/
+    http://1.2.3.4.5/  http://256.1.1.1/  http://1.2.3.4./  http://08/  http://0x/  http://a.1/  http://4294967296/
     http://a..b/  http://./  http://.../  http://-a/  http://a!b/  http://a,b/  http://a|b/  http://<x>/
 """
 UNUSABLE_CHARACTERS = [f"http://h/{odd}" for odd in " \t\n\r\x00\x1f\x7f\x85\u00a0\u2028\u3000\ud800"]

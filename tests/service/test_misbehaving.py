@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from receiver import formats
-from receiver.connections import Names
+from receiver.connections import Found, look_up
 from receiver.delivery import DeliveryLimits
 from receiver.guard import Guard
 from receiver.outbound import Outbound
@@ -252,14 +252,13 @@ async def test_tls_on_a_plain_port(tmp_path: Path) -> None:
 async def test_a_host_that_does_not_resolve_any_more(tmp_path: Path) -> None:
     """Names come and go."""
 
-    class Nobody(Names):
-        async def addresses(self, host: str, port: int, *, deadline_s: float = 0) -> list[str]:
-            if host == "gone.example":
-                raise gaierror(EAI_NONAME, "nobody")
-            return await super().addresses(host, port)
+    def nobody(host: str, port: int) -> Found:
+        if host == "gone.example":
+            raise gaierror(EAI_NONAME, "nobody")
+        return look_up(host, port)
 
     case = Case(serves=silent, error="the host name does not resolve")
-    outbound = Outbound(Guard("loopback"), names=Nobody())
+    outbound = Outbound(Guard("loopback"), look_up=nobody)
     async with owing(tmp_path, case, "http://gone.example/hook", outbound=outbound) as (world, _):
         await check(world, case)
 
