@@ -26,8 +26,9 @@ from adapters.base import (
     unexplained_submit,
 )
 from adapters.calls import get_call, post_call, shape_faults
-from receiver.domain import Call, Callback, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update
+from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Status, Update
 from receiver.errors import Fault, Malformed
+from receiver.wire import Call, Callback, Reply
 
 _REFUSALS = frozenset({400, 401, 402, 404, 422, 433, 501, 505})  # seed 002; 400 and 433 kie.ai
 _NOTHING_CREATED = frozenset({429, 455})  # kie.ai: rejected before it was queued; seed 002: maintenance

@@ -11,19 +11,9 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from receiver.domain import (
-    Call,
-    Callback,
-    Failure,
-    FailureKind,
-    Kind,
-    Ms,
-    Pace,
-    Provider,
-    Reply,
-    Update,
-)
+from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Update
 from receiver.errors import Fault, Malformed, NotVerified
+from receiver.wire import Call, Callback, Reply
 
 Input = Mapping[str, Any]
 

@@ -5,8 +5,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from receiver import json_text
-from receiver.domain import Call, Provider
+from receiver.domain import Provider
 from receiver.errors import Fault
+from receiver.wire import Call
 
 MODEL_LIMIT = 200
 

@@ -8,8 +8,9 @@ from typing import Any
 from adapters.base import Accepted, Ambiguous, in_doubt
 from adapters.calls import MODEL_LIMIT, input_faults
 from adapters.reading import MESSAGE_LIMIT, object_at, object_in, text_at
-from receiver.domain import Failure, Reply, Status, Update, Usage
+from receiver.domain import Failure, Status, Update, Usage
 from receiver.errors import Fault
+from receiver.wire import Reply
 
 NO_ENVELOPE = "without the provider's own envelope"
 

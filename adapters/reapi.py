@@ -38,21 +38,9 @@ from adapters.reading import (
     urls_at,
     word_at,
 )
-from receiver.domain import (
-    Call,
-    Failure,
-    FailureKind,
-    Kind,
-    Ms,
-    Output,
-    Pace,
-    Provider,
-    Reply,
-    Role,
-    Status,
-    Update,
-)
+from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Pace, Provider, Role, Status, Update
 from receiver.errors import Fault
+from receiver.wire import Call, Reply
 
 _URL_LIFETIME_MS = 7 * 24 * 3600 * 1000  # seed 001; its own completion time is not told, so from our first sight
 _ONE_ATTEMPT_S = 49 * 3600  # seed 001: one attempt may take 48 h; an hour for our own polls

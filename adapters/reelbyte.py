@@ -34,8 +34,9 @@ from adapters.flat_wire import (
 )
 from adapters.reading import filled, id_at, text_at, word_at
 from adapters.reelbyte_result import update_of, usage_of
-from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status
+from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Status
 from receiver.errors import Fault
+from receiver.wire import Call, Reply
 
 _INVALID_PARAMS = "invalid params"
 # Seed 000 shows video and speaks of images; the other media types and most scenes are the template's.

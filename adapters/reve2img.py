@@ -32,8 +32,9 @@ from adapters.flat_wire import (
 )
 from adapters.reading import credits_at, filled, id_at, object_at, outputs_of, urls_at, word_at
 from adapters.reve2img_errors import ERRORS, NOT_CREATED, answer_failure, task_failure
-from receiver.domain import Call, Failure, FailureKind, Kind, Ms, Pace, Provider, Reply, Status, Update, Usage
+from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Status, Update, Usage
 from receiver.errors import Fault
+from receiver.wire import Call, Reply
 
 _STATUSES = {"in_progress": Status.RUNNING, "success": Status.SUCCEEDED, "failed": Status.FAILED}
 _VIDEO_FIELDS = frozenset({"duration", "generate_audio"})

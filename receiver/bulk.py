@@ -9,7 +9,8 @@ from receiver.action_policy import Action, Refusal
 from receiver.domain import Ms, Task
 from receiver.intake import Taken
 from receiver.providers import CallbackUrls, Providers
-from receiver.store.protocol import Page, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Page
 
 BATCH = 100
 

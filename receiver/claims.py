@@ -7,7 +7,8 @@ from receiver import breaker, breaker_policy, outcomes
 from receiver.delivery_policy import Next
 from receiver.domain import Attempt, DeliveryState, Destination, Ms
 from receiver.ids import new_id
-from receiver.store.protocol import Parcel, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Parcel
 
 MOST_LOST = 10
 

@@ -20,7 +20,8 @@ from receiver.ids import new_id
 from receiver.outcomes import Settled
 from receiver.paces import Paces
 from receiver.senders.base import PING_SEQ, Sender, Sent
-from receiver.store.protocol import Owed, Parcel, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Owed, Parcel
 from receiver.telemetry import log
 
 

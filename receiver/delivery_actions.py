@@ -6,7 +6,8 @@ A refusal is a value.
 from receiver import breaker_policy
 from receiver.action_policy import Refusal
 from receiver.domain import Delivery, DeliveryState, Destination, Ms
-from receiver.store.protocol import Page, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page
 
 
 def destination_named(store: Store, destination_id: str, tenant: str) -> Destination | None:

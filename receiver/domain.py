@@ -1,4 +1,4 @@
-"""The nouns of Taskweir, and what crosses the wire between us and a provider.
+"""The nouns of Taskweir.
 
 Times are `Ms`: whole milliseconds since 1970-01-01 UTC, by our clock. A provider's own times are data, never used
 to order anything.
@@ -391,38 +391,3 @@ class Provider:
     trust: Trust = Trust.POLL
     rate: float | None = None
     callback_secret: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request for us to send."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What came back; header names are lower case, the body is cut at the sender's cap."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoReply:
-    """Nothing usable came back. `sent` is False only when not one byte of the request can have left."""
-
-    sent: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callback:
-    """What a provider posted to us; header names are lower case, the body is cut at the door's cap."""
-
-    headers: Mapping[str, str]
-    body: bytes

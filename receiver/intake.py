@@ -8,18 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from receiver import delivery_policy, formats, json_text, policy
-from receiver.domain import (
-    Delivery,
-    DeliveryState,
-    Destination,
-    Event,
-    EventType,
-    Ms,
-    Source,
-    Task,
-    Update,
-    Verified,
-)
+from receiver.domain import Delivery, DeliveryState, Destination, Event, EventType, Ms, Source, Task, Update, Verified
 from receiver.ids import new_id
 from receiver.store.protocol import Store
 

@@ -17,9 +17,9 @@ import aiohttp
 from yarl import URL
 
 from receiver.connections import DIAL, Connector, Dial, LookUp, Names, NotRepeated, Request, Stale, look_up, never_twice
-from receiver.domain import Call, NoReply, Reply
 from receiver.errors import AddressRefused, Malformed
 from receiver.guard import Guard
+from receiver.wire import Call, NoReply, Reply
 
 DEFAULT_CAP = 64 * 1024
 USER_AGENT = f"Taskweir/{version('taskweir')}"

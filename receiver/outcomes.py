@@ -9,7 +9,8 @@ from receiver.breaker import Turn
 from receiver.delivery_policy import Next
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, OperatorEvent
 from receiver.senders.base import Sent
-from receiver.store.protocol import Parcel, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Parcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

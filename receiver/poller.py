@@ -13,20 +13,7 @@ from receiver.bell import Bell
 from receiver.budget import Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
-from receiver.domain import (
-    DAY,
-    MINUTE,
-    Failure,
-    FailureKind,
-    Kind,
-    Ms,
-    NoReply,
-    Reply,
-    Task,
-    Timer,
-    Update,
-    Work,
-)
+from receiver.domain import DAY, MINUTE, Failure, FailureKind, Kind, Ms, Task, Timer, Update, Work
 from receiver.errors import NotVerified
 from receiver.ids import new_id
 from receiver.intake import Taken
@@ -39,6 +26,7 @@ from receiver.standing import heard
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
 from receiver.unasked import end_overdue, settle_held, wait_for_id
+from receiver.wire import NoReply, Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

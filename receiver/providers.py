@@ -4,23 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
-from receiver.domain import (
-    Call,
-    Callback,
-    Failure,
-    FailureKind,
-    Kind,
-    Ms,
-    NoReply,
-    Provider,
-    Reply,
-    Task,
-    Trust,
-    Update,
-)
+from receiver.domain import Failure, FailureKind, Kind, Ms, Provider, Task, Trust, Update
 from receiver.errors import Malformed, NotVerified
 from receiver.signing import CallbackTokens, redact
 from receiver.telemetry import log
+from receiver.wire import Call, Callback, NoReply, Reply
 
 # A provider's answer may echo the whole input, which may fill a request of ours.
 PROVIDER_CAP = 4 * 1024 * 1024

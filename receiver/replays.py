@@ -12,7 +12,8 @@ from receiver.delivery_policy import wants, wants_operator_event, wants_type
 from receiver.domain import Delivery, DeliveryState, Destination, EventType, Ms, OperatorEvent, Task
 from receiver.ids import first_id
 from receiver.intake import destinations_of, owe
-from receiver.store.protocol import Recorded, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Recorded
 
 PAGE = 100
 _STANDS = {DeliveryState.PENDING, DeliveryState.DELIVERED}

@@ -9,7 +9,8 @@ from functools import partial
 from receiver import json_text
 from receiver.errors import NotVerified
 from receiver.sealing import Seal
-from receiver.store.protocol import Sealed, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Sealed
 
 BATCH = 100
 _HEADERS = "headers"  # the place whose text is a JSON object: names, and sealed values

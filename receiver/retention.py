@@ -7,7 +7,8 @@ from typing import Protocol
 
 from receiver.clock import Clock
 from receiver.domain import Destination, Ms
-from receiver.store.protocol import Bite, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Bite
 from receiver.telemetry import log
 
 DAY: Ms = 86_400_000

@@ -17,21 +17,7 @@ from receiver.bell import Bell
 from receiver.budget import Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
-from receiver.domain import (
-    Call,
-    Failure,
-    FailureKind,
-    Ms,
-    NoReply,
-    Reply,
-    Source,
-    Status,
-    Task,
-    Timer,
-    Update,
-    Verified,
-    Work,
-)
+from receiver.domain import Failure, FailureKind, Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Unavailable
 from receiver.ids import new_id
 from receiver.intake import Taken, take, take_ours
@@ -40,6 +26,7 @@ from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.standing import heard
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.wire import Call, NoReply, Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

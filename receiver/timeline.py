@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from receiver import formats
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms, Source, Task, Verified
-from receiver.store.protocol import Brought, Chronicle, Recorded, Tally
+from receiver.store.records import Brought, Chronicle, Recorded, Tally
 from receiver.story import REFRESH, again_in, span
 
 _COUNTED = {

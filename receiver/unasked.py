@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from receiver import policy, story
-from receiver.domain import Callback, Ms, Source, Status, Task, Timer, Update, Verified, Work
+from receiver.domain import Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Malformed
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Providers, Served
 from receiver.store.protocol import Store
+from receiver.wire import Callback
 
 _UNHANDED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
 

@@ -7,19 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import policy
-from receiver.domain import (
-    EventType,
-    Failure,
-    FailureKind,
-    Kind,
-    Output,
-    Source,
-    Status,
-    Task,
-    Update,
-    Usage,
-    Verified,
-)
+from receiver.domain import EventType, Failure, FailureKind, Kind, Output, Source, Status, Task, Update, Usage, Verified
 from tests.make import DAY, HOUR, MINUTE, NOW, SECOND, a_task, a_timer
 
 S = Status

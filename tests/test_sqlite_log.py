@@ -17,7 +17,7 @@ import sqlite_utils
 from receiver import formats, json_text
 from receiver.domain import Destination, EventType, Failure, FailureKind, Kind, Ms, Output, Role, Status, Usage
 from receiver.senders.sqlite_log import SqliteLogSender, log_path
-from receiver.store.protocol import Parcel
+from receiver.store.records import Parcel
 from tests.make import DAY, NOW, SECOND, StoppedClock, a_delivery, a_destination, a_task, an_event
 
 pytestmark = pytest.mark.anyio

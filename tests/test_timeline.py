@@ -6,7 +6,7 @@ import pytest
 
 from receiver import formats, json_text
 from receiver.domain import Attempt, DeliveryState, EventType, Ms, Source, Verified
-from receiver.store.protocol import Brought, Chronicle, Note, Recorded, Tally
+from receiver.store.records import Brought, Chronicle, Note, Recorded, Tally
 from receiver.timeline import Item, timeline
 from tests.make import HOUR, NOW, SECOND, a_delivery, a_task, an_event
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from receiver.domain import Attempt, Destination
-from receiver.store.protocol import Parcel
+from receiver.store.records import Parcel
 
 PING_SEQ = 0
 

@@ -17,7 +17,7 @@ from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Ms
 from receiver.senders import log_file
 from receiver.senders.base import PING_SEQ, Sent
-from receiver.store.protocol import Parcel
+from receiver.store.records import Parcel
 from receiver.telemetry import log
 
 Result = TypeVar("Result")

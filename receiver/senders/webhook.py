@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from adapters.base import retry_after_seconds
 from receiver import formats
 from receiver.clock import Clock
-from receiver.domain import Attempt, Call, Destination, Format, Ms, NoReply
+from receiver.domain import Attempt, Destination, Format, Ms
 from receiver.errors import NotVerified
 from receiver.header_policy import header_faults
 from receiver.outbound import Audience, Outbound
@@ -14,7 +14,8 @@ from receiver.sealing import Seal, tenant_row
 from receiver.senders.answers import KEPT_BYTES, kept_text
 from receiver.senders.base import Sent
 from receiver.signing import sign
-from receiver.store.protocol import Parcel
+from receiver.store.records import Parcel
+from receiver.wire import Call, NoReply
 
 DEADLINE_S = 15.0
 

@@ -7,7 +7,7 @@ from receiver import json_text
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms, RetiredSecret
 from receiver.sealing import tenant_row
-from receiver.store.protocol import Owed, Page, Parcel
+from receiver.store.records import Owed, Page, Parcel
 from receiver.store.rows import attempt_of, breaker_of, delivery_of, delivery_row, destination_of
 from receiver.store.statements import Row, Statements, Where
 

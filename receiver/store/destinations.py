@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from receiver.breaker_policy import Breaker
 from receiver.domain import Destination
-from receiver.store.protocol import Page
+from receiver.store.records import Page
 from receiver.store.rows import breaker_of, breaker_row, destination_of, destination_row
 from receiver.store.statements import Statements, Where
 

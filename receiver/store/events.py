@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from receiver import json_text
 from receiver.domain import Event, Ms
 from receiver.ids import first_id as first_id_at
-from receiver.store.protocol import Page, Recorded
+from receiver.store.records import Page, Recorded
 from receiver.store.statements import Row, Statements, Where
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from receiver.store.protocol import KeptKey
+from receiver.store.records import KeptKey
 from receiver.store.statements import Statements
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from receiver import json_text
 from receiver.domain import Ms
 from receiver.ids import new_id
-from receiver.store.protocol import Brought, Chronicle, Note, Recorded, Tally
+from receiver.store.records import Brought, Chronicle, Note, Recorded, Tally
 from receiver.store.rows import attempt_of, delivery_of
 from receiver.store.statements import Row, Statements
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from receiver import json_text
 from receiver.domain import Ms
 from receiver.ids import first_id
-from receiver.store.protocol import Bite
+from receiver.store.records import Bite
 from receiver.store.statements import Row, Statements
 
 _OF_EVENTS = ("attempts", "deliveries", "events")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from receiver.domain import Ms, RetiredSecret
-from receiver.store.protocol import Sealed
+from receiver.store.records import Sealed
 from receiver.store.statements import Statements
 
 

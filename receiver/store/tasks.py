@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from receiver import json_text
 from receiver.domain import Ms, Task, Timer, Work
-from receiver.store.protocol import Page
+from receiver.store.records import Page
 from receiver.store.rows import task_of, task_row, timer_of, timer_row
 from receiver.store.statements import Statements, Where
 

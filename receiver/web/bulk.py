@@ -11,7 +11,7 @@ from receiver.action_policy import Action
 from receiver.bulk import BATCH, Bulk, Errand
 from receiver.errors import Fault, Invalid
 from receiver.intake import Taken
-from receiver.store.protocol import Page
+from receiver.store.records import Page
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, read_model, refuse_if_stopping
 from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page

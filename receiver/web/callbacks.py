@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from receiver import policy, signing, story, timing
 from receiver.actions import cancel_if_asked
-from receiver.domain import SECOND, Callback, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
+from receiver.domain import SECOND, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
 from receiver.errors import Malformed, NotVerified, Unknown
 from receiver.intake import Taken, take
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.unasked import existence
 from receiver.web.doors import Doors, doors_of
+from receiver.wire import Callback
 
 KEPT_BYTES = 64 * 1024
 MOST_READ = 1024 * 1024

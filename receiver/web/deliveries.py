@@ -10,7 +10,8 @@ from receiver.action_policy import Refusal
 from receiver.delivery_actions import cancel, retry
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
-from receiver.store.protocol import Page, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page
 from receiver.web.answers import json_answer, page_answer
 from receiver.web.doors import (
     Caller,

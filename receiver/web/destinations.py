@@ -11,7 +11,8 @@ from receiver.delivery_policy import DEFAULT_EVENT_TYPES
 from receiver.domain import Destination, Scheme
 from receiver.errors import Conflict, Fault, Invalid, Malformed, Unknown
 from receiver.ids import new_id
-from receiver.store.protocol import Page, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page
 from receiver.web.answers import json_answer, page_answer
 from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished

@@ -11,7 +11,8 @@ from receiver.delivery_policy import GROUPS, wants_type
 from receiver.domain import Delivery, Destination, EventType, OperatorEvent
 from receiver.errors import Fault, Gone, Invalid, Unknown
 from receiver.replays import replay, replay_to
-from receiver.store.protocol import Page, Recorded, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page, Recorded
 from receiver.web.answers import json_answer, text_answer
 from receiver.web.deliveries import delivery_fields
 from receiver.web.doors import Caller, allowed, doors_of, query_filters, query_integer, query_limit, read_optional

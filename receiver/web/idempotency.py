@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.errors import Conflict, Fault, Invalid, Unavailable
-from receiver.store.protocol import KeptKey, Store
+from receiver.store.protocol import Store
+from receiver.store.records import KeptKey
 from receiver.web.doors import Caller, Doors
 
 HEADER = "Idempotency-Key"

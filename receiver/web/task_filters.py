@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from receiver import formats
 from receiver.domain import FailureKind, Ms, Status
 from receiver.errors import Fault, Invalid
-from receiver.store.protocol import Page
+from receiver.store.records import Page
 
 EQUAL = ("status", "provider", "model", "provider_task_id", "error_kind")
 TIMES = ("created_after", "created_before")

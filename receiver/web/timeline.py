@@ -5,7 +5,8 @@ from starlette.responses import Response
 
 from receiver import formats
 from receiver.domain import Task
-from receiver.store.protocol import Chronicle, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Chronicle
 from receiver.timeline import timeline
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of

@@ -17,8 +17,9 @@ from adapters.base import (
     PollFailed,
     Refused,
 )
-from receiver.domain import Callback, Failure, Kind, Output, Reply, Update, Usage
+from receiver.domain import Failure, Kind, Output, Update, Usage
 from receiver.errors import Malformed
+from receiver.wire import Callback, Reply
 
 NOW = 1_765_186_800_000
 HERE = Path(__file__).parent

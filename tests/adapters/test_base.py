@@ -14,8 +14,9 @@ from adapters.base import (
     unexplained_poll,
     unexplained_submit,
 )
-from receiver.domain import Callback, Failure, FailureKind, Kind, Reply
+from receiver.domain import Failure, FailureKind, Kind
 from receiver.errors import Malformed
+from receiver.wire import Callback, Reply
 from tests.adapters.plain import NOW, adapter_of
 
 

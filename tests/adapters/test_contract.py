@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from adapters.base import Adapter
 from receiver import json_text
-from receiver.domain import Callback, Kind, Provider, Status
+from receiver.domain import Kind, Provider, Status
 from receiver.errors import Fault, Malformed, NotVerified
+from receiver.wire import Callback
 from tests.adapters import hostile
 from tests.adapters.plain import HERE, MOUTHS, NOW, Sample, adapter_of, entries, said, samples
 

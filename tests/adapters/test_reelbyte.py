@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from adapters.base import Ambiguous, PollFailed
 from adapters.reelbyte import Reelbyte
-from receiver.domain import FailureKind, Kind, Provider, Reply, Status
+from receiver.domain import FailureKind, Kind, Provider, Status
+from receiver.wire import Reply
 from tests.adapters.plain import NOW
 
 ADAPTER = Reelbyte()

@@ -8,7 +8,8 @@ import pytest
 from adapters.base import Ambiguous, NotCreated, Refused
 from adapters.reve2img import Reve2img
 from adapters.reve2img_errors import ERRORS
-from receiver.domain import Kind, Provider, Reply
+from receiver.domain import Kind, Provider
+from receiver.wire import Reply
 from tests.adapters.plain import NOW
 
 ADAPTER = Reve2img()

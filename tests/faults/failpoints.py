@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlite_utils.db import Table
 
-from receiver.domain import Call
 from receiver.outbound import Audience, Outbound
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.store.sqlite import SqliteStorage, _Connection
+from receiver.wire import Call
 
 # The code that asks for a write, by its qualified name.
 WRITES = {

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
-from receiver.domain import Call, NoReply, Reply
 from receiver.guard import Guard
 from receiver.outbound import DEFAULT_CAP, Audience, Outbound
+from receiver.wire import Call, NoReply, Reply
 from tests.machine.provider import LOST, REFUSED, Parking, Provider
 
 CONSUMER_MODES = ("up", "500", "hangs up", "takes it and hangs up", "busy", "unreachable", "held")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from receiver.domain import Call, NoReply, Reply
+from receiver.wire import Call, NoReply, Reply
 from tests.make import StoppedClock
 
 KEY = "provider-key-canary-0001"

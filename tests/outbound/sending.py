@@ -2,8 +2,8 @@
 
 import asyncio
 
-from receiver.domain import Call, NoReply, Reply
 from receiver.outbound import Audience, Outbound
+from receiver.wire import Call, NoReply, Reply
 
 CANARY = "s3cr3t"
 SUBMIT, POLL, WEBHOOK = Audience.PROVIDER_SUBMIT, Audience.PROVIDER_POLL, Audience.WEBHOOK

@@ -9,9 +9,9 @@ from contextlib import suppress
 import pytest
 
 from receiver.connections import DIAL, Names
-from receiver.domain import NoReply, Reply
 from receiver.guard import Guard
 from receiver.outbound import Audience, Outbound
+from receiver.wire import NoReply, Reply
 from tests.outbound.sending import POLL, SUBMIT, WEBHOOK, Reader, Writer, send
 from tests.raw_servers import RawServer, answer, answer_all, raw_server, resets, silent
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from receiver.domain import NoReply, Reply
 from receiver.guard import Guard
 from receiver.outbound import Audience, Outbound
+from receiver.wire import NoReply, Reply
 from tests.outbound.sending import POLL, SUBMIT, Reader, Writer, send
 from tests.raw_servers import RawServer, Script, answer_all, raw_server, resets, says, silent
 

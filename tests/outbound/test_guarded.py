@@ -8,10 +8,10 @@ from itertools import cycle
 import pytest
 
 from receiver.connections import Found, LookUp, is_here
-from receiver.domain import Call, NoReply, Reply
 from receiver.errors import AddressRefused
 from receiver.guard import Guard
 from receiver.outbound import Audience, Outbound
+from receiver.wire import Call, NoReply, Reply
 from tests.addresses import Spelling, found, look_up, spellings
 from tests.dials import dials
 from tests.raw_servers import RawServer, answer_all, raw_server

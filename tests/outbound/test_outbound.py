@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from receiver.domain import Reply
 from receiver.outbound import Audience, Outbound
+from receiver.wire import Reply
 from tests.outbound.sending import CANARY, WEBHOOK, Reader, Writer, send
 from tests.raw_servers import RawServer, answer, answer_all, answers, raw_server, says, silent
 

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from receiver.domain import NoReply, Reply
 from receiver.guard import Guard
 from receiver.outbound import Audience, Outbound
+from receiver.wire import NoReply, Reply
 from tests.outbound.sending import Reader, Writer, send
 from tests.raw_servers import RawServer, answer, answer_all, raw_server, silent
 

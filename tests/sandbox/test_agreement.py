@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from adapters.base import Accepted, Adapter, Ambiguous, NotCreated, PollFailed, Refused, SubmitAnswer
-from receiver.domain import Call, FailureKind, Kind, Provider, Reply, Status, Update
+from receiver.domain import FailureKind, Kind, Provider, Status, Update
+from receiver.wire import Call, Reply
 from tests.sandbox.wires import WIRES, Wire, eventually
 
 pytestmark = pytest.mark.anyio

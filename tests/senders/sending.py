@@ -11,7 +11,7 @@ from receiver.outbound import Outbound
 from receiver.sealing import Seal
 from receiver.senders.base import Sent
 from receiver.senders.webhook import WebhookSender
-from receiver.store.protocol import Parcel
+from receiver.store.records import Parcel
 from tests.make import NOW, StoppedClock, a_delivery, a_destination
 from tests.rendered.samples import body_of
 

@@ -10,7 +10,8 @@ from receiver import breaker, intake
 from receiver.breaker_policy import Breaker
 from receiver.delivery import DeliveryLimits
 from receiver.domain import Destination, Source, Status, Update, Verified
-from receiver.store.protocol import Page, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page
 from tests.make import a_task
 from tests.service.consumer import Gated
 from tests.service.world import LIMITS, World

@@ -17,8 +17,9 @@ from adapters.base import (
 )
 from adapters.reading import object_in, outputs_of, text_at, urls_at
 from receiver import json_text
-from receiver.domain import Call, Callback, Kind, Ms, Pace, Provider, Reply, Status, Update
+from receiver.domain import Kind, Ms, Pace, Provider, Status, Update
 from receiver.errors import Fault, Malformed, NotVerified
+from receiver.wire import Call, Callback, Reply
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 _TOLERANCE: Ms = 300_000

@@ -11,7 +11,8 @@ from receiver import formats
 from receiver.domain import Delivery, DeliveryState, Status
 from receiver.ids import first_id
 from receiver.replays import PAGE
-from receiver.store.protocol import Page, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page
 from tests.make import NOW, a_task, an_event
 from tests.service.asking import complaint, counts, everything
 from tests.service.consumer import a_consumer

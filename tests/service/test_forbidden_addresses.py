@@ -12,7 +12,8 @@ import pytest
 from receiver.connections import is_here
 from receiver.guard import Guard
 from receiver.outbound import Outbound
-from receiver.store.protocol import Page, Store
+from receiver.store.protocol import Store
+from receiver.store.records import Page
 from tests.addresses import Spelling, look_up, spellings
 from tests.dials import dials
 from tests.make import a_destination

@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import Response
 
 from receiver.errors import Unavailable
-from receiver.store.protocol import KeptKey
+from receiver.store.records import KeptKey
 from receiver.web.idempotency import Use, remember
 from tests.make import a_task
 from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, held_writes, record, scripted, submits

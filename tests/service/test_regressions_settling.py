@@ -11,8 +11,9 @@ import pytest
 
 from adapters.apikley import Apikley
 from adapters.base import Input
-from receiver.domain import Call, Provider
+from receiver.domain import Provider
 from receiver.submit import SubmitLimits
+from receiver.wire import Call
 from tests.service.test_regressions import BUSY, a_pair, done, ring, submits
 from tests.service.world import LIMITS, Scripted, World, a_world, created, record, scripted
 

@@ -12,12 +12,13 @@ import pytest
 
 from adapters.apikley import Apikley
 from adapters.base import PollAnswer
-from receiver.domain import Callback, Kind, Ms, Reply, Update
+from receiver.domain import Kind, Ms, Update
 from receiver.guard import Guard
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.store.protocol import Store
 from receiver.store.writer import Writer
+from receiver.wire import Callback, Reply
 from tests.make import a_task, a_timer
 from tests.raw_servers import RawServer, raw_server
 from tests.service.consumer import a_consumer

@@ -16,7 +16,8 @@ from receiver.errors import Unavailable
 from receiver.ids import new_id
 from receiver.retention import BETWEEN_BITES_S, Retention
 from receiver.senders.sqlite_log import SqliteLogSender
-from receiver.store.protocol import Bite, Page, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Bite, Page
 from receiver.store.sqlite import SqliteStorage
 from receiver.telemetry import configure_logs
 from tests.make import DAY, HOUR, NOW, StoppedClock, a_delivery, a_task, an_event

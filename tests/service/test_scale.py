@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from receiver.domain import Call, NoReply, Reply, Timer, Work
+from receiver.domain import Timer, Work
 from receiver.outbound import Audience, Outbound
 from receiver.poller import PollLimits
 from receiver.store.protocol import Store
 from receiver.telemetry import configure_logs
+from receiver.wire import Call, NoReply, Reply
 from tests.make import DAY, MINUTE, NOW, SECOND, a_task
 from tests.service.measuring import ASKED_FOR, Report, memory_mib
 from tests.service.world import LIMITS, World, a_world, created, record

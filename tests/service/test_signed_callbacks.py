@@ -8,8 +8,8 @@ import pytest
 
 from adapters.base import Adapter
 from receiver import signing
-from receiver.domain import Callback
 from receiver.errors import ConfigurationError, NotVerified
+from receiver.wire import Callback
 from tests.make import NOW
 from tests.service.signing_provider import SECRET, Base, Signs, TakesNoSignature
 from tests.service.world import Scripted, World, a_world, scripted

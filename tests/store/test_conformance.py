@@ -20,7 +20,8 @@ from receiver.domain import (
     Work,
 )
 from receiver.store.notes import MOST_NOTES
-from receiver.store.protocol import Chronicle, Page, Storage, Store, Tally
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Chronicle, Page, Tally
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, a_task, a_timer, an_event
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,8 @@ import pytest
 
 from receiver.domain import Attempt, Delivery, DeliveryState
 from receiver.ids import first_id, new_id
-from receiver.store.protocol import Page, Parcel, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Page, Parcel
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, a_task, an_event
 
 pytestmark = pytest.mark.anyio

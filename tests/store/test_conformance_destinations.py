@@ -7,7 +7,8 @@ import pytest
 
 from receiver.breaker_policy import Breaker
 from receiver.domain import DeliveryState, Destination, Format, RetiredSecret, Scheme
-from receiver.store.protocol import Page, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Page
 from tests.make import MINUTE, NOW, a_delivery, a_destination, an_event
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from receiver.domain import Status
-from receiver.store.protocol import KeptKey, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import KeptKey
 from tests.make import a_task
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,8 @@
 import pytest
 
 from receiver.domain import DeliveryState, Ms
-from receiver.store.protocol import Page, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Page
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, an_event
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,8 @@ import pytest
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Event, Ms, Status, Task
 from receiver.ids import new_id
-from receiver.store.protocol import Bite, KeptKey, Page, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Bite, KeptKey, Page
 from tests.make import DAY, NOW, SECOND, a_delivery, a_destination, a_task, a_timer, an_event
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from receiver.sealing import tenant_row
-from receiver.store.protocol import Sealed, Storage, Store
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import Sealed
 from tests.make import MINUTE, NOW, SECOND, a_delivery, a_destination
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import pytest
 from receiver.breaker_policy import Breaker
 from receiver.domain import Delivery, DeliveryState, Destination, Format, RetiredSecret, Scheme
 from receiver.store import sqlite
-from receiver.store.protocol import KeptKey, Page
+from receiver.store.records import KeptKey, Page
 from receiver.store.sqlite import SqliteStorage
 from tests.make import MINUTE, NOW, SECOND
 

@@ -12,7 +12,8 @@ import pytest
 
 from receiver.domain import Attempt, DeliveryState, Ms, Status
 from receiver.ids import new_id
-from receiver.store.protocol import KeptKey, Store
+from receiver.store.protocol import Store
+from receiver.store.records import KeptKey
 from receiver.store.sqlite import SqliteStorage
 from tests.make import DAY, NOW, a_delivery, a_task, an_event
 

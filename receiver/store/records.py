@@ -1,0 +1,136 @@
+"""What goes into a store and comes out of it beside the nouns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from receiver.breaker_policy import Breaker
+from receiver.domain import Attempt, Delivery, Destination, Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An event as it is kept: `body` is its envelope, the very text that goes out in the default format."""
+
+    seq: int
+    id: str
+    type: str
+    task_id: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """A destination with deliveries that wait, when the first of them is due, and how it fares."""
+
+    destination: Destination
+    next_due_at: Ms
+    breaker: Breaker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """A claimed delivery with all that its sender needs; `input` is the task's, as JSON text (None: not kept).
+
+    `was_due_at` is when it was due before the claim.
+    """
+
+    delivery: Delivery
+    seq: int
+    body: str
+    input: str | None
+    was_due_at: Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bite:
+    """What one bite of retention deleted, rows by table, and the id that it ended at; None where it was the last."""
+
+    rows: Mapping[str, int]
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A secret as it is kept: sealed for `row`. It stands in a `place` that only the store knows the meaning of.
+
+    Where the place is `headers`, the text is a JSON object of names and sealed values.
+    """
+
+    place: str
+    row: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptKey:
+    """An Idempotency-Key that was used: for which request, which task that made, and the status code of the answer.
+
+    `fingerprint` is the SHA-256 of the request's canonical text; `status` is None until the first answer was given.
+    """
+
+    tenant: str
+    key: str
+    fingerprint: str
+    task_id: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One sentence about a task, of its `kind`, and the facts in it; `sequence` is that of the event before it."""
+
+    at: Ms
+    sequence: int
+    kind: str
+    text: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How often something happened to a task between the note before it (`after` of them were kept) and the next."""
+
+    after: int
+    kind: str
+    count: int
+    first_at: Ms
+    last_at: Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """A delivery with what its story needs: the event's type, and whom it is for (`target` None: deleted since)."""
+
+    delivery: Delivery
+    event_type: str
+    destination_type: str | None
+    target: str | None
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chronicle:
+    """What happened to a task: each sort of thing in the order in which it happened, attempts by delivery id."""
+
+    notes: Sequence[Note]
+    tallies: Sequence[Tally]
+    events: Sequence[Recorded]
+    deliveries: Sequence[Brought]
+    attempts: Sequence[tuple[str, Attempt]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list: at most `limit` rows of one tenant beyond `cursor`, newest first unless said otherwise.
+
+    `where` holds equality filters by column name; what each list allows is said there. `metadata` filters tasks.
+    """
+
+    tenant: str
+    limit: int
+    cursor: str | None = None
+    where: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] | None = None
+    created_after: Ms | None = None
+    created_before: Ms | None = None
