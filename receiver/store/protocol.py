@@ -27,12 +27,25 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
-    """A destination with deliveries that wait, when the first of them is due, and how it fares."""
+class Queue:
+    """What waits for one enabled destination: when the first of it is due, how much it may be sent, how it fares.
 
-    destination: Destination
+    `failures` counts those in a row; `probe_at` is set while the queue is held.
+    """
+
+    destination_id: str
+    tenant: str
+    type: str
+    max_in_flight: int
+    rate_per_second: float | None
     next_due_at: Ms
-    breaker: Breaker
+    failures: int
+    probe_at: Ms | None
+
+    @property
+    def ready_at(self) -> Ms:
+        """When there is something to do about it: of a held queue, the probe."""
+        return self.next_due_at if self.probe_at is None else self.probe_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +281,9 @@ class Store(Protocol):
 
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]: ...
 
+    def deliverable(self, destination_id: str, now: Ms) -> Destination | None:
+        """A destination with the secrets that sign for it now, hidden or not; None where nothing may be delivered."""
+
     def save_destination(self, destination: Destination) -> None:
         """Replace what is kept of it, but for the secrets that it retired."""
 
@@ -313,8 +329,8 @@ class Store(Protocol):
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]: ...
 
-    def owed_destinations(self, now: Ms) -> Sequence[Owed]:
-        """The enabled destinations that anything waits for, with the secrets that sign for them now."""
+    def queues(self) -> Sequence[Queue]:
+        """What waits, for each enabled destination that anything is due to by itself."""
 
     def claim_deliveries(
         self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
