@@ -51,9 +51,9 @@ def after_failure(breaker: Breaker, delivery_id: str, now: Ms) -> Breaker:
     return replace(failed, opened_at=now, probe_at=now + PROBE_PAUSES_S[0] * 1000)
 
 
-def tried_at_once(breaker: Breaker) -> int:
+def tried_at_once(failures: int) -> int:
     """How many attempts may run at once at a destination that nobody can count on: as many as would hold its queue."""
-    return 1 if breaker.open else max(IN_A_ROW - breaker.failures, 1)
+    return max(IN_A_ROW - failures, 1)
 
 
 def given_up(breaker: Breaker, now: Ms) -> bool:

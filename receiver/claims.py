@@ -1,9 +1,10 @@
 """Claims what is owed to a destination, in one transaction: its share of the queue; of a held queue the probe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from receiver import breaker, breaker_policy, outcomes
+from receiver import breaker_policy, outcomes
+from receiver.breaker_policy import Breaker
 from receiver.delivery_policy import Next
 from receiver.domain import Attempt, DeliveryState, Destination, Ms
 from receiver.ids import new_id
@@ -17,7 +18,7 @@ MOST_LOST = 10
 class Grant:
     """A destination that may be given up to so many parcels now, so many of them the freshest."""
 
-    destination: Destination
+    destination_id: str
     most: int
     freshest: int = 0
 
@@ -26,45 +27,48 @@ class Grant:
 class Claimed:
     """The parcels to send, and when there is more for the same destination, as far as its queue goes (None: never).
 
-    `again` is true where what was read before is out of date: the destination changed, or others are owed something.
+    `told` is true where operators are owed something now that was not there before.
     """
 
     destination: Destination
-    parcels: Sequence[Parcel] = ()
-    probe: bool = False
-    next_at: Ms | None = None
-    again: bool = False
+    parcels: Sequence[Parcel]
+    probe: bool
+    next_at: Ms | None
+    told: bool
 
 
-def claim(store: Store, grant: Grant, *, now: Ms, until: Ms) -> Claimed:
-    """Lease parcels for one destination; those whose attempts are never heard of again are dead, and left out."""
-    destination = grant.destination
-    kept = breaker.current(store, destination)
-    if kept is None or not kept.enabled or not _same(destination, kept):
-        return Claimed(destination=destination, again=True)
+def claim(store: Store, grant: Grant, *, now: Ms, until: Ms) -> Claimed | None:
+    """Lease parcels for one destination, as it is at this moment; None where nothing may be delivered to it any more.
+
+    Those whose attempts are never heard of again are dead, and left out.
+    """
+    destination = store.deliverable(grant.destination_id, now)
+    if destination is None:
+        return None
     fares, owner = store.breaker(destination.id), new_id("own", now)
+    parcels: Sequence[Parcel] = ()
     if not fares.open:
         parcels = store.claim_deliveries(
             destination.id, owner=owner, now=now, until=until, limit=grant.most, freshest=grant.freshest
         )
-        sound = _sound(store, kept, parcels, now)
-        next_at, again = store.next_due_delivery(destination.id), len(sound) < len(parcels)
-        return Claimed(destination=destination, parcels=sound, next_at=next_at, again=again)
-    if not breaker_policy.probe_due(fares, now):
-        return Claimed(destination=destination, next_at=fares.probe_at)
-    probing = breaker_policy.probing(fares, now)
-    store.save_breaker(probing)
-    # Another one each time: the oldest may be the one that cannot be delivered.
-    parcel = store.claim_probe(destination.id, owner=owner, now=now, until=until, freshest=fares.probes % 2 == 1)
-    sound = _sound(store, kept, [parcel] if parcel else [], now)
-    again = parcel is not None and not sound
-    return Claimed(destination=destination, parcels=sound, probe=True, next_at=probing.probe_at, again=again)
+    elif breaker_policy.probe_due(fares, now):
+        parcels = _probe(store, fares, owner=owner, now=now, until=until)
+    sound = _sound(store, destination, parcels, now)
+    return Claimed(
+        destination=destination,
+        parcels=sound,
+        probe=fares.open,
+        next_at=store.breaker(destination.id).probe_at if fares.open else store.next_due_delivery(destination.id),
+        told=len(sound) < len(parcels),
+    )
 
 
-def _same(read: Destination, kept: Destination) -> bool:
-    """Whether a destination is kept as it was read; a hidden one signs with its tenant's secret."""
-    secret = kept.sealed_secret if kept.hidden else read.sealed_secret
-    return replace(read, sealed_secret=secret, retired=kept.retired) == kept
+def _probe(store: Store, fares: Breaker, *, owner: str, now: Ms, until: Ms) -> list[Parcel]:
+    """One delivery to try a held queue with, another one each time: the oldest may be what cannot be delivered."""
+    store.save_breaker(breaker_policy.probing(fares, now))
+    freshest = fares.probes % 2 == 1
+    parcel = store.claim_probe(fares.destination_id, owner=owner, now=now, until=until, freshest=freshest)
+    return [parcel] if parcel else []
 
 
 def _sound(store: Store, destination: Destination, parcels: Sequence[Parcel], now: Ms) -> list[Parcel]:

@@ -21,7 +21,7 @@ from receiver.outcomes import Settled
 from receiver.paces import Paces
 from receiver.senders.base import PING_SEQ, Sender, Sent
 from receiver.store.protocol import Storage, Store
-from receiver.store.records import Owed, Parcel
+from receiver.store.records import Parcel, Queue
 from receiver.telemetry import log
 
 
@@ -58,18 +58,18 @@ class Courier:
 
         What is due and must wait for its turn is started when something under way ends, which wakes the loop.
         """
-        owed = await self._storage.read(lambda store: store.owed_destinations(self._clock.now()))
+        queues = await self._storage.read(lambda store: store.queues())
         now = self._clock.now()
-        grants = self._grants(owed, now)
+        grants = self._grants(queues, now)
         claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
         for each in claimed:
             self._start(each)
-        if any(each.again for each in claimed):
+        if any(each.told for each in claimed):
             return 0.0
         next_at = {each.destination.id: each.next_at for each in claimed}
         waiting = (
-            self._ready_at(each.destination, next_at.get(each.destination.id, _due_at(each)), now)
-            for each in owed
+            self._begins_at(each, next_at.get(each.destination_id, each.ready_at), now)
+            for each in queues
             if self._wants(each, now) > 0
         )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
@@ -79,58 +79,61 @@ class Courier:
         [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
         return sent.attempt
 
-    def _wants(self, owed: Owed, now: Ms) -> int:
+    def _wants(self, queue: Queue, now: Ms) -> int:
         """How many more pieces of work a destination takes: few while it fails, or has not answered yet."""
-        destination, most = owed.destination, owed.destination.max_in_flight
-        if self._senders[destination.type].batch > 1:
+        most = queue.max_in_flight
+        if self._senders[queue.type].batch > 1 or queue.probe_at is not None:
             most = 1
-        elif owed.breaker.failures > 0 or self._paces.manner(destination.id, now) is Manner.NEW:
-            most = min(most, breaker_policy.tried_at_once(owed.breaker))
-        return max(most - self.crew.count(destination.id), 0)
+        elif queue.failures > 0 or self._paces.manner(queue.destination_id, now) is Manner.NEW:
+            most = min(most, breaker_policy.tried_at_once(queue.failures))
+        return max(most - self.crew.count(queue.destination_id), 0)
 
-    def _ready_at(self, destination: Destination, due_at: Ms | None, now: Ms) -> Ms | None:
-        return None if due_at is None else max(due_at, self._paces.next_at(destination, now))
+    def _begins_at(self, queue: Queue, ready_at: Ms | None, now: Ms) -> Ms | None:
+        """When the next piece may begin, as far as the queue and its rate go."""
+        if ready_at is None:
+            return None
+        return max(ready_at, self._paces.next_at(queue.destination_id, queue.rate_per_second, now))
 
-    def _grants(self, owed: Sequence[Owed], now: Ms) -> list[Grant]:
+    def _grants(self, queues: Sequence[Queue], now: Ms) -> list[Grant]:
         """Who may be given how much now."""
-        wishes = [self._wish(each, now) for each in owed]
+        wishes = [self._wish(each, now) for each in queues]
         if not any(wish.wants for wish in wishes):
             return []
         random.shuffle(wishes)  # of equals, who comes first is left to chance
         elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
-        destinations = {each.destination.id: each.destination for each in owed}
-        return [self._grant(destinations[destination_id], share) for destination_id, share in shares.items()]
+        return [self._grant(each, shares[each.destination_id]) for each in queues if each.destination_id in shares]
 
-    def _wish(self, owed: Owed, now: Ms) -> Wish:
-        destination = owed.destination
-        ready_at = self._ready_at(destination, _due_at(owed), now)
-        ready = ready_at is not None and ready_at <= now
+    def _wish(self, queue: Queue, now: Ms) -> Wish:
+        destination_id, wants = queue.destination_id, 0
+        if queue.ready_at <= now:
+            wants = self._paces.allows(destination_id, queue.rate_per_second, now, self._wants(queue, now))
         return Wish(
-            destination_id=destination.id,
-            tenant=destination.tenant,
-            manner=self._paces.manner(destination.id, now),
-            under_way=self.crew.count(destination.id),
-            wants=self._paces.allows(destination, now, self._wants(owed, now)) if ready else 0,
+            destination_id=destination_id,
+            tenant=queue.tenant,
+            manner=self._paces.manner(destination_id, now),
+            under_way=self.crew.count(destination_id),
+            wants=wants,
         )
 
-    def _grant(self, destination: Destination, share: int) -> Grant:
+    def _grant(self, queue: Queue, share: int) -> Grant:
         """Half of a share is for the freshest, which no backlog shall hold up; a batch is in order."""
-        batch = self._senders[destination.type].batch
+        batch = self._senders[queue.type].batch
         if batch > 1:
-            return Grant(destination=destination, most=share * batch)
-        return Grant(destination=destination, most=share, freshest=(share + random.getrandbits(1)) // 2)
+            return Grant(destination_id=queue.destination_id, most=share * batch)
+        return Grant(destination_id=queue.destination_id, most=share, freshest=(share + random.getrandbits(1)) // 2)
 
     def _claim(self, store: Store, grants: Sequence[Grant]) -> list[Claimed]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
-        return [claims.claim(store, grant, now=now, until=until) for grant in grants]
+        claimed = (claims.claim(store, grant, now=now, until=until) for grant in grants)
+        return [each for each in claimed if each is not None]
 
     def _start(self, claimed: Claimed) -> None:
-        self._paces.spend(claimed.destination, len(claimed.parcels), self._clock.now())
-        step = self._senders[claimed.destination.type].batch
+        destination, step = claimed.destination, self._senders[claimed.destination.type].batch
+        self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))
         for first in range(0, len(claimed.parcels), step):
-            self.crew.start(claimed.destination.id, self._send(claimed, claimed.parcels[first : first + step]))
+            self.crew.start(destination.id, self._send(claimed, claimed.parcels[first : first + step]))
 
     async def _send(self, claimed: Claimed, parcels: Sequence[Parcel]) -> None:
         destination, began_at = claimed.destination, self._clock.now()
@@ -161,11 +164,6 @@ class Courier:
                 Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=0, error=failed))
                 for parcel in parcels
             ]
-
-
-def _due_at(owed: Owed) -> Ms | None:
-    """When there is something to do for a destination: of a held queue, the probe."""
-    return owed.breaker.probe_at if owed.breaker.open else owed.next_due_at
 
 
 def _release(store: Store, parcels: Sequence[Parcel]) -> None:

@@ -64,7 +64,7 @@ class Health:
         now = self.clock.now()
         submits = [store.next_due_timer(Work.SUBMIT, name) for name in self.providers]
         polls = [store.next_due_timer(Work.POLL, name) for name in self.providers]
-        owed = [each.next_due_at for each in store.owed_destinations(now)]
+        owed = [each.next_due_at for each in store.queues()]
         late = {"submit": _late(submits, now), "poll": _late(polls, now), "deliver": _late(owed, now)}
         return {loop.name: late.get(loop.name, 0.0) for loop in self.loops}  # nobody waits for what retention deletes
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from receiver.budget import Budget
-from receiver.domain import Destination, Ms
+from receiver.domain import Ms
 from receiver.fair_shares import Manner
 
 SLOW_AFTER: Ms = 1000
@@ -44,22 +44,22 @@ class Paces:
             return Manner.NEW
         return Manner.SLOW if known.took > SLOW_AFTER else Manner.QUICK
 
-    def allows(self, destination: Destination, now: Ms, most: int) -> int:
-        """How many of `most` its `rate_per_second` leaves now."""
-        return most if destination.rate_per_second is None else self._budget(destination).allows(now, most)
+    def allows(self, destination_id: str, rate: float | None, now: Ms, most: int) -> int:
+        """How many of `most` this rate, in deliveries per second, leaves now; None is no limit."""
+        return most if rate is None else self._budget(destination_id, rate).allows(now, most)
 
-    def next_at(self, destination: Destination, now: Ms) -> Ms:
-        """When its `rate_per_second` leaves the next one."""
-        return now if destination.rate_per_second is None else self._budget(destination).next_at(now)
+    def next_at(self, destination_id: str, rate: float | None, now: Ms) -> Ms:
+        """When this rate leaves the next one."""
+        return now if rate is None else self._budget(destination_id, rate).next_at(now)
 
-    def spend(self, destination: Destination, count: int, now: Ms) -> None:
+    def spend(self, destination_id: str, rate: float | None, now: Ms, count: int) -> None:
         """So many of what was left go out."""
-        if destination.rate_per_second is not None:
-            self._budget(destination).spend(count, now)
+        if rate is not None:
+            self._budget(destination_id, rate).spend(count, now)
 
-    def _budget(self, destination: Destination) -> Budget:
-        budget = self._of(destination.id).budget
-        budget.cap = destination.rate_per_second
+    def _budget(self, destination_id: str, rate: float) -> Budget:
+        budget = self._of(destination_id).budget
+        budget.cap = rate
         return budget
 
     def _of(self, destination_id: str) -> _Known:

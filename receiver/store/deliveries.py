@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from receiver import json_text
-from receiver.breaker_policy import Breaker
-from receiver.domain import Attempt, Delivery, DeliveryState, Ms, RetiredSecret
-from receiver.sealing import tenant_row
-from receiver.store.records import Owed, Page, Parcel
-from receiver.store.rows import attempt_of, breaker_of, delivery_of, delivery_row, destination_of
+from receiver.domain import Attempt, Delivery, DeliveryState, Ms
+from receiver.store.records import Page, Parcel, Queue
+from receiver.store.rows import attempt_of, delivery_of, delivery_row
 from receiver.store.statements import Row, Statements, Where
 
 
@@ -39,13 +37,8 @@ class DeliveryVerbs(Statements):
             states.setdefault(row["event_id"], set()).add(DeliveryState(row["state"]))
         return states
 
-    def owed_destinations(self, now: Ms) -> Sequence[Owed]:
-        retired: dict[str, tuple[RetiredSecret, ...]] = {}
-        for row in self.run("select_retired_secrets", now=now):
-            secret = RetiredSecret(sealed=row["sealed_secret"], until=row["until"])
-            retired[row["owner"]] = (*retired.get(row["owner"], ()), secret)
-        rows = self.run("select_owed_destinations")
-        return [_owed(row, retired) for row in rows if row["next_due_at"] is not None]
+    def queues(self) -> Sequence[Queue]:
+        return [_queue(row) for row in self.run("select_queues") if row["next_due_at"] is not None]
 
     def claim_deliveries(
         self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
@@ -113,14 +106,14 @@ class DeliveryVerbs(Statements):
         self.count("dissolve_lines", destination_id=destination_id, now=now)
 
 
-def _owed(row: Row, retired: Mapping[str, tuple[RetiredSecret, ...]]) -> Owed:
-    """A destination as it is delivered to: a hidden one with the secrets of its tenant."""
-    destination = kept = destination_of(row)
-    owner = tenant_row(kept.tenant) if kept.hidden else kept.id
-    if kept.hidden or owner in retired:
-        secret = (row["tenant_secret"] or "") if kept.hidden else kept.sealed_secret
-        destination = replace(kept, sealed_secret=secret, retired=retired.get(owner, ()))
-    fares = (
-        Breaker(destination_id=kept.id) if row["failures"] is None else breaker_of({**row, "destination_id": kept.id})
+def _queue(row: Row) -> Queue:
+    return Queue(
+        destination_id=row["id"],
+        tenant=row["tenant"],
+        type=row["type"],
+        max_in_flight=row["max_in_flight"],
+        rate_per_second=row["rate_per_second"],
+        next_due_at=row["next_due_at"],
+        failures=row["failures"],
+        probe_at=row["probe_at"],
     )
-    return Owed(destination=destination, next_due_at=row["next_due_at"], breaker=fares)

@@ -1,11 +1,13 @@
 """Verbs about destinations: where tenants want events, and how each fares."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from receiver.breaker_policy import Breaker
-from receiver.domain import Destination
+from receiver.domain import Destination, Ms
+from receiver.sealing import tenant_row
 from receiver.store.records import Page
-from receiver.store.rows import breaker_of, breaker_row, destination_of, destination_row
+from receiver.store.rows import breaker_of, breaker_row, destination_of, destination_row, retired_of
 from receiver.store.statements import Statements, Where
 
 
@@ -43,6 +45,16 @@ class DestinationVerbs(Statements):
 
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]:
         return [destination_of(row) for row in self.run("select_enabled_destinations", tenant=tenant)]
+
+    def deliverable(self, destination_id: str, now: Ms) -> Destination | None:
+        row = self.one("select_deliverable", id=destination_id)
+        if row is None:
+            return None
+        kept = destination_of(row)
+        owner = tenant_row(kept.tenant) if kept.hidden else kept.id
+        secret = (row["tenant_secret"] or "") if kept.hidden else kept.sealed_secret
+        retired = self.run("select_retired_secrets_of", owner=owner, now=now)
+        return replace(kept, sealed_secret=secret, retired=tuple(retired_of(each) for each in retired))
 
     def save_destination(self, destination: Destination) -> None:
         self.count("update_destination", **destination_row(destination))

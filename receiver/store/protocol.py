@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, KeptKey, Owed, Page, Parcel, Recorded, Sealed
+from receiver.store.records import Bite, Chronicle, KeptKey, Page, Parcel, Queue, Recorded, Sealed
 
 Result = TypeVar("Result")
 
@@ -146,6 +146,9 @@ class Store(Protocol):
 
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]: ...
 
+    def deliverable(self, destination_id: str, now: Ms) -> Destination | None:
+        """A destination with the secrets that sign for it now, hidden or not; None where nothing may be delivered."""
+
     def save_destination(self, destination: Destination) -> None:
         """Replace what is kept of it, but for the secrets that it retired."""
 
@@ -191,8 +194,8 @@ class Store(Protocol):
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]: ...
 
-    def owed_destinations(self, now: Ms) -> Sequence[Owed]:
-        """The enabled destinations that anything waits for, with the secrets that sign for them now."""
+    def queues(self) -> Sequence[Queue]:
+        """What waits, for each enabled destination that anything is due to by itself."""
 
     def claim_deliveries(
         self, destination_id: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0

@@ -156,9 +156,6 @@ ON CONFLICT (tenant) DO UPDATE SET sealed_secret = excluded.sealed_secret
 INSERT INTO retired_secrets (owner, sealed_secret, until) VALUES (:owner, :sealed_secret, :until)
 ON CONFLICT (owner, sealed_secret) DO UPDATE SET until = excluded.until
 
--- select_retired_secrets --
-SELECT * FROM retired_secrets WHERE until > :now ORDER BY until DESC
-
 -- select_retired_secrets_of --
 SELECT * FROM retired_secrets WHERE owner = :owner AND until > :now ORDER BY until DESC
 
@@ -215,7 +212,7 @@ SELECT * FROM deliveries WHERE id = :id
 SELECT DISTINCT event_id, state FROM deliveries
 WHERE event_id IN (SELECT value FROM json_each(:event_ids)) AND destination_id = :destination_id
 
--- select_owed_destinations --
+-- select_queues --
 -- One index step per destination that is owed something, however long its queue is.
 WITH RECURSIVE owed (id) AS (
   SELECT min(destination_id) FROM deliveries WHERE state = 'pending'
@@ -223,13 +220,19 @@ WITH RECURSIVE owed (id) AS (
   SELECT (SELECT min(destination_id) FROM deliveries WHERE state = 'pending' AND destination_id > owed.id)
   FROM owed WHERE owed.id IS NOT NULL
 )
-SELECT destinations.*, secrets.sealed_secret AS tenant_secret,
-  breakers.failures, breakers.failing, breakers.failing_since, breakers.opened_at, breakers.probe_at, breakers.probes,
+SELECT owed.id, destinations.tenant, destinations.type, destinations.max_in_flight, destinations.rate_per_second,
+  coalesce(breakers.failures, 0) AS failures, breakers.probe_at,
   (SELECT min(due_at) FROM deliveries WHERE state = 'pending' AND destination_id = owed.id) AS next_due_at
 FROM owed JOIN destinations ON destinations.id = owed.id
 LEFT JOIN breakers ON breakers.destination_id = destinations.id
-LEFT JOIN tenant_secrets AS secrets ON destinations.hidden = 1 AND secrets.tenant = destinations.tenant
 WHERE destinations.enabled = 1
+
+-- select_deliverable --
+-- A hidden destination signs with its tenant's secret.
+SELECT destinations.*, secrets.sealed_secret AS tenant_secret
+FROM destinations
+LEFT JOIN tenant_secrets AS secrets ON destinations.hidden = 1 AND secrets.tenant = destinations.tenant
+WHERE destinations.id = :id AND destinations.enabled = 1
 
 -- select_due_deliveries --
 SELECT deliveries.*, events.body, inputs.input

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.breaker_policy import Breaker
-from receiver.domain import Attempt, Delivery, Destination, Ms
+from receiver.domain import Attempt, Delivery, Ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +19,25 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
-    """A destination with deliveries that wait, when the first of them is due, and how it fares."""
+class Queue:
+    """What waits for one enabled destination: when the first of it is due, how much it may be sent, how it fares.
 
-    destination: Destination
+    `failures` counts those in a row; `probe_at` is set while the queue is held.
+    """
+
+    destination_id: str
+    tenant: str
+    type: str
+    max_in_flight: int
+    rate_per_second: float | None
     next_due_at: Ms
-    breaker: Breaker
+    failures: int
+    probe_at: Ms | None
+
+    @property
+    def ready_at(self) -> Ms:
+        """When there is something to do about it: of a held queue, the probe."""
+        return self.next_due_at if self.probe_at is None else self.probe_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from receiver.domain import (
     Format,
     Kind,
     Output,
+    RetiredSecret,
     Role,
     Scheme,
     Status,
@@ -126,6 +127,10 @@ def _destination_of(values: tuple[Any, ...]) -> Destination:
             "hidden": bool(row["hidden"]),
         }
     )
+
+
+def retired_of(row: Row) -> RetiredSecret:
+    return RetiredSecret(sealed=row["sealed_secret"], until=row["until"])
 
 
 def breaker_row(breaker: Breaker) -> dict[str, Any]:

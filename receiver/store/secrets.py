@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from receiver.domain import Ms, RetiredSecret
 from receiver.store.records import Sealed
+from receiver.store.rows import retired_of
 from receiver.store.statements import Statements
 
 
@@ -29,7 +30,7 @@ class SecretVerbs(Statements):
 
     def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
         rows = self.run("select_retired_secrets_of", owner=owner, now=now)
-        return [RetiredSecret(sealed=row["sealed_secret"], until=row["until"]) for row in rows]
+        return [retired_of(row) for row in rows]
 
     def sealed_secrets(self) -> Sequence[Sealed]:
         return [Sealed(**row) for row in self.run("select_sealed_secrets")]

@@ -27,8 +27,9 @@ async def _owe(storage: Storage, count: int = 3) -> None:
 async def test_what_is_owed_is_claimed_per_destination_and_counted_before_the_work(storage: Storage) -> None:
     """Oldest first, up to the limit, each with its event and its task's input; a claimed one is not claimed again."""
     await _owe(storage)
-    [owed] = await storage.read(lambda store: store.owed_destinations(NOW))
-    assert (owed.destination, owed.next_due_at) == (a_destination(), NOW)
+    [queue] = await storage.read(lambda store: store.queues())
+    assert (queue.destination_id, queue.next_due_at, queue.ready_at) == ("dst_1", NOW, NOW)
+    assert await storage.read(lambda store: store.deliverable("dst_1", NOW)) == a_destination()
 
     def claim(store: Store) -> list[tuple[str, int, str | None]]:
         parcels = store.claim_deliveries("dst_1", owner="me", now=NOW + 1, until=NOW + MINUTE, limit=5)
@@ -48,7 +49,8 @@ async def test_a_disabled_destination_is_owed_nothing_for_now(storage: Storage) 
         store.record_delivery(a_delivery(), 1)
 
     await storage.write(record)
-    assert await storage.read(lambda store: store.owed_destinations(NOW)) == []
+    assert await storage.read(lambda store: store.queues()) == []
+    assert await storage.read(lambda store: store.deliverable("dst_1", NOW)) is None
 
 
 async def test_a_failure_is_recorded_only_by_who_holds_the_lease(storage: Storage) -> None:

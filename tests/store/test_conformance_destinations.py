@@ -71,9 +71,9 @@ async def test_saving_a_destination_leaves_its_retired_secrets(storage: Storage)
         store.save_destination(a_destination(description="changed"))
 
     await storage.write(write)
-    [owed] = await storage.read(lambda store: store.owed_destinations(NOW))
+    kept = await storage.read(lambda store: store.deliverable("dst_1", NOW))
     retired = (RetiredSecret(sealed="before", until=NOW + MINUTE),)
-    assert owed.destination == a_destination(description="changed", retired=retired)
+    assert kept == a_destination(description="changed", retired=retired)
 
 
 async def test_a_log_is_found_by_its_name(storage: Storage) -> None:
@@ -102,7 +102,7 @@ async def test_deleting_a_destination_cancels_what_is_owed_to_it(storage: Storag
         "dlv_1": DeliveryState.CANCELED,
         "dlv_2": DeliveryState.DELIVERED,
     }
-    assert await storage.read(lambda store: store.owed_destinations(NOW)) == []
+    assert await storage.read(lambda store: store.queues()) == []
 
 
 async def test_a_hidden_destination_is_made_once_and_not_shown(storage: Storage) -> None:
@@ -188,10 +188,10 @@ async def test_what_is_owed_comes_with_how_its_destination_fares(storage: Storag
         store.save_breaker(OPEN)
 
     await storage.write(write)
-    owed = await storage.read(lambda store: store.owed_destinations(NOW))
-    assert {each.destination.id: each.breaker for each in owed} == {
-        "dst_own": OPEN,
-        "dst_1": Breaker(destination_id="dst_1"),
+    queues = await storage.read(lambda store: store.queues())
+    assert {each.destination_id: (each.failures, each.probe_at) for each in queues} == {
+        "dst_own": (OPEN.failures, OPEN.probe_at),
+        "dst_1": (0, None),
     }
     await storage.write(lambda store: store.delete_destination("dst_own"))
     assert await storage.read(lambda store: store.breaker("dst_own")) == Breaker(destination_id="dst_own")

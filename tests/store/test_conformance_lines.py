@@ -62,10 +62,10 @@ async def test_what_waits_in_line_is_neither_claimed_nor_told_as_due(storage: St
     """A destination where all is in line has nothing due."""
     await _owe(storage, ("dlv_1", "task_1", 1, NOW + DAY), ("dlv_2", "task_1", 2, None))
     assert await _claim(storage) == []
-    [owed] = await storage.read(lambda store: store.owed_destinations(NOW))
-    assert owed.next_due_at == NOW + DAY
+    [queue] = await storage.read(lambda store: store.queues())
+    assert queue.next_due_at == NOW + DAY
     await storage.write(lambda store: store.set_delivery("dlv_1", state=DeliveryState.DEAD, tries=0, due_at=None))
-    assert await storage.read(lambda store: store.owed_destinations(NOW)) == []
+    assert await storage.read(lambda store: store.queues()) == []
 
 
 @pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.DEAD, DeliveryState.CANCELED])

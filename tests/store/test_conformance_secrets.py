@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from receiver.domain import Destination
 from receiver.sealing import tenant_row
 from receiver.store.protocol import Storage, Store
 from receiver.store.records import Sealed
@@ -17,11 +18,12 @@ TENANT = tenant_row("default")
 
 async def _signing(storage: Storage, now: int = NOW) -> dict[str, list[str]]:
     """What signs for each destination that anything is owed to: its own secret, then the retired ones."""
-    owed = await storage.read(lambda store: store.owed_destinations(now))
-    return {
-        each.destination.id: [each.destination.sealed_secret, *(secret.sealed for secret in each.destination.retired)]
-        for each in owed
-    }
+
+    def read(store: Store) -> list[Destination | None]:
+        return [store.deliverable(each.destination_id, now) for each in store.queues()]
+
+    owed = [each for each in await storage.read(read) if each is not None]
+    return {each.id: [each.sealed_secret, *(secret.sealed for secret in each.retired)] for each in owed}
 
 
 async def _owe(storage: Storage) -> None:
