@@ -19,7 +19,6 @@ _MOST_IN_A_LINE = 8
 
 _Network = IPv4Network | IPv6Network
 
-_ITSELF = "this server itself: its events would come back to it"
 _WORDS = frozenset({"loopback", "private"})  # names of ranges that the setting may open by name
 
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s\\\ud800-\udfff]")
@@ -71,17 +70,17 @@ class Guard:
     def judge_name(self, url: URL) -> None:
         """Raise `AddressRefused` where a URL is this server's own, wherever its name leads to."""
         if self._itself is not None and self._itself.is_named(url):
-            raise AddressRefused(f"{url.raw_host} port {url.port} is {_ITSELF}")
+            raise _own(url.raw_host or "", url.port or 0)
 
     def judge_host(self, host: str, addresses: Sequence[str], port: int) -> None:
         """Raise `AddressRefused` where any of a host's addresses is this server, or forbidden; then it has the line."""
-        for address in addresses:
-            if self._itself is not None and self._itself.is_at(address, port):
-                raise AddressRefused(f"{_at(host, address)} with port {port} is {_ITSELF}")
+        if self._itself is not None and any(self._itself.is_at(address, port) for address in addresses):
+            raise _own(host, port)
         for address in addresses:
             name = self.refusal(address, host)
             if name is not None:
-                raise AddressRefused(f"{_at(host, address)} is {name}", remedy=f"{SETTING}={_line(addresses, host)}")
+                where = address if address == host else f"{host} is at {address}, which"
+                raise AddressRefused(f"{where} is {name}", remedy=f"{SETTING}={_line(addresses, host)}")
 
     @staticmethod
     def check_url(url: str) -> URL:
@@ -114,8 +113,8 @@ def _forbidden(ip: Address) -> list[tuple[str, Address]]:
     return [(name, each) for each in (ip, *carried(ip)) if (name := range_of(each)) is not None]
 
 
-def _at(host: str, address: str) -> str:
-    return address if address == host else f"{host} is at {address}, which"
+def _own(host: str, port: int) -> AddressRefused:
+    return AddressRefused(f"{host} port {port} is this server itself: its events would come back to it")
 
 
 def _line(addresses: Iterable[str], host: str) -> str:

@@ -9,18 +9,19 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.connections import is_here
+from receiver.connections import Found, is_here
 from receiver.guard import Guard
 from receiver.outbound import Outbound
 from receiver.store.protocol import Store
 from receiver.store.records import Page
-from tests.addresses import Spelling, look_up, spellings
+from tests.addresses import Spelling, found, look_up, spellings
 from tests.dials import dials
 from tests.make import a_destination
 from tests.raw_servers import RawServer, answer_all, raw_server
 from tests.service.asking import complaint, counts
+from tests.service.consumer import a_consumer
 from tests.service.owing import happen, quiet
-from tests.service.world import World, a_world
+from tests.service.world import World, a_world, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -153,3 +154,82 @@ async def test_a_ping_dials_no_forbidden_address(tmp_path: Path) -> None:
         assert {url: fault for url, fault in faults.items() if fault} == {}
         assert dialled == []
         assert nobody_came(servers)
+
+
+async def test_the_line_that_a_door_prints_opens_it(tmp_path: Path) -> None:
+    """One spelling of each range, and each door: refused, the line set as it was told, and taken."""
+    by_range = {each.range: each for each in reversed(spellings(4000)) if each.range}
+    assert len(by_range) > 15
+    lines: dict[str, str] = {}
+    async with closed_world(tmp_path) as world:
+        for spelling in by_range.values():
+            answer = await create(world, spelling.url, "")
+            line = LINE.search(answer.json()["errors"][0]["message"])
+            assert line is not None
+            assert answer.json()["detail"].endswith(line[0])
+            lines[spelling.url] = line[1]
+    for number, (url, line) in enumerate(lines.items()):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        async with closed_world(directory, line) as world:
+            known = (await world.destination(PUBLIC))["id"]
+            answers = [await give(world, url, known) for give in (create, change, adopt)]
+            assert [answer.status_code for answer in answers] == [201, 200, 201], (url, line)
+
+
+async def only_attempts(world: World) -> list[tuple[int | None, str | None]]:
+    """Status and error of every attempt so far, the oldest first."""
+
+    def read(store: Store) -> list[tuple[int | None, str | None]]:
+        deliveries = reversed(store.list_deliveries(Page(tenant="default", limit=1000)))
+        return [(each.status, each.error) for delivery in deliveries for each in store.attempts(delivery.id)]
+
+    return await world.service.storage.read(read)
+
+
+async def test_what_the_settings_close_again_is_not_dialled(tmp_path: Path) -> None:
+    """Saved while it was open: from the next start on each attempt says so, until it is open once more."""
+    async with a_consumer() as consumer:
+        async with closed_world(tmp_path, "loopback") as world:
+            await world.destination(consumer.url)
+        async with closed_world(tmp_path, "private") as world:
+            await happen(world, 1)
+            with dials() as dialled:
+                await quiet(world)
+            assert dialled == []
+            [(status, error)] = await only_attempts(world)
+            assert status is None
+            assert (error or "").endswith("TASKWEIR_ALLOW_NETWORKS=loopback")
+        async with closed_world(tmp_path, "private, loopback") as world:
+            await quiet(world, 10)
+            assert (await only_attempts(world))[1:] == [(204, None)]
+        assert len(consumer.events) == 1
+
+
+@pytest.mark.parametrize("give", [create, change, adopt])
+async def test_a_name_that_moves_after_it_was_saved_is_not_dialled(tmp_path: Path, give: Give) -> None:
+    """Rebinding: public at every door, then loopback, alone or mixed, at each of three attempts."""
+    now_at = ["8.8.8.8"]
+
+    def rebinding(host: str, port: int) -> Found:
+        return found(now_at, port)
+
+    async with a_consumer() as consumer, scripted(record("success")) as apikley:
+        url = consumer.url.replace("127.0.0.1", "moving.example")
+        outbound = Outbound(Guard(), look_up=rebinding)
+        base_urls = {"apikley": apikley.base_url}
+        async with a_world(tmp_path, outbound=outbound, base_urls=base_urls, TASKWEIR_ALLOW_NETWORKS="") as world:
+            known = (await world.destination(PUBLIC, enabled=give is change))["id"]
+            assert (await give(world, url, known)).status_code in (200, 201)
+            await world.service.poller.run_once()
+            await world.service.poller.crew.drain()
+            await happen(world, 1)
+            with dials() as dialled:
+                for moved in ("127.0.0.1", "8.8.8.8 127.0.0.1", "::ffff:127.0.0.1"):
+                    now_at[:] = moved.split()
+                    await quiet(world, 400)
+            assert dialled == []
+            errors = [error or "" for _, error in await only_attempts(world)]
+            assert len(errors) == 3
+            assert all(error.startswith("moving.example is at ") and LINE.search(error) for error in errors)
+        assert consumer.events == []
