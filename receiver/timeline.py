@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from receiver import formats
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms, Source, Task, Verified
+from receiver.spans import span
 from receiver.store.protocol import Brought, Chronicle, Recorded, Tally
-from receiver.story import REFRESH, again_in, span
+from receiver.story import REFRESH, again_in
 
 _COUNTED = {
     "poll": ("poll", "polls", "told nothing new"),

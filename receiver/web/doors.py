@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from receiver import json_text
 from receiver.bell import Bell
+from receiver.budget import Room
 from receiver.clock import Clock
 from receiver.domain import Task
 from receiver.errors import Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
@@ -48,6 +49,7 @@ class Doors:
     wake_submitter: Callable[[], None]
     check_target: Callable[[str], Awaitable[None]]
     health: Health
+    room: Callable[[str], Room]
     api_key: str = field(repr=False)
     max_body: int = 1024 * 1024
     metrics_open: bool = False

@@ -24,6 +24,7 @@ from receiver.web.doors import (
     read_json,
     refuse_if_stopping,
 )
+from receiver.web.holders import Holders
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
 from receiver.web.submits import submitted
@@ -134,5 +135,8 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
     page = filtered_page(
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
-    items = await doors.storage.read(lambda store: [task_answer(doors, store, task) for task in store.list_tasks(page)])
+    holders = Holders(doors)
+    items = await doors.storage.read(
+        lambda store: [task_answer(holders, store, task) for task in store.list_tasks(page)]
+    )
     return page_answer(items, limit, [item["id"] for item in items])
