@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
-from receiver import policy, provider_policy, story
+from receiver import policy, provider_policy, story, verdicts
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
 from receiver.budget import Budget
@@ -197,7 +197,7 @@ class Submitter:
                 settled.append(self._settle(store, task.id, lost))
             elif policy.due_for_expiry(task, now):
                 store.drop_timer(task.id)
-                settled.append(take_ours(store, task, policy.expired(task), now))
+                settled.append(take_ours(store, task, verdicts.expired(task), now))
             elif may is not None and len(starting) >= may:
                 store.set_timer(replace(timer, due_at=policy.put_off_until(task, now), owner=None))
             else:
