@@ -10,13 +10,14 @@ from receiver.domain import Attempt, Delivery, DeliveryState
 from receiver.errors import Unknown
 from receiver.store.protocol import Page, Store
 from receiver.web.answers import json_answer, page_answer
-from receiver.web.doors import Caller, doors_of, query_cursor, query_filters, query_limit, query_word
+from receiver.web.doors import Caller, check_query, doors_of, query_cursor, query_filters, query_limit, query_word
 
 
 async def list_deliveries(request: Request, caller: Caller) -> Response:
     """`GET /v1/deliveries`."""
-    limit = query_limit(request)
-    where = query_filters(request, "state", "destination_id", "task_id", "event_id")
+    filters = ("state", "destination_id", "task_id", "event_id")
+    check_query(request, "cursor", *filters)
+    limit, where = query_limit(request), query_filters(request, *filters)
     query_word(request, "state", DeliveryState)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dlv"), where=where)
     rows = await doors_of(request).storage.read(lambda store: store.list_deliveries(page))

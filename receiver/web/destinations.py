@@ -15,7 +15,7 @@ from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, Un
 from receiver.ids import new_id
 from receiver.store.protocol import Page, Store
 from receiver.web.answers import json_answer, page_answer
-from receiver.web.doors import Caller, Doors, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
 
 _LOG_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EVENT_TYPES = frozenset({*EventType, *OperatorEvent, *GROUPS})
@@ -126,6 +126,7 @@ def _destination(asked: DestinationIn, doors: Doors, caller: Caller, secret: str
 
 async def list_destinations(request: Request, caller: Caller) -> Response:
     """`GET /v1/destinations`."""
+    check_query(request, "cursor")
     limit = query_limit(request)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dst"))
     rows = await doors_of(request).storage.read(lambda store: store.list_destinations(page))

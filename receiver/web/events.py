@@ -8,13 +8,14 @@ from receiver.domain import EventType, OperatorEvent
 from receiver.errors import Fault, Invalid, Unknown
 from receiver.store.protocol import Page, Recorded
 from receiver.web.answers import text_answer
-from receiver.web.doors import Caller, doors_of, query_filters, query_integer, query_limit
+from receiver.web.doors import Caller, check_query, doors_of, query_filters, query_integer, query_limit
 
 _LAST_SEQ = 2**62
 
 
 async def list_events(request: Request, caller: Caller) -> Response:
     """`GET /v1/events?after=<seq>`: ascending from the cursor; `order=desc` newest first."""
+    check_query(request, "after", "order", "type", "task_id", "provider", several=("type",))
     doors, limit = doors_of(request), query_limit(request)
     newest_first = _order(request) == "desc"
     after = query_integer(request, "after", 0, least=0, most=_LAST_SEQ)

@@ -17,6 +17,7 @@ from receiver.web.doors import (
     MOST_FAULTS,
     Caller,
     Doors,
+    check_query,
     doors_of,
     model_of,
     query_cursor,
@@ -28,7 +29,7 @@ from receiver.web.holders import Holders
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
 from receiver.web.submits import submitted
-from receiver.web.task_filters import MOST_METADATA, filtered_page
+from receiver.web.task_filters import EQUAL, METADATA, MOST_METADATA, TIMES, filtered_page
 from receiver.web.webhooks import WebhookIn, attach
 
 METADATA_BYTES = 8 * 1024
@@ -131,6 +132,7 @@ async def get_task(request: Request, caller: Caller) -> Response:
 
 async def list_tasks(request: Request, caller: Caller) -> Response:
     """`GET /v1/tasks`."""
+    check_query(request, "cursor", *EQUAL, *TIMES, free=METADATA)
     doors, limit = doors_of(request), query_limit(request)
     page = filtered_page(
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")

@@ -529,9 +529,9 @@ async def test_a_chronicle_has_the_pauses_of_its_provider_while_the_task_is_open
             ("provider.resumed", "apikley", NOW + 2),
             ("provider.paused", "apikley", NOW + 3),
         ]
-        for seq, (type, provider, at) in enumerate(told, 1):
+        for seq, (kind, provider, at) in enumerate(told, 1):
             store.record_operator_event(
-                seq=seq, id=f"evt_{seq}", tenant="default", provider=provider, type=type, at=at, body="{}"
+                seq=seq, id=f"evt_{seq}", tenant="default", provider=provider, type=kind, at=at, body="{}"
             )
 
     await storage.write(write)
