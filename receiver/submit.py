@@ -37,7 +37,7 @@ from receiver.ids import new_id
 from receiver.intake import Taken, take, take_ours
 from receiver.outbound import Audience, Outbound
 from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
-from receiver.standing import heard
+from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
 
@@ -225,9 +225,10 @@ class Submitter:
         )
         self._learn(task.provider, reply, answer, now)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
-        taken, resumed = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        taken, turn = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        log_turn(turn)
         self._bell.ring(taken)
-        if resumed or taken.task.status is Status.QUEUED:
+        if (turn and turn.resumed) or taken.task.status is Status.QUEUED:
             self.wake.set()
 
     async def _reply(self, call: Call | NoReply) -> Reply | NoReply:
@@ -237,7 +238,7 @@ class Submitter:
             call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
         )
 
-    async def _recorded(self, do: Callable[[Store], tuple[Taken, bool]]) -> tuple[Taken, bool]:
+    async def _recorded(self, do: Callable[[Store], tuple[Taken, Turn | None]]) -> tuple[Taken, Turn | None]:
         """Commit an answer, however long the store takes to come back: it names a task that was paid for."""
         for pause_s in itertools.chain(STORE_PAUSES_S, itertools.repeat(STORE_PAUSES_S[-1])):
             try:
@@ -267,8 +268,8 @@ class Submitter:
 
     def _record_answer(
         self, store: Store, task: Task, answer: SubmitAnswer, exchange: story.Exchange
-    ) -> tuple[Taken, bool]:
-        """The task, and how its provider stands after this; whether that resumed it."""
+    ) -> tuple[Taken, Turn | None]:
+        """The task, and how its provider stands after this; whether that paused or resumed it."""
         now = self._clock.now()
         taken = self._settle(store, task.id, answer, exchange)
         before = store.standing(task.provider)

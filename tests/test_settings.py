@@ -104,6 +104,7 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"TASKWEIR_PORT": "70000"}, "TASKWEIR_PORT"),
         ({"TASKWEIR_API_KEY": "", "TASKWEIR_API_KEY_FILE": "/bin/true"}, "TASKWEIR_API_KEY_FILE"),
         ({"TASKWEIR_MAX_BODY": "1MB"}, "TASKWEIR_MAX_BODY"),
+        ({"TASKWEIR_MAX_BODY": "0"}, "TASKWEIR_MAX_BODY"),
         ({"TASKWEIR_LOG_FORMAT": "xml"}, "TASKWEIR_LOG_FORMAT"),
         ({"TASKWEIR_LOG_LEVEL": "loud"}, "TASKWEIR_LOG_LEVEL"),
         ({"TASKWEIR_DATABASE_URL": "mysql://x"}, "TASKWEIR_DATABASE_URL"),
