@@ -134,7 +134,9 @@ def still_matches(task: Task, where: Mapping[str, Any]) -> bool:
 def worth_again(task: Task, where: Mapping[str, Any], *, resubmitted: bool) -> bool:
     """Whether many tasks' resubmission means this one: each costs money.
 
-    A success is repeated only where the filter names that status, and nothing that was resubmitted already, so that a
-    call that broke off can be made again.
+    A success is repeated only where the filter names that status; nothing is that was resubmitted already, nor what is
+    itself a retry: a call that broke off can be made again, and never retries what an earlier one made.
     """
-    return not resubmitted and (task.status is not Status.SUCCEEDED or where.get("status") == Status.SUCCEEDED)
+    if resubmitted or task.retry_of is not None:
+        return False
+    return task.status is not Status.SUCCEEDED or where.get("status") == Status.SUCCEEDED

@@ -21,6 +21,21 @@ _MEASURED_OVER: Ms = 10_000
 _A_COMMIT: Ms = 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How a budget stands, for who is to be told: submits that may begin (0: why not), and when requests may again.
+
+    `asked_until` is the provider's own `Retry-After`, `full_until` how long it takes no more tasks; None where past.
+    """
+
+    rate: float | None
+    next_at: Ms
+    asked_until: Ms | None
+    full_until: Ms | None
+    under_way: int
+    free: int
+
+
 @dataclass(slots=True)
 class Budget:
     """One provider's. `cap` is the operator's own limit in requests per second; None is none."""
@@ -74,6 +89,17 @@ class Budget:
         if left < 1:
             return now + round((1 - left) / rate * 1000) + 1
         return now if left - self._held >= 1 else now + _A_COMMIT
+
+    def room(self, now: Ms, *, under_way: int) -> Room:
+        """How it stands while so many submits are under way."""
+        return Room(
+            rate=self.rate,
+            next_at=self.next_at(now),
+            asked_until=self._held_until if now < self._held_until else None,
+            full_until=self._full_until if self.full(now) else None,
+            under_way=under_way,
+            free=max(self.window(now) - under_way, 0),
+        )
 
     @contextmanager
     def holding(self, count: int) -> Iterator[None]:

@@ -12,7 +12,8 @@ from adapters.base import Adapter
 from receiver.cli.commands import Commands
 from receiver.clock import SystemClock
 from receiver.settings import Settings, describe, read_settings
-from receiver.telemetry import configure_logs
+from receiver.strays import strays
+from receiver.telemetry import configure_logs, log
 
 app = typer.Typer(
     cls=Commands,
@@ -41,6 +42,8 @@ def serve() -> None:
     adapters = load_adapters()
     settings = settings_of(os.environ, adapters)
     configure_logs(fmt=settings.log_format, level=settings.log_level)
+    for name, nearest in strays(os.environ, [*adapters, *settings.providers]):
+        log.warning("setting.unknown", setting=name, nearest=nearest)
     run(settings, adapters)
 
 

@@ -185,20 +185,6 @@ def without_result(update: Update, since: Ms, now: Ms) -> Update:
     return replace(update, error=Failure(kind=FailureKind.UPSTREAM, message=why))
 
 
-def expired(task: Task) -> Update:
-    """Our verdict where a task's time is over."""
-    limit_s = round((task.deadline_at - task.created_at) / SECOND)
-    return Update(
-        status=Status.EXPIRED,
-        error=Failure(kind=FailureKind.TIMEOUT, message=f"not finished within its deadline of {limit_s} s"),
-    )
-
-
-def vanished(task: Task, failure: Failure) -> Update:
-    """Our verdict where the provider no longer knows a task."""
-    return Update(status=Status.FAILED, provider_status=task.provider_status, error=failure)
-
-
 def given_up(task: Task, now: Ms) -> bool:
     """Whether a poll that failed is the last one: the provider was asked in vain for a week past the deadline."""
     return now >= task.deadline_at + UNASKED_PATIENCE

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 from adapters.base import PollAnswer, PollFailed
-from receiver import policy, story, timing
+from receiver import policy, story, timing, verdicts
 from receiver.domain import FailureKind, Ms, Source, Task, Timer, Update, Verified
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served
@@ -45,7 +45,7 @@ def _answered(
     source, proof = policy.source_and_proof(timer, update)
     taken = take(store, task, update, source=source, verified_by=proof, now=now)
     if policy.due_for_expiry(taken.task, asked_at) and empty_since is None:
-        taken = take_ours(store, taken.task, policy.expired(task), now)
+        taken = take_ours(store, taken.task, verdicts.expired(task), now)
     heard = replace(timer, owner=None, tries=0, missing_since=None, empty_since=empty_since, answered_at=now)
     pace = served.adapter.profile.pace
     due_at = timing.next_poll_at(taken.task, heard, pace, now=now, spread=random.random())  # noqa: S311 - jitter
@@ -65,7 +65,7 @@ def _unanswered(
     )
     profile = served.adapter.profile
     if missing and policy.believes_missing(timer, now, profile.grace_s) and not task.status.final:
-        gone = policy.vanished(task, answer.failure)
+        gone = verdicts.vanished(task, answer.failure)
         taken = take(store, task, gone, source=Source.POLL, verified_by=Verified.POLL, now=now, ours=True)
     else:
         taken = take_unasked(store, served, task, timer, now)

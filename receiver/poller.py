@@ -22,7 +22,7 @@ from receiver.poll_answers import settle
 from receiver.provider_policy import Pause
 from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.signing import token_in
-from receiver.standing import heard
+from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
 from receiver.unasked import end_overdue, settle_held, wait_for_id
@@ -153,7 +153,8 @@ class Poller:
         if isinstance(answer, PollFailed):
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
         self._learn(served, reply, answer)
-        taken = await self._storage.write(lambda store: self._record(store, served, timer, answer, asked_at))
+        taken, turn = await self._storage.write(lambda store: self._record(store, served, timer, answer, asked_at))
+        log_turn(turn)
         if taken is not None:
             self._bell.ring(taken)
 
@@ -166,7 +167,7 @@ class Poller:
             answer = served.read_poll(reply, Kind.VIDEO, now)
         else:
             answer = _failed(FailureKind.UNAVAILABLE, reply.reason)
-        await self._storage.write(lambda store: self._hear(store, served, answer))
+        log_turn(await self._storage.write(lambda store: self._hear(store, served, answer)))
 
     async def _reply(self, served: Served, provider_task_id: str) -> Reply | NoReply:
         call = served.poll(provider_task_id)
@@ -190,12 +191,13 @@ class Poller:
         elif answer.failure.kind is FailureKind.RATE_LIMITED or (isinstance(reply, Reply) and reply.status >= 500):
             budget.narrow(now, answer.retry_after_s)
 
-    def _record(self, store: Store, served: Served, timer: Timer, answer: PollAnswer, asked_at: Ms) -> Taken | None:
+    def _record(
+        self, store: Store, served: Served, timer: Timer, answer: PollAnswer, asked_at: Ms
+    ) -> tuple[Taken | None, Turn | None]:
         taken = settle(store, served, timer, answer, asked_at=asked_at, now=self._clock.now())
-        self._hear(store, served, answer)
-        return taken
+        return taken, self._hear(store, served, answer)
 
-    def _hear(self, store: Store, served: Served, answer: PollAnswer) -> None:
+    def _hear(self, store: Store, served: Served, answer: PollAnswer) -> Turn | None:
         """What an answer says about how the provider stands."""
         now, name = self._clock.now(), served.provider.name
         before, submit_at = store.standing(name), store.next_due_timer(Work.SUBMIT, name)
@@ -210,7 +212,7 @@ class Poller:
                 now=now,
                 error=failure.message if failure else None,
             )
-        heard(store, before, after, now)
+        return heard(store, before, after, now)
 
     def _about_this(self, task: Task, update: Update) -> PollAnswer:
         """The update, unless it is about another task: by its id, or by the callback URL that it echoes."""

@@ -42,7 +42,7 @@ class Standing:
         return self.paused in (Pause.UNREACHABLE, Pause.AUTH)
 
 
-_PAUSED_WORDS = {
+PAUSED_WORDS = {
     Pause.UNREACHABLE: "is paused, for it cannot be reached",
     Pause.AUTH: "is paused, for it refuses our key",
     Pause.OPERATOR: "is paused by an operator",
@@ -53,7 +53,7 @@ def holding(standing: Standing, *, polls: bool) -> str | None:
     """Why submits to a provider wait, or `polls` of it; None where they do not."""
     if standing.paused is None or (polls and not standing.holds_polls):
         return None
-    return f"{standing.provider} {_PAUSED_WORDS[standing.paused]}"
+    return f"{standing.provider} {PAUSED_WORDS[standing.paused]}"
 
 
 def paused(standing: Standing, reason: Pause, now: Ms, error: str | None = None) -> Standing:

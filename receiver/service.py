@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from adapters.base import Adapter
 from receiver.bell import Bell
-from receiver.budget import Budget
+from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
 from receiver.connections import is_here
 from receiver.delivery import Courier, DeliveryLimits
@@ -131,6 +131,7 @@ class Service:
             ping=self.courier.ping,
             check_target=self._check_target,
             health=self.health,
+            room=self._room,
             metrics_open=settings.metrics_open,
             api_key=settings.api_key,
             max_body=settings.max_body,
@@ -194,6 +195,11 @@ class Service:
             self.submitter.wake.set()
         else:
             self.poller.wake.set()
+
+    def _room(self, provider: str) -> Room:
+        """How a provider's budget stands now."""
+        under_way = self.submitter.crew.count(provider)
+        return self._budgets[provider].room(self._clock.now(), under_way=under_way)
 
     async def _check_target(self, url: str) -> None:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""

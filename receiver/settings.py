@@ -116,7 +116,7 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
         secret_keys=secret_keys,
         allow_networks=env.text("TASKWEIR_ALLOW_NETWORKS"),
         retention_days=_retention_days(env),
-        max_body=env.integer("TASKWEIR_MAX_BODY"),
+        max_body=_max_body(env),
         log_format=env.word("TASKWEIR_LOG_FORMAT", ("console", "json")),
         log_level=env.word("TASKWEIR_LOG_LEVEL", ("debug", "info", "warning", "error")),
         metrics_open=env.word("TASKWEIR_METRICS_OPEN", ("0", "1")) == "1",
@@ -227,6 +227,16 @@ def _database_url(env: _Environment) -> str:
             hint="Set TASKWEIR_DATABASE_URL=sqlite:///taskweir.db (or sqlite:////absolute/path.db).",
         )
     return url
+
+
+def _max_body(env: _Environment) -> int:
+    most = env.integer("TASKWEIR_MAX_BODY")
+    if most == 0:
+        raise ConfigurationError(
+            "TASKWEIR_MAX_BODY is 0: every request with a body would be refused",
+            hint="Set TASKWEIR_MAX_BODY to the bytes that a request may have, or leave it out for 1048576.",
+        )
+    return most
 
 
 def _port(env: _Environment) -> int:

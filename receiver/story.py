@@ -11,6 +11,7 @@ from adapters.base import Accepted, Ambiguous, NotCreated, PollAnswer, PollFaile
 from receiver import formats
 from receiver.domain import Failure, FailureKind, Ms, Status, Task, Timer, Update, Verified
 from receiver.signing import redact
+from receiver.spans import span
 
 _LONGEST_WORDS = 300
 _MOST_UPDATES = 10
@@ -266,14 +267,6 @@ def _who_is_asked(task: Task) -> str:
     if task.provider_task_id is None:
         return "nobody can be asked about it"
     return f"{task.provider} is asked"
-
-
-def span(ms: Ms) -> str:
-    """A time span, as people say it."""
-    for unit, size, enough in (("h", 3_600_000, 2), ("min", 60_000, 2), ("s", 1000, 1)):
-        if ms >= size * enough:
-            return f"{round(ms / size)} {unit}"
-    return f"{max(ms, 0)} ms"
 
 
 def again_in(verb: str, next_at: Ms | None, now: Ms) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
-from receiver import policy, provider_policy, story, timing
+from receiver import policy, provider_policy, story, timing, verdicts
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
 from receiver.budget import Budget
@@ -23,7 +23,7 @@ from receiver.ids import new_id
 from receiver.intake import Taken, take, take_ours
 from receiver.outbound import Audience, Outbound
 from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
-from receiver.standing import heard
+from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
 from receiver.wire import Call, NoReply, Reply
@@ -184,7 +184,7 @@ class Submitter:
                 settled.append(self._settle(store, task.id, lost))
             elif policy.due_for_expiry(task, now):
                 store.drop_timer(task.id)
-                settled.append(take_ours(store, task, policy.expired(task), now))
+                settled.append(take_ours(store, task, verdicts.expired(task), now))
             elif may is not None and len(starting) >= may:
                 store.set_timer(replace(timer, due_at=timing.put_off_until(task, now), owner=None))
             else:
@@ -212,9 +212,10 @@ class Submitter:
         )
         self._learn(task.provider, reply, answer, now, took_s=(now - began) / 1000)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
-        taken, resumed = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        taken, turn = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        log_turn(turn)
         self._bell.ring(taken)
-        if resumed or taken.task.status is Status.QUEUED:
+        if (turn and turn.resumed) or taken.task.status is Status.QUEUED:
             self.wake.set()
 
     async def _reply(self, call: Call | NoReply) -> Reply | NoReply:
@@ -224,7 +225,7 @@ class Submitter:
             call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_SUBMIT
         )
 
-    async def _recorded(self, do: Callable[[Store], tuple[Taken, bool]]) -> tuple[Taken, bool]:
+    async def _recorded(self, do: Callable[[Store], tuple[Taken, Turn | None]]) -> tuple[Taken, Turn | None]:
         """Commit an answer, however long the store takes to come back: it names a task that was paid for."""
         for pause_s in itertools.chain(STORE_PAUSES_S, itertools.repeat(STORE_PAUSES_S[-1])):
             try:
@@ -255,8 +256,8 @@ class Submitter:
 
     def _record_answer(
         self, store: Store, task: Task, answer: SubmitAnswer, exchange: story.Exchange
-    ) -> tuple[Taken, bool]:
-        """The task, and how its provider stands after this; whether that resumed it."""
+    ) -> tuple[Taken, Turn | None]:
+        """The task, and how its provider stands after this; whether that paused or resumed it."""
         now = self._clock.now()
         taken = self._settle(store, task.id, answer, exchange)
         before = store.standing(task.provider)

@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from receiver import formats
-from receiver.domain import Attempt, Delivery, DeliveryState, Ms, Source, Task, Verified
+from receiver.domain import Attempt, Delivery, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
+from receiver.provider_policy import PAUSED_WORDS, Pause
+from receiver.spans import span
 from receiver.store.records import Brought, Chronicle, Recorded, Tally
-from receiver.story import REFRESH, again_in, span
+from receiver.story import REFRESH, again_in
 
 _COUNTED = {
     "poll": ("poll", "polls", "told nothing new"),
@@ -55,7 +57,8 @@ class Item:
 def timeline(task: Task, chronicle: Chronicle, *, most: int) -> list[Item]:
     """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have."""
     items = sorted(_items(task, chronicle), key=lambda item: (item.at, item.place))
-    if max(len(chronicle.events), len(chronicle.deliveries), len(chronicle.attempts)) < most:
+    rows = (chronicle.events, chronicle.deliveries, chronicle.attempts, chronicle.pauses)
+    if max(len(each) for each in rows) < most:
         return items
     text = f"Only {most} events, deliveries and attempts each are told here: the lists have the others."
     return [*items, Item(at=items[-1].at, kind="cut", text=text, data={"most": most}, place=_LAST)]
@@ -71,6 +74,8 @@ def _items(task: Task, chronicle: Chronicle) -> Iterator[Item]:
         yield _counted(tally, following[0].sequence if following else inf)
     events = {event.id: _recorded(event, task.provider) for event in chronicle.events}
     yield from events.values()
+    for event in chronicle.pauses:
+        yield _paused_or_resumed(event, task.provider)
     brought = {each.delivery.id: each for each in chronicle.deliveries}
     for number, each in enumerate(chronicle.deliveries):
         before = events[each.delivery.event_id].place[0] if each.delivery.event_id in events else inf
@@ -119,6 +124,24 @@ def _recorded(event: Recorded, provider: str) -> Item:
         data={"id": event.id, "type": event.type, **told},
         place=(told["sequence"] - 1, 1, 0),
     )
+
+
+def _paused_or_resumed(event: Recorded, provider: str) -> Item:
+    """In one millisecond a pause follows what caused it, and its end comes before what that lets begin.
+
+    What was last heard of the provider stays with its operators: it may be about somebody else's task.
+    """
+    envelope = json.loads(event.body)
+    at, told = formats.time_of(envelope["timestamp"]), {name: envelope["data"][name] for name in ("reason", "since")}
+    reason = Pause(told["reason"])
+    if event.type == OperatorEvent.PROVIDER_PAUSED:
+        waits = "polls go on, nothing is handed over" if reason is Pause.OPERATOR else "nothing is sent but a probe"
+        text, order = f"{provider} {PAUSED_WORDS[reason]}: {waits}.", inf
+    else:
+        lasted = span(at - formats.time_of(told["since"]))
+        text, order = f"The pause of {provider} is over, after {lasted}.", -1.0
+    data = {"id": event.id, "type": event.type, **told}
+    return Item(at=at, kind="provider", text=text, data=data, place=(order, 0, event.seq))
 
 
 def _owed(brought: Brought, place: tuple[float, int, int]) -> Item:

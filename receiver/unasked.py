@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from receiver import policy, story
+from receiver import policy, story, verdicts
 from receiver.domain import Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Malformed
 from receiver.intake import Taken, take, take_ours
@@ -52,7 +52,7 @@ def take_unasked(store: Store, served: Served, task: Task, timer: Timer, now: Ms
         if claimed.task.status.final:
             return claimed
     if policy.due_for_expiry(task, now) and policy.given_up(task, now):
-        return take_ours(store, task, policy.expired(task), now)
+        return take_ours(store, task, verdicts.expired(task), now)
     return Taken(task=task)
 
 
@@ -70,7 +70,7 @@ def wait_for_id(store: Store, served: Served | None, task: Task, timer: Timer, n
             return [taken]
     if policy.due_for_expiry(task, now):
         store.drop_timer(task.id)
-        return [take_ours(store, task, policy.expired(task), now)]
+        return [take_ours(store, task, verdicts.expired(task), now)]
     store.set_timer(replace(timer, due_at=task.deadline_at, owner=None))
     return []
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from receiver.domain import Ms, Status, Task, Timer, Work
+from receiver.spans import rough_span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,17 +16,26 @@ class Waiting:
     text: str
 
 
-def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: str | None = None) -> Waiting | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Why a task's provider is not talked to about it when that is due, and until when (None: nobody can say)."""
+
+    why: str
+    until: Ms | None = None
+
+
+def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: Held | None = None) -> Waiting | None:
     """What an open task waits for; None for a final one.
 
-    `held` says why its next try, or its next poll, is not made when it is due.
+    What holds it back only until a time before its next try, or its next poll, is not what it waits for.
     """
     if task.status.final:
         return None
     since = task.submitted_at or task.created_at
-    next_at = timer.due_at if timer is not None and timer.owner is None else None
-    if task.status is not Status.UNCONFIRMED and held:
-        next_at = None
+    due_at = timer.due_at if timer is not None and timer.owner is None else None
+    if held and held.until is not None and due_at is not None and held.until <= due_at:
+        held = None
+    next_at = _next_at(due_at, None if task.status is Status.UNCONFIRMED else held, now)
     match task.status:
         case Status.QUEUED:
             what, text = "submit", f"not handed over to {task.provider} yet{_put_off(task, next_at, held, now)}"
@@ -39,36 +49,47 @@ def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: str | None = 
     return Waiting(what=what, since=since, next_at=next_at, text=text)
 
 
-def _put_off(task: Task, next_at: Ms | None, held: str | None, now: Ms) -> str:
-    if held:
-        return f": {held}"
-    why = f" ({task.error.message})" if task.error else ""
-    return f"{why}; {_next('next try', next_at, now)}"
+def _next_at(due_at: Ms | None, held: Held | None, now: Ms) -> Ms | None:
+    """Never in the past: what is due since a while is looked at as soon as it is its turn."""
+    if due_at is None or (held and held.until is None):
+        return None
+    return max(due_at, now, held.until or now if held else now)
+
+
+def _put_off(task: Task, next_at: Ms | None, held: Held | None, now: Ms) -> str:
+    # What it was put off for once says nothing where nobody can say when it goes on.
+    said = f" ({task.error.message})" if task.error and not (held and held.until is None) else ""
+    because = f": {held.why}" if held else ""
+    return f"{said}{because}{_then('next try', next_at, now, held)}"
 
 
 def _unconfirmed(task: Task, next_at: Ms | None, now: Ms) -> str:
     hope = "a callback would confirm it" if task.callback_expected else f"{task.provider} sends no callbacks"
-    return f"sent to {task.provider}, its answer was never learnt; {hope}; {_next('given up', next_at, now)}"
+    return f"sent to {task.provider}, its answer was never learnt; {hope}{_then('given up', next_at, now)}"
 
 
-def _with_provider(task: Task, timer: Timer | None, since: Ms, next_at: Ms | None, held: str | None, now: Ms) -> str:
-    says, age_s = f"{task.provider} says {task.provider_status or task.status.value}", _seconds(now - since)
-    # A running task waited there first, nobody knows how long.
-    parts = [f"{says} for {age_s} s" if task.status is Status.SUBMITTED else f"{says}; it took the task {age_s} s ago"]
+def _with_provider(task: Task, timer: Timer | None, since: Ms, next_at: Ms | None, held: Held | None, now: Ms) -> str:
+    parts = [_says(task, rough_span(now - since))]
     if task.callback_expected and (timer is None or timer.rings is None):
         parts.append("callback expected")
     if timer is not None and timer.tries:
         parts.append(f"{timer.tries} polls failed in a row" if timer.tries > 1 else "the last poll failed")
     if timer is not None and timer.owner is not None and timer.work is Work.POLL:
-        parts.append("being polled now")
-    else:
-        parts.append(f"not polled: {held}" if held else _next("next poll", next_at, now))
-    return "; ".join(parts)
+        return "; ".join([*parts, "being polled now"])
+    if held:
+        parts.append(f"not polled: {held.why}")
+    return "; ".join(parts) + _then("next poll", next_at, now, held)
 
 
-def _next(what: str, at: Ms | None, now: Ms) -> str:
-    return f"{what} in {_seconds(at - now)} s" if at is not None else f"{what} not planned"
+def _says(task: Task, age: str) -> str:
+    if task.provider_status is None:
+        return f"handed over to {task.provider} {age} ago"
+    says = f"{task.provider} says {task.provider_status}"
+    # A running task waited there first, nobody knows how long.
+    return f"{says} for {age}" if task.status is Status.SUBMITTED else f"{says}; it took the task {age} ago"
 
 
-def _seconds(span: Ms) -> int:
-    return max(round(span / 1000), 0)
+def _then(what: str, at: Ms | None, now: Ms, held: Held | None = None) -> str:
+    if at is None:
+        return "" if held else f"; {what} not planned"
+    return f"; {what} in {rough_span(at - now)}" if at - now >= 500 else f"; {what} now"

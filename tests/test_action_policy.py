@@ -153,3 +153,10 @@ def test_a_bulk_resubmission_pays_for_nothing_twice() -> None:
     assert not action_policy.worth_again(done, {"provider": "apikley"}, resubmitted=False)
     assert action_policy.worth_again(done, {"status": "succeeded"}, resubmitted=False)
     assert not action_policy.worth_again(done, {"status": "succeeded"}, resubmitted=True)
+
+
+def test_a_bulk_resubmission_leaves_out_retries() -> None:
+    """Whatever the filter names: the same call made again would pay for its own retries."""
+    for status in (S.FAILED, S.EXPIRED, S.SUCCEEDED, S.UNCONFIRMED):
+        retry = a_task(status=status, retry_of="task_0")
+        assert not action_policy.worth_again(retry, {"status": status.value}, resubmitted=False)

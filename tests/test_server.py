@@ -1,6 +1,7 @@
 """The server as a process: how it starts, what it refuses, how it stops."""
 
 import asyncio
+import json
 import re
 import signal
 import socket
@@ -208,3 +209,13 @@ def test_without_a_command_help_is_shown(tmp_path: Path) -> None:
     """Wrong usage is status 2."""
     assert "serve" in run(tmp_path).stdout + run(tmp_path).stderr
     assert run(tmp_path, "nonsense").returncode == 2
+
+
+def test_a_variable_that_nothing_reads_is_named_at_the_start(tmp_path: Path) -> None:
+    """With the one that was likely meant, and without its value; nothing that is read is named."""
+    with a_server(tmp_path, TASKWEIR_PUBLC_URL="a-secret-value", TASKWEIR_LOG_FORMAT="json"):
+        pass
+    said = (tmp_path / "server.log").read_text()
+    [line] = [line for line in map(json.loads, said.splitlines()) if line["event"] == "setting.unknown"]
+    assert (line["setting"], line["nearest"], line["level"]) == ("TASKWEIR_PUBLC_URL", "TASKWEIR_PUBLIC_URL", "warning")
+    assert "a-secret-value" not in said

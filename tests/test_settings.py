@@ -109,6 +109,7 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"TASKWEIR_RETENTION_DAYS": "0"}, "TASKWEIR_RETENTION_DAYS"),
         ({"TASKWEIR_RETENTION_DAYS": "36501"}, "TASKWEIR_RETENTION_DAYS"),
         ({"TASKWEIR_RETENTION_DAYS": "-1"}, "TASKWEIR_RETENTION_DAYS"),
+        ({"TASKWEIR_MAX_BODY": "0"}, "TASKWEIR_MAX_BODY"),
         ({"TASKWEIR_LOG_FORMAT": "xml"}, "TASKWEIR_LOG_FORMAT"),
         ({"TASKWEIR_LOG_LEVEL": "loud"}, "TASKWEIR_LOG_LEVEL"),
         ({"TASKWEIR_DATABASE_URL": "mysql://x"}, "TASKWEIR_DATABASE_URL"),

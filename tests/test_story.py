@@ -7,7 +7,8 @@ import pytest
 
 from adapters.base import Accepted, Ambiguous, NotCreated, PollFailed, Refused
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Status, Task, Update, Verified
-from receiver.story import Exchange, Heard, Line, called_back, polled, put_off, span, submitted, tell
+from receiver.spans import span
+from receiver.story import Exchange, Heard, Line, called_back, polled, put_off, submitted, tell
 from tests.make import HOUR, MINUTE, NOW, SECOND, a_task, a_timer
 
 BUSY = Failure(kind=FailureKind.RATE_LIMITED, message="too fast.", code="429")

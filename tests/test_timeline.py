@@ -33,6 +33,12 @@ def brought(**fields: Any) -> Brought:
     return Brought(delivery=a_delivery(**fields), event_type="task.succeeded", **of)
 
 
+def a_pause(type: str, at: Ms, reason: str = "unreachable") -> Recorded:
+    data = {"provider": "apikley", "reason": reason, "since": formats.timestamp(NOW), "error": "somebody's secret"}
+    body = {"id": "evt_o", "type": type, "timestamp": formats.timestamp(at), "data": data}
+    return Recorded(seq=7, id="evt_o", type=type, task_id="", body=json_text.write(body))
+
+
 def told(chronicle: Chronicle, most: int = 1000) -> list[Item]:
     return timeline(TASK, chronicle, most=most)[1:]
 
@@ -79,6 +85,38 @@ def test_one_millisecond_is_told_in_order() -> None:
         ("delivery", "task.succeeded"),
         ("attempt", "Attempt"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("pause", "text"),
+    [
+        (
+            a_pause("provider.paused", NOW),
+            "apikley is paused, for it cannot be reached: nothing is sent but a probe.",
+        ),
+        (
+            a_pause("provider.paused", NOW, "auth"),
+            "apikley is paused, for it refuses our key: nothing is sent but a probe.",
+        ),
+        (
+            a_pause("provider.paused", NOW, "operator"),
+            "apikley is paused by an operator: polls go on, nothing is handed over.",
+        ),
+        (a_pause("provider.resumed", NOW + 180 * SECOND), "The pause of apikley is over, after 3 min."),
+    ],
+)
+def test_the_providers_pauses_are_told_with_their_reason(pause: Recorded, text: str) -> None:
+    """And nothing of what was heard of it, which may be about another's task."""
+    [item] = told(a_chronicle(pauses=[pause]))
+    assert (item.kind, item.text) == ("provider", text)
+    assert set(item.data) == {"id", "type", "reason", "since"}
+
+
+def test_a_pause_follows_what_caused_it_and_its_end_comes_first() -> None:
+    """In one millisecond with a poll that failed, and with one that it lets begin."""
+    for kind, kinds in (("provider.paused", ["poll", "provider"]), ("provider.resumed", ["provider", "poll"])):
+        items = told(a_chronicle(notes=[a_note("first", at=NOW + 1)], pauses=[a_pause(kind, NOW + 1)]))
+        assert [item.kind for item in items] == kinds
 
 
 def test_time_comes_first() -> None:

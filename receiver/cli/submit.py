@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from receiver.cli.api import Api, Unreachable, path_of, server_of
 from receiver.cli.commands import Failed
 from receiver.cli.follow import Patience
 from receiver.cli.screen import aside, output, say, spinner_of
-from receiver.cli.text import failure_of, main_urls, plain, pretty
+from receiver.cli.text import doubt_of, failure_of, main_urls, plain, pretty
 from receiver.domain import FINAL, Status
 from receiver.errors import Malformed
 
@@ -88,10 +88,13 @@ def print_new(api: Api, task: dict[str, Any], *, wait: bool, as_json: bool) -> N
 def _finished(api: Api, task: dict[str, Any]) -> dict[str, Any]:
     """The task when it is final; a server that restarts meanwhile is waited for."""
     path, patience = path_of("tasks", task["id"]), Patience(_PATIENCE_S)
+    console, doubt = aside(), list[str]()
     try:
-        with _shown(task) as show:
+        with _shown(console, task) as show:
             while task["status"] not in FINAL:
                 show(task)
+                if not doubt:
+                    doubt = tell_doubt(console, task)
                 try:
                     task = api.get(path, {"wait": _LOOK_S}, waits_s=_LOOK_S)
                     patience.answered()
@@ -103,9 +106,8 @@ def _finished(api: Api, task: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _shown(task: dict[str, Any]) -> Iterator[Show]:
+def _shown(console: Console, task: dict[str, Any]) -> Iterator[Show]:
     """Gives a function that shows how a task stands: a live line on a terminal, a line per change elsewhere."""
-    console = aside()
     if not console.is_terminal:
         yield _lines(console)
         return
@@ -146,6 +148,14 @@ def _lines(console: Console) -> Show:
     return show
 
 
+def tell_doubt(console: Console, task: Mapping[str, Any]) -> list[str]:
+    """Print what to do about an unconfirmed task, and return it; nothing for any other."""
+    doubt = doubt_of(task)
+    for line in doubt:
+        say(console, line)
+    return doubt
+
+
 def _waiting(task: dict[str, Any]) -> str:
     return plain((task["waiting_for"] or {}).get("text"))
 
@@ -161,3 +171,4 @@ def _print(task: dict[str, Any], *, as_json: bool) -> None:
     elif task["status"] not in FINAL:
         say(output(), plain(task["id"]))
         say(aside(), f"{plain(task['status'])}: {_waiting(task)}\ntaskweir tasks show {plain(task['id'])}")
+        tell_doubt(aside(), task)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from receiver.cli.api import Api, path_of, server_of
 from receiver.cli.screen import aside, fields_of, output, print_list, say, status_text
-from receiver.cli.submit import print_new
+from receiver.cli.submit import print_new, tell_doubt
 from receiver.cli.text import age, compact, failure_of, moment, outcome_of, plain, pretty
 
 Id = Annotated[str, typer.Argument(help="The task's id, or <provider>:<the provider's own id>.")]
@@ -62,6 +62,7 @@ def show(id: Id, as_json: AsJson = False) -> None:
             ]
         )
     )
+    tell_doubt(aside(), task)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from receiver.domain import Status
 from receiver.formats import time_of, timestamp
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -71,6 +72,19 @@ def outcome_of(task: Mapping[str, Any]) -> str:
     more = f" and {len(urls) - 1} more" if len(urls) > 1 else ""
     waiting = task.get("waiting_for") or {}
     return (urls[0] + more if urls else "") or failure_of(task) or plain(waiting.get("text"))
+
+
+def doubt_of(task: Mapping[str, Any]) -> list[str]:
+    """What it means that a task is unconfirmed, and the two commands that settle it; empty for any other."""
+    if task["status"] != Status.UNCONFIRMED:
+        return []
+    provider, task_id = plain(task["provider"]), plain(task["id"])
+    return [
+        f"Nobody knows whether {provider} took this task: its answer was lost. It may have been made and paid for,",
+        f"so it is not sent again by itself. Look at {provider}, then either",
+        f"  taskweir tasks resolve {task_id} --provider-task-id ID   (they have it; --failed: they never had it)",
+        f"  taskweir tasks resubmit {task_id}   (once more, as a new task: paid for twice if they have the first)",
+    ]
 
 
 def comma_separated(words: Sequence[str]) -> list[str]:

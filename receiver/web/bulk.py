@@ -1,7 +1,7 @@
 """The door for one action on many tasks, chosen by the filters of their list."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -14,7 +14,13 @@ from receiver.intake import Taken
 from receiver.store.records import Page
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, read_model, refuse_if_stopping
+from receiver.web.idempotency import HEADER
 from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page
+
+_NO_KEY = (
+    "a bulk call takes no key: remove it. It can be made again without one, for what it canceled, resolved or "
+    "resubmitted is left out then"
+)
 
 
 class BulkIn(BaseModel):
@@ -23,7 +29,7 @@ class BulkIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     action: Literal["cancel", "refresh", "resolve", "resubmit"]
-    filter: dict[str, str | int]
+    filter: dict[str, Any]
     rate_per_second: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     dry_run: bool = False
 
@@ -31,6 +37,8 @@ class BulkIn(BaseModel):
 async def act_on_many(request: Request, caller: Caller) -> Response:
     """`POST /v1/tasks/bulk`: how many tasks were changed, or would be; the others do not fit the action."""
     doors = doors_of(request)
+    if HEADER in request.headers:
+        raise Invalid([Fault(path=HEADER, message=_NO_KEY)])
     asked = await read_model(request, BulkIn)
     if not asked.dry_run:
         refuse_if_stopping(doors)
@@ -52,7 +60,7 @@ async def act_on_many(request: Request, caller: Caller) -> Response:
     return json_answer({"count": count})
 
 
-def _page(filters: dict[str, str | int], tenant: str) -> Page:
+def _page(filters: dict[str, Any], tenant: str) -> Page:
     """What the filters choose. A mistake here would be made many times: nothing unknown, nothing empty."""
     faults = [fault for name, value in filters.items() if (fault := _fault(name, value))]
     if faults:
@@ -61,11 +69,11 @@ def _page(filters: dict[str, str | int], tenant: str) -> Page:
     return filtered_page(texts, tenant=tenant, limit=BATCH, under="filter.")
 
 
-def _fault(name: str, value: str | int) -> Fault | None:
+def _fault(name: str, value: Any) -> Fault | None:
     path = f"filter.{name}"
     if name not in (*EQUAL, *TIMES) and (not name.startswith(METADATA) or name == METADATA):
         known = ", ".join((*EQUAL, f"{METADATA}<key>", *TIMES))
         return Fault(path=path, message=f"unknown filter; there are {known}")
-    if isinstance(value, int) and name not in TIMES:
-        return Fault(path=path, message="must be a string")
+    if not isinstance(value, str) and (name not in TIMES or type(value) is not int):
+        return Fault(path=path, message="must be a string" + (", or whole seconds since 1970" if name in TIMES else ""))
     return Fault(path=path, message="must not be empty: leave it out") if value == "" else None

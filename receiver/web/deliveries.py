@@ -17,6 +17,7 @@ from receiver.web.doors import (
     Caller,
     NothingIn,
     allowed,
+    check_query,
     doors_of,
     query_cursor,
     query_filters,
@@ -34,8 +35,9 @@ class Act(Protocol):
 
 async def list_deliveries(request: Request, caller: Caller) -> Response:
     """`GET /v1/deliveries`."""
-    limit = query_limit(request)
-    where = query_filters(request, "state", "destination_id", "task_id", "event_id")
+    filters = ("state", "destination_id", "task_id", "event_id")
+    check_query(request, "cursor", *filters)
+    limit, where = query_limit(request), query_filters(request, *filters)
     query_word(request, "state", DeliveryState)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dlv"), where=where)
     rows = await doors_of(request).storage.read(lambda store: store.list_deliveries(page))

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from receiver import json_text
 from receiver.action_policy import Refusal
 from receiver.bell import Bell
+from receiver.budget import Room
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Task
 from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
@@ -25,6 +26,7 @@ Result = TypeVar("Result")
 
 DEFAULT_LIMIT = 50
 MOST = 200
+PAGE = ("limit", "tenant")  # what every list takes
 MOST_FAULTS = 100  # told at once: the refusal of a body must not be larger than the body
 _ID = re.compile(r"[0-9a-z]{26}")
 
@@ -53,6 +55,7 @@ class Doors:
     ping: Callable[[Destination], Awaitable[Attempt]]
     check_target: Callable[[str], Awaitable[None]]
     health: Health
+    room: Callable[[str], Room]
     api_key: str = field(repr=False)
     max_body: int = 1024 * 1024
     metrics_open: bool = False
@@ -149,6 +152,25 @@ def _fault(item: Any) -> Fault:
         "model_type": "the body must be a JSON object",
     }
     return Fault(path=path, message=messages.get(item["type"], item["msg"]))
+
+
+def check_query(request: Request, *known: str, several: Iterable[str] = (), free: str = "") -> None:
+    """Refuse a list's query that would be misread: raises `Invalid` for each name that the list does not know.
+
+    One given twice with different values is refused, too, but for those that take `several`. Names that begin with
+    `free` are the caller's own. An empty parameter is none.
+    """
+    given, names = request.query_params, (*known, *([f"{free}<key>"] if free else []), *PAGE)
+    faults = []
+    for name in dict.fromkeys(given.keys()):
+        values = set(given.getlist(name))
+        if name not in (*known, *PAGE) and not (free and name.startswith(free) and name != free):
+            if values != {""}:
+                faults.append(Fault(path=name, message=f"unknown parameter; there are {', '.join(names)}"))
+        elif name not in several and len(values) > 1:
+            faults.append(Fault(path=name, message="given more than once, with different values: give one"))
+    if faults:
+        raise Invalid(faults[:MOST_FAULTS])
 
 
 def query_integer(request: Request, name: str, default: int, *, least: int, most: int) -> int:

@@ -15,7 +15,16 @@ from receiver.store.protocol import Store
 from receiver.store.records import Page, Recorded
 from receiver.web.answers import json_answer, text_answer
 from receiver.web.deliveries import delivery_fields
-from receiver.web.doors import Caller, allowed, doors_of, query_filters, query_integer, query_limit, read_optional
+from receiver.web.doors import (
+    Caller,
+    allowed,
+    check_query,
+    doors_of,
+    query_filters,
+    query_integer,
+    query_limit,
+    read_optional,
+)
 
 _LAST_SEQ = 2**62
 
@@ -30,6 +39,7 @@ class ReplayIn(BaseModel):
 
 async def list_events(request: Request, caller: Caller) -> Response:
     """`GET /v1/events?after=<seq>`: ascending from the cursor; `order=desc` newest first."""
+    check_query(request, "after", "order", "type", "task_id", "provider", several=("type",))
     doors, limit = doors_of(request), query_limit(request)
     read = _backward if _order(request) == "desc" else _forward
     after = query_integer(request, "after", 0, least=0, most=_LAST_SEQ)

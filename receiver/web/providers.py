@@ -10,7 +10,7 @@ from receiver.domain import Work
 from receiver.errors import Unknown
 from receiver.provider_policy import Pause, Standing
 from receiver.providers import Served
-from receiver.standing import heard
+from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, Doors, doors_of
@@ -41,13 +41,14 @@ async def _set(request: Request, decide: Any) -> Response:
     if served is None:
         raise Unknown(f"no provider {name!r}")
 
-    def write(store: Store) -> dict[str, Any]:
+    def write(store: Store) -> tuple[dict[str, Any], Turn | None]:
         now = doors.clock.now()
         before = store.standing(name)
-        heard(store, before, decide(before, now), now)
-        return _fields(doors, store, served)
+        turn = heard(store, before, decide(before, now), now)
+        return _fields(doors, store, served), turn
 
-    fields = await doors.storage.write(write)
+    fields, turn = await doors.storage.write(write)
+    log_turn(turn)
     doors.wake_submitter()
     return json_answer(fields)
 
@@ -63,6 +64,7 @@ def _fields(doors: Doors, store: Store, served: Served) -> dict[str, Any]:
         "paused": standing.paused is not None,
         "reason": standing.paused.value if standing.paused else None,
         "since": standing.since and formats.timestamp(standing.since),
+        "next_probe_at": standing.probe_at and formats.timestamp(max(standing.probe_at, doors.clock.now())),
         "in_flight": store.count_timers(Work.POLL, name),
         "waiting": store.count_timers(Work.SUBMIT, name),
         "last_error": standing.error,

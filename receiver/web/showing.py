@@ -6,12 +6,13 @@ from typing import Any
 
 from starlette.requests import Request
 
-from receiver import formats, provider_policy
+from receiver import formats
 from receiver.domain import EventType, Status, Task
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.waiting import waiting_for
 from receiver.web.doors import Caller, Doors, query_integer
+from receiver.web.holders import Holders
 
 MOST_WAIT_S = 60
 _UNSETTLED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
@@ -65,10 +66,11 @@ async def wait_until(
 
 async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, Any], Status]:
     """A task as it is answered, and its status."""
+    holders = Holders(doors)
 
     def look(store: Store) -> tuple[dict[str, Any], Status]:
         task = owned(store, task_id, caller)
-        return task_answer(doors, store, task), task.status
+        return task_answer(holders, store, task), task.status
 
     return await doors.storage.read(look)
 
@@ -78,9 +80,10 @@ def submit_code(status: Status) -> int:
     return 202 if status in _UNSETTLED else 201
 
 
-def task_answer(doors: Doors, store: Store, task: Task) -> dict[str, Any]:
+def task_answer(holders: Holders, store: Store, task: Task) -> dict[str, Any]:
     """The task with its input and what it waits for."""
-    waiting = waiting_for(task, store.timer(task.id), doors.clock.now(), held=_held(doors, store, task))
+    timer = store.timer(task.id)
+    waiting = waiting_for(task, timer, holders.now, held=holders.held(store, task, timer))
     fields = formats.task_fields(task)
     fields["input"] = dict(task.input)
     fields["waiting_for"] = waiting and {
@@ -90,10 +93,3 @@ def task_answer(doors: Doors, store: Store, task: Task) -> dict[str, Any]:
         "text": waiting.text,
     }
     return fields
-
-
-def _held(doors: Doors, store: Store, task: Task) -> str | None:
-    """Why a task's provider is not talked to about it now."""
-    if task.provider not in doors.providers:
-        return f"{task.provider} is not configured here"
-    return provider_policy.holding(store.standing(task.provider), polls=task.status is not Status.QUEUED)

@@ -17,6 +17,7 @@ from receiver.web.doors import (
     MOST_FAULTS,
     Caller,
     Doors,
+    check_query,
     doors_of,
     model_of,
     query_cursor,
@@ -24,10 +25,11 @@ from receiver.web.doors import (
     read_json,
     refuse_if_stopping,
 )
+from receiver.web.holders import Holders
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
 from receiver.web.submits import submitted
-from receiver.web.task_filters import filtered_page, small_metadata
+from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page, small_metadata
 from receiver.web.webhooks import WebhookIn, attach
 
 TEN_YEARS_S = 10 * 365 * 24 * 3600
@@ -121,9 +123,13 @@ async def get_task(request: Request, caller: Caller) -> Response:
 
 async def list_tasks(request: Request, caller: Caller) -> Response:
     """`GET /v1/tasks`."""
+    check_query(request, "cursor", *EQUAL, *TIMES, free=METADATA)
     doors, limit = doors_of(request), query_limit(request)
     page = filtered_page(
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
-    items = await doors.storage.read(lambda store: [task_answer(doors, store, task) for task in store.list_tasks(page)])
+    holders = Holders(doors)
+    items = await doors.storage.read(
+        lambda store: [task_answer(holders, store, task) for task in store.list_tasks(page)]
+    )
     return page_answer(items, limit, [item["id"] for item in items])

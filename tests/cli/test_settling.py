@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.cli.driving import Cli, submitted
+from tests.cli.driving import Cli, submit_of, submitted
 from tests.cli.stub import answer, stub
 from tests.service.world import APIKLEY_MODEL
 
@@ -59,8 +59,21 @@ def test_an_unconfirmed_task_gets_the_id_that_was_found(cli: Cli) -> None:
     """It is asked about from then on."""
     made = submitted(cli, "[500]")
     result = cli("tasks", "resolve", made["id"], "--provider-task-id", f"found-{made['id']}")
-    assert (result.code, f"{made['id']} submitted: apikley says" in result.err) == (0, True)
+    assert (result.code, f"{made['id']} submitted: handed over to apikley" in result.err) == (0, True)
     assert shown(cli, made["id"])["provider_task_id"] == f"found-{made['id']}"
+
+
+def test_what_doubt_means_is_told_with_the_commands_that_settle_it(cli: Cli) -> None:
+    """By `tasks show` and by a submit, on standard error; of a task in no doubt nothing is."""
+    made = cli(*submit_of("[500]"))
+    (task_id,) = made.lines
+    looked = cli("tasks", "show", task_id)
+    for result in (made, looked):
+        assert result.err.count("Nobody knows whether apikley took this task") == 1
+        assert f"taskweir tasks resolve {task_id} --provider-task-id" in result.err
+        assert f"taskweir tasks resubmit {task_id} " in result.err
+    assert cli("tasks", "show", task_id, "--json").err == ""
+    assert "Nobody knows" not in cli("tasks", "show", submitted(cli, "[never]")["id"]).err
 
 
 @pytest.mark.parametrize("options", [[], ["--failed", "--provider-task-id", "p1"]])

@@ -31,7 +31,7 @@ def test_a_submit_prints_the_id_and_how_to_look_at_it(cli: Cli) -> None:
     (task_id,) = result.lines
     assert task_id.startswith("task_")
     assert f"taskweir tasks show {task_id}" in result.err
-    assert "submitted: apikley says" in result.err
+    assert "submitted: handed over to apikley" in result.err
 
 
 def test_waiting_prints_the_outputs(cli: Cli) -> None:
@@ -146,14 +146,14 @@ def test_progress_is_a_line_per_change_where_there_is_no_terminal(cli: Cli) -> N
     """No terminal, no steering of one."""
     result = cli(*submit_of("plain"), "--wait")
     assert "\x1b" not in result.err + result.out
-    assert "submitted: apikley says" in result.err
+    assert "submitted: handed over to apikley" in result.err
 
 
 def test_progress_on_a_terminal(cli: Cli) -> None:
     """A terminal shows the status and what is waited for while it goes on."""
     code, shown = cli.on_terminal(*submit_of("a heron"), "--wait")
     assert code == 0
-    assert "apikley says" in shown
+    assert "handed over to apikley" in shown
     assert shown.rstrip().endswith(".mp4")
 
 
@@ -186,6 +186,24 @@ def test_a_server_that_restarts_is_waited_for(cli: Cli) -> None:
         "GET /v1/tasks/task_1",
         "GET /v1/tasks/task_1",
     ]
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_doubt_is_explained_once_while_it_is_waited_for(cli: Cli, on_terminal: bool) -> None:
+    """What it means, and the two commands; however often the task is looked at."""
+    doubtful = task("unconfirmed", provider="apikley")
+    answers = [answer(202, task("queued")), *[answer(200, doubtful)] * 3, answer(200, task("succeeded"))]
+    with stub(answers) as server:
+        settings = {"TASKWEIR_URL": server.url, "TASKWEIR_API_KEY": KEY}
+        if on_terminal:
+            code, told = cli.on_terminal(*submit_of("x"), "--wait", **settings)
+        else:
+            result = cli(*submit_of("x"), "--wait", **settings)
+            code, told = result.code, result.err
+    assert code == 0
+    assert told.count("Nobody knows whether apikley took this task") == 1
+    assert "taskweir tasks resolve task_1 --provider-task-id" in told
+    assert "taskweir tasks resubmit task_1" in told
 
 
 def test_patience_ends() -> None:

@@ -17,7 +17,7 @@ def test_the_list_shows_the_newest_first(cli: Cli) -> None:
     assert head.split() == ["task", "status", "age", "provider", "model", "outcome"]
     assert [row.split()[0] for row in rows] == [second["id"], first["id"]]
     assert first["outputs"][0]["url"] in rows[1]
-    assert "apikley says" in rows[0]
+    assert "handed over to apikley" in rows[0]
 
 
 def test_the_list_as_json_is_an_array(cli: Cli) -> None:

@@ -43,7 +43,7 @@ async def test_a_task_is_shown_whole(tmp_path: Path) -> None:
         waiting = task.pop("waiting_for")
         assert waiting["what"] == "poll"
         assert waiting["since"] == "2025-12-08T09:40:00.000Z" < waiting["next_at"]
-        assert waiting["text"].startswith("apikley says submitted for 0 s; callback expected; next poll in ")
+        assert waiting["text"].startswith("handed over to apikley 0 s ago; callback expected; next poll in ")
         assert task == {
             "id": task["id"],
             "tenant": "default",

@@ -124,6 +124,34 @@ async def test_nothing_is_paid_for_twice(tmp_path: Path) -> None:
         assert len(await found(world, status="queued")) == 5
 
 
+async def test_the_same_call_again_does_not_retry_its_own_retries(tmp_path: Path) -> None:
+    """Retries that failed, too, are left out whatever the filter; one by one they can still be resubmitted."""
+    refused = (200, {"code": 402, "msg": "no credits left"})
+    async with scripted(refused) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
+        await keep(world, many(2, status=Status.FAILED, error=LOST, metadata={"order": "42"}))
+        meant = {"status": "failed", "metadata.order": "42"}
+        assert await bulk(world, "resubmit", meant) == 2
+        await world.turn()
+        retries = [task for task in await found(world, status="failed") if task["retry_of"]]
+        assert len(retries) == 2
+        assert await bulk(world, "resubmit", meant, dry_run=True) == 0
+        assert await bulk(world, "resubmit", meant) == 0
+        again = await world.api.post(f"/v1/tasks/{retries[0]['id']}/resubmit")
+        assert (again.status_code, again.json()["retry_of"]) == (201, retries[0]["id"])
+
+
+async def test_a_key_is_refused_and_not_ignored(tmp_path: Path) -> None:
+    """422 that says why, and nothing is done."""
+    async with a_world(tmp_path) as world:
+        await keep(world, many(1))
+        asked = {"action": "cancel", "filter": {}}
+        answer = await world.api.post("/v1/tasks/bulk", json=asked, headers={"Idempotency-Key": "k"})
+        [fault] = answer.json()["errors"]
+        assert (answer.status_code, fault["path"]) == (422, "Idempotency-Key")
+        assert "can be made again without one" in fault["message"]
+        assert (await world.task(id_of(0)))["status"] == "submitted"
+
+
 async def test_refreshes_are_paced_too(tmp_path: Path) -> None:
     """The next poll of each is due at its turn, newest first; nothing else about it changes."""
     async with a_world(tmp_path) as world:
@@ -174,6 +202,11 @@ async def test_what_changed_since_it_was_found_is_looked_at_again(tmp_path: Path
         ({"action": "cancel", "filter": {"status": "done"}}, "filter.status"),
         ({"action": "cancel", "filter": {"error_kind": "bad"}}, "filter.error_kind"),
         ({"action": "cancel", "filter": {"model": 7}}, "filter.model"),
+        ({"action": "cancel", "filter": {"model": None}}, "filter.model"),
+        ({"action": "cancel", "filter": {"metadata.order": 42}}, "filter.metadata.order"),
+        ({"action": "cancel", "filter": {"metadata.order": ["42"]}}, "filter.metadata.order"),
+        ({"action": "cancel", "filter": {"created_after": True}}, "filter.created_after"),
+        ({"action": "cancel", "filter": {"created_after": 1.5}}, "filter.created_after"),
         ({"action": "cancel", "filter": {"created_before": "soon"}}, "filter.created_before"),
         ({"action": "cancel", "filter": {f"metadata.{n}": "x" for n in range(51)}}, "filter.metadata"),
         ({"action": "cancel", "filter": {}, "rate_per_second": 0}, "rate_per_second"),

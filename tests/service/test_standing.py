@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from receiver import formats
 from tests.service.asking import complaint
 from tests.service.consumer import a_consumer
 from tests.service.world import UNKNOWN_TASK, Scripted, World, a_world, created, record, scripted
@@ -287,6 +289,7 @@ async def test_how_each_provider_stands_can_be_asked(tmp_path: Path) -> None:
             "paused": False,
             "reason": None,
             "since": None,
+            "next_probe_at": None,
             "in_flight": 1,
             "waiting": 0,
             "last_error": None,
@@ -299,6 +302,7 @@ async def test_how_each_provider_stands_can_be_asked(tmp_path: Path) -> None:
             "paused": True,
             "reason": "unreachable",
             "since": task["created_at"],
+            "next_probe_at": formats.timestamp(world.clock.now() + 60_000),
             "in_flight": 6,
             "waiting": 1,
             "last_error": "the connection was closed before an answer",
@@ -314,3 +318,28 @@ async def test_nobody_elses_provider_can_be_paused(tmp_path: Path) -> None:
                 answer = await world.api.post(f"/v1/providers/{name}/{action}")
                 assert complaint(answer, 404) is None
         assert await operators(world) == []
+
+
+async def test_a_pause_and_its_end_are_logged(tmp_path: Path) -> None:
+    """One line each, by whomever: a poll, a submit, an operator. Who keeps it paused says nothing more."""
+    refused = (200, {"code": 401, "msg": "Unauthorized"})
+    async with scripted(created(), refused) as apikley, a_pair(tmp_path, apikley, **POLL_ONLY) as world:
+        with capture_logs() as lines:
+            task = await world.submit(deadline_seconds=86_400)
+            await world.turn(5)
+            await world.turn(60)
+            apikley.say(record("success"))
+            await world.end(task["id"], step_s=30)
+            await operate(world, "pause")
+            await operate(world, "pause")
+            await operate(world, "resume")
+            apikley.say("close")
+            await five_doubtful(world)
+        told = [(line["event"], line["provider"], line["reason"]) for line in lines if "provider." in line["event"]]
+        assert told == [
+            ("provider.paused", "apikley", "auth"),
+            ("provider.resumed", "apikley", "auth"),
+            ("provider.paused", "apikley", "operator"),
+            ("provider.resumed", "apikley", "operator"),
+            ("provider.paused", "apikley", "unreachable"),
+        ]

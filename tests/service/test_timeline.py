@@ -355,3 +355,31 @@ async def test_the_story_of_nobodys_task_is_unknown(tmp_path: Path) -> None:
     async with scripted(created()) as apikley, a_house(tmp_path, apikley) as world:
         for name in ("task_none", "apikley:none"):
             assert (await world.api.get(f"/v1/tasks/{name}/timeline")).status_code == 404
+
+
+async def test_the_providers_pauses_while_it_was_open_are_a_part_of_it(tmp_path: Path) -> None:
+    """Not those before and after, nor another provider's: why nothing happened for three minutes."""
+    async with scripted(created(), record("success")) as apikley, a_house(tmp_path, apikley) as world:
+
+        async def operate(name: str, action: str) -> None:
+            assert (await world.api.post(f"/v1/providers/{name}/{action}")).status_code == 200
+
+        await operate("apikley", "pause")
+        world.clock.advance(1)
+        task = (await world.submit(deadline_seconds=86_400))["id"]
+        await operate("reapi", "pause")
+        await world.turn(180)
+        await operate("apikley", "resume")
+        await world.turn()
+        await world.end(task, step_s=60)
+        await world.turn(1)
+        await operate("apikley", "pause")
+        story = await world.story(task)
+        assert [(item["kind"], item["text"]) for item in story[1:4]] == [
+            ("submit", "Not handed over yet: apikley is paused."),
+            ("event", "task.queued is recorded as event 1: handing it over is put off."),
+            ("provider", "The pause of apikley is over, after 3 min."),
+        ]
+        assert [item["kind"] for item in story].count("provider") == 1
+        paused = (await world.api.get("/v1/events", params={"type": "provider.resumed"})).json()["items"]
+        assert story[3]["data"]["id"] == paused[0]["id"]

@@ -379,3 +379,29 @@ async def test_a_chronicle_has_events_deliveries_and_attempts(storage: Storage) 
     assert list(found.attempts) == [("dlv_0", attempt)]
     cut = await _chronicle(storage, most=1)
     assert (len(cut.events), len(cut.deliveries), len(cut.attempts)) == (1, 1, 1)
+
+
+async def test_a_chronicle_has_the_pauses_of_its_provider_while_the_task_is_open(storage: Storage) -> None:
+    """After its beginning, up to its end; no other provider's, and no other event for operators."""
+
+    def write(store: Store) -> None:
+        store.record_task(a_task())
+        store.record_task(a_task(id="task_2", provider_task_id="p2", finished_at=NOW + 2))
+        told = [
+            ("provider.paused", "apikley", NOW - 1),
+            ("provider.resumed", "apikley", NOW),
+            ("provider.paused", "apikley", NOW + 1),
+            ("provider.paused", "reapi", NOW + 1),
+            ("delivery.dead", "apikley", NOW + 1),
+            ("provider.resumed", "apikley", NOW + 2),
+            ("provider.paused", "apikley", NOW + 3),
+        ]
+        for seq, (kind, provider, at) in enumerate(told, 1):
+            store.record_operator_event(
+                seq=seq, id=f"evt_{seq}", tenant="default", provider=provider, type=kind, at=at, body="{}"
+            )
+
+    await storage.write(write)
+    assert [event.seq for event in (await _chronicle(storage)).pauses] == [3, 6, 7]
+    assert [event.seq for event in (await _chronicle(storage, "task_2")).pauses] == [3, 6]
+    assert [event.seq for event in (await _chronicle(storage, most=1)).pauses] == [3]

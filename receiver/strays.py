@@ -1,0 +1,34 @@
+"""Finds variables that look like settings of ours and are read by nothing: most are misspelt."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from receiver.settings import PROVIDER_SETTINGS, SETTINGS
+
+_PREFIX = "TASKWEIR_"
+_OTHERS = ("TASKWEIR_URL",)  # what the command line reads
+_OF_TESTS = "TASKWEIR_TEST_"
+
+
+def strays(environment: Mapping[str, str], accounts: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Each with the known name nearest to it, where one is near; never a value.
+
+    `accounts` names the installed adapters, and the further accounts that are configured.
+    """
+    known = [*_OTHERS, *(row.name for row in SETTINGS)]
+    for account in dict.fromkeys(accounts):
+        known += [row.name.replace("<NAME>", account.upper()) for row in PROVIDER_SETTINGS]
+    return [
+        (name, _nearest(name, known))
+        for name in sorted(environment)
+        if name.startswith(_PREFIX) and not name.startswith(_OF_TESTS) and name.removesuffix("_FILE") not in known
+    ]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    # Their common beginning would make any two of them alike; a provider's name that is right is what is meant.
+    words = [each.removeprefix(_PREFIX) for each in known]
+    meant = name.removeprefix(_PREFIX)
+    first = meant.partition("_")[0] + "_"
+    near = difflib.get_close_matches(meant, [each for each in words if each.startswith(first)] or words, n=1)
+    return f"{_PREFIX}{near[0]}" if near else None

@@ -1,0 +1,50 @@
+"""Why a task's provider is not talked to about it now: gone, paused, full, or asked enough."""
+
+from receiver import provider_policy
+from receiver.budget import Room
+from receiver.domain import Ms, Status, Task, Timer, Work
+from receiver.store.protocol import Store
+from receiver.waiting import Held
+from receiver.web.doors import Doors
+
+
+class Holders:
+    """What holds tasks back, as of now. Made before the store is read: that happens beside the loop that asks."""
+
+    def __init__(self, doors: Doors) -> None:
+        self.now = doors.clock.now()
+        self._rooms = {name: doors.room(name) for name in doors.providers}
+
+    def held(self, store: Store, task: Task, timer: Timer | None) -> Held | None:
+        """What holds this one back; None where nothing does but its own time."""
+        if task.status.final or task.status in (Status.SUBMITTING, Status.UNCONFIRMED):
+            return None
+        name, queued = task.provider, task.status is Status.QUEUED
+        room = self._rooms.get(name)
+        if room is None:
+            return Held(why=f"{name} is not configured here")
+        if why := provider_policy.holding(store.standing(name), polls=not queued):
+            return Held(why=why)
+        return (_crowded(store, task, timer, room, self.now) if queued else None) or _asked_enough(name, room, self.now)
+
+
+def _crowded(store: Store, task: Task, timer: Timer | None, room: Room, now: Ms) -> Held | None:
+    """Too many of ours are with the provider, or on their way to it."""
+    if room.free > 0:
+        return None
+    if room.full_until is not None:
+        return Held(why=f"{task.provider} takes no more tasks of ours until one of them ends", until=room.full_until)
+    if timer is None or timer.due_at > now:
+        return None
+    first_at = store.next_due_timer(Work.SUBMIT, task.provider)
+    place = "this one is next in line" if first_at is None or timer.due_at <= first_at else "more are before this one"
+    others = "1 other is" if room.under_way == 1 else f"{room.under_way} others are"
+    return Held(why=f"{others} being handed over to {task.provider}, as many as may be at once; {place}")
+
+
+def _asked_enough(provider: str, room: Room, now: Ms) -> Held | None:
+    if room.asked_until is not None:
+        return Held(why=f"{provider} asked us to wait (Retry-After)", until=room.asked_until)
+    if room.rate is not None and room.next_at > now:
+        return Held(why=f"the rate of {room.rate:.3g} requests per second is used up", until=room.next_at)
+    return None
