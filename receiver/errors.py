@@ -7,6 +7,7 @@ TaskweirError
 ├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
 ├── Unknown              the caller's: an id that does not exist, or is another tenant's (404)
 ├── Conflict             the caller's: right request, wrong state (409)
+│   └── Busy             the same, of a moment: sent again, it is answered
 ├── TooLarge             the caller's: a body over its limit (413)
 ├── AddressRefused       the caller's: a webhook target that may not be dialled
 └── Unavailable          ours: the store cannot take a write now (503)
@@ -64,6 +65,10 @@ class Unknown(TaskweirError):
 
 class Conflict(TaskweirError):
     """Right request, wrong state."""
+
+
+class Busy(Conflict):
+    """What is asked for is being done by another request right now: send it again in a moment."""
 
 
 class TooLarge(TaskweirError):

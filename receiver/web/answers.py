@@ -9,6 +9,7 @@ from starlette.responses import Response
 from receiver import json_text
 from receiver.errors import (
     AddressRefused,
+    Busy,
     Conflict,
     Fault,
     Invalid,
@@ -79,7 +80,10 @@ def problem_of(error: TaskweirError) -> Response:
     if isinstance(error, AddressRefused):
         refused = f"{error}; the operator allows it with {error.remedy}"
         return problem(status, refused, faults=[Fault(path="url", message=refused)])
-    return problem(status, str(error))
+    response = problem(status, str(error))
+    if isinstance(error, Busy):
+        response.headers["retry-after"] = "1"
+    return response
 
 
 def _fault_fields(fault: Fault) -> dict[str, Any]:
