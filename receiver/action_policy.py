@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from receiver.domain import Failure, FailureKind, Ms, Status, Task, Timer, Update, Work
+from receiver.domain import EventType, Failure, FailureKind, Ms, Status, Task, Timer, Update, Work
 
 
 class Action(StrEnum):
@@ -35,7 +35,10 @@ def refusal(action: Action, task: Task) -> Refusal | None:
             fits = task.status is Status.UNCONFIRMED
         case Action.RESUBMIT:
             fits = task.status.final or task.status is Status.UNCONFIRMED
-    return None if fits else Refusal(reason=f"{task.id} is {task.status}; {_TAKES[action]}")
+    if fits:
+        return None
+    way_out = _way_out(task) if action is Action.RESOLVE else ""
+    return Refusal(reason=f"{task.id} is {task.status}; {_TAKES[action]}{way_out}")
 
 
 _TAKES = {
@@ -43,6 +46,14 @@ _TAKES = {
     Action.RESOLVE: "only an unconfirmed task can be resolved",
     Action.RESUBMIT: "only a final or an unconfirmed task can be resubmitted",
 }
+
+
+def _way_out(task: Task) -> str:
+    """For who found out too late that the provider has a task that ended in doubt."""
+    in_doubt = task.status.final and task.ours and task.provider_task_id is None
+    if not in_doubt or not task.emitted & EventType.UNCONFIRMED.bit:
+        return ""
+    return f". Where {task.provider} has it after all, POST /v1/tasks/adopt with its id there follows it as a new task"
 
 
 def _why_not_refreshed(task: Task) -> Refusal | None:

@@ -7,6 +7,7 @@ TaskweirError
 ├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
 ├── Unknown              the caller's: an id that does not exist, or is another tenant's (404)
 ├── Conflict             the caller's: right request, wrong state (409)
+│   └── Busy             the same, of a moment: sent again, it is answered
 ├── Gone                 the caller's: a place in history that is kept no longer (410)
 ├── TooLarge             the caller's: a body over its limit (413)
 ├── AddressRefused       the caller's: a webhook target that may not be dialled
@@ -65,6 +66,10 @@ class Unknown(TaskweirError):
 
 class Conflict(TaskweirError):
     """Right request, wrong state."""
+
+
+class Busy(Conflict):
+    """What is asked for is being done by another request right now: send it again in a moment."""
 
 
 class Gone(TaskweirError):

@@ -1,10 +1,12 @@
 """What a caller may do to a task, by its state, and what that makes of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from receiver import action_policy
 from receiver.action_policy import Action
-from receiver.domain import Failure, FailureKind, Kind, Status, Task, Work
+from receiver.domain import EventType, Failure, FailureKind, Kind, Status, Task, Work
 from tests.make import DAY, HOUR, MINUTE, NOW, SECOND, a_task, a_timer
 
 S, A = Status, Action
@@ -56,6 +58,31 @@ def test_a_cancel_says_what_it_can_and_cannot_have_stopped(status: Status, words
     assert update.error is not None
     assert (update.error.kind, update.error.retryable) == (FailureKind.CANCELED, False)
     assert words in update.error.message
+
+
+def test_a_resolution_that_comes_too_late_is_told_the_way_out() -> None:
+    """To adopt what the provider has, of a task that we ended in doubt; of no other that would help."""
+    doubted = EventType.UNCONFIRMED.bit
+    ended = a_task(status=S.EXPIRED, ours=True, provider_task_id=None, emitted=doubted)
+    refused = action_policy.refusal(Action.RESOLVE, ended)
+    assert refused is not None
+    assert refused.reason == (
+        "task_1 is expired; only an unconfirmed task can be resolved. Where apikley has it after all, "
+        "POST /v1/tasks/adopt with its id there follows it as a new task"
+    )
+    for other in (
+        replace(ended, provider_task_id="p1"),
+        replace(ended, emitted=0),
+        replace(ended, ours=False),
+        a_task(emitted=doubted),
+        a_task(status=S.QUEUED),
+    ):
+        refused = action_policy.refusal(Action.RESOLVE, other)
+        assert refused is not None
+        assert "adopt" not in refused.reason
+    refused = action_policy.refusal(Action.CANCEL, ended)
+    assert refused is not None
+    assert "adopt" not in refused.reason
 
 
 def test_what_was_resubmitted_is_not_to_be_retried_once_more() -> None:

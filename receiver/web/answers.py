@@ -9,6 +9,7 @@ from starlette.responses import Response
 from receiver import json_text
 from receiver.errors import (
     AddressRefused,
+    Busy,
     Conflict,
     Fault,
     Gone,
@@ -80,7 +81,10 @@ def problem_of(error: TaskweirError) -> Response:
         return problem(status, "The request is well-formed, but some fields are not.", faults=error.faults)
     if isinstance(error, AddressRefused):
         return problem(status, error.told, faults=[Fault(path="url", message=error.told)])
-    return problem(status, str(error))
+    response = problem(status, str(error))
+    if isinstance(error, Busy):
+        response.headers["retry-after"] = "1"
+    return response
 
 
 def _fault_fields(fault: Fault) -> dict[str, Any]:

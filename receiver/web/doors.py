@@ -150,6 +150,11 @@ def _fault(item: Any) -> Fault:
         "extra_forbidden": "unknown field: remove it, or check its spelling",
         "missing": "required",
         "model_type": "the body must be a JSON object",
+        "dict_type": "must be a JSON object",
+        "string_type": "must be a string",
+        "int_type": "must be a whole number",
+        "bool_type": "must be true or false",
+        "string_pattern_mismatch": "must be visible ASCII characters, without spaces",
     }
     return Fault(path=path, message=messages.get(item["type"], item["msg"]))
 

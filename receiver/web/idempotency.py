@@ -16,7 +16,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.errors import Conflict, Fault, Invalid, Unavailable
+from receiver.errors import Busy, Conflict, Fault, Invalid, Unavailable
 from receiver.store.protocol import Store
 from receiver.store.records import KeptKey
 from receiver.web.doors import Caller, Doors
@@ -97,7 +97,7 @@ async def _earlier(doors: Doors, use: Use) -> KeptKey | None:
 def _under_way(doors: Doors, use: Use) -> Iterator[None]:
     mine = (use.tenant, use.key)
     if mine in doors.keys_under_way:
-        raise Conflict(f"the first request with this {HEADER} is still being recorded; send it again in a moment")
+        raise Busy(f"the first request with this {HEADER} is still being recorded; send it again in a moment")
     doors.keys_under_way.add(mine)
     try:
         yield

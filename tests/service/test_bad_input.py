@@ -262,3 +262,17 @@ async def test_any_body_is_taken_or_refused(tmp_path: Path) -> None:
                 assert complaint(answer, answer.status_code) is None
         assert 0 < taken < 1000
         assert (counts(tmp_path)["tasks"], len(apikley.lines)) == (taken, taken)
+
+
+async def test_what_is_wrong_is_said_in_plain_words(tmp_path: Path) -> None:
+    """Not in a regular expression, nor in a validator's own terms."""
+    body = {"provider": "apikley", "provider_task_id": "a b", "model": 7, "input": [], "metadata": {"order": 42}}
+    async with a_world(tmp_path) as world:
+        answer = await world.api.post("/v1/tasks/adopt", json=body | {"deadline_seconds": "60"})
+        assert {fault["path"]: fault["message"] for fault in answer.json()["errors"]} == {
+            "provider_task_id": "must be visible ASCII characters, without spaces",
+            "model": "must be a string",
+            "input": "must be a JSON object",
+            "metadata.order": "must be a string",
+            "deadline_seconds": "must be a whole number",
+        }
