@@ -24,8 +24,7 @@ def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: str | None = 
         return None
     since = task.submitted_at or task.created_at
     next_at = timer.due_at if timer is not None and timer.owner is None else None
-    if task.status is not Status.UNCONFIRMED and held:
-        next_at = None
+    next_at = None if held else next_at
     match task.status:
         case Status.QUEUED:
             what, text = "submit", f"not handed over to {task.provider} yet{_put_off(task, next_at, held, now)}"
@@ -33,7 +32,7 @@ def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: str | None = 
             then = "; canceled once that is answered" if task.cancel_asked else ""
             what, text = "answer", f"being handed over to {task.provider}{then}"
         case Status.UNCONFIRMED:
-            what, text = "confirmation", _unconfirmed(task, next_at, now)
+            what, text, next_at = "confirmation", _unconfirmed(task, now), task.deadline_at
         case _:
             what, text = "poll", _with_provider(task, timer, since, next_at, held, now)
     return Waiting(what=what, since=since, next_at=next_at, text=text)
@@ -46,9 +45,9 @@ def _put_off(task: Task, next_at: Ms | None, held: str | None, now: Ms) -> str:
     return f"{why}; {_next('next try', next_at, now)}"
 
 
-def _unconfirmed(task: Task, next_at: Ms | None, now: Ms) -> str:
+def _unconfirmed(task: Task, now: Ms) -> str:
     hope = "a callback would confirm it" if task.callback_expected else f"{task.provider} sends no callbacks"
-    return f"sent to {task.provider}, its answer was never learnt; {hope}; {_next('given up', next_at, now)}"
+    return f"sent to {task.provider}, its answer was never learnt; {hope}; {_next('given up', task.deadline_at, now)}"
 
 
 def _with_provider(task: Task, timer: Timer | None, since: Ms, next_at: Ms | None, held: str | None, now: Ms) -> str:

@@ -47,13 +47,13 @@ S = Status
             "being handed over to apikley; canceled once that is answered",
         ),
         (
-            a_task(status=S.UNCONFIRMED, callback_expected=True),
-            IN_18_S,
+            a_task(status=S.UNCONFIRMED, callback_expected=True, deadline_at=NOW + 18 * SECOND),
+            a_timer(due_at=NOW, rings=0),
             "confirmation",
             "sent to apikley, its answer was never learnt; a callback would confirm it; given up in 18 s",
         ),
         (
-            a_task(status=S.UNCONFIRMED),
+            a_task(status=S.UNCONFIRMED, deadline_at=NOW + 18 * SECOND),
             IN_18_S,
             "confirmation",
             "sent to apikley, its answer was never learnt; apikley sends no callbacks; given up in 18 s",
@@ -78,7 +78,7 @@ HELD = "apikley is paused by an operator"
         (a_task(status=S.QUEUED), IN_18_S, f"not handed over to apikley yet: {HELD}", False),
         (a_task(status=S.SUBMITTING), a_timer(owner="own"), "being handed over to apikley", False),
         (
-            a_task(status=S.UNCONFIRMED),
+            a_task(status=S.UNCONFIRMED, deadline_at=NOW + 18 * SECOND),
             IN_18_S,
             "sent to apikley, its answer was never learnt; apikley sends no callbacks; given up in 18 s",
             True,
