@@ -222,6 +222,13 @@ class Heard:
     refused: bool = False
 
 
+def kept_unread(task: Task) -> Line:
+    """A callback whose provider is not configured."""
+    return Line(
+        kind="callback", text=f"A callback came while {task.provider} was not configured here: it is kept, unread."
+    )
+
+
 def called_back(
     heard: Sequence[Heard], after: Task, *, odd: str | None, proof: Verified | None, rang: bool, kept: bool
 ) -> Line:

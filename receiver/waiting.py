@@ -43,7 +43,7 @@ def waiting_for(task: Task, timer: Timer | None, now: Ms, *, held: Held | None =
             then = "; canceled once that is answered" if task.cancel_asked else ""
             what, text = "answer", f"being handed over to {task.provider}{then}"
         case Status.UNCONFIRMED:
-            what, text = "confirmation", _unconfirmed(task, next_at, now)
+            what, text, next_at = "confirmation", _unconfirmed(task, now), max(task.deadline_at, now)
         case _:
             what, text = "poll", _with_provider(task, timer, since, next_at, held, now)
     return Waiting(what=what, since=since, next_at=next_at, text=text)
@@ -63,9 +63,9 @@ def _put_off(task: Task, next_at: Ms | None, held: Held | None, now: Ms) -> str:
     return f"{said}{because}{_then('next try', next_at, now, held)}"
 
 
-def _unconfirmed(task: Task, next_at: Ms | None, now: Ms) -> str:
+def _unconfirmed(task: Task, now: Ms) -> str:
     hope = "a callback would confirm it" if task.callback_expected else f"{task.provider} sends no callbacks"
-    return f"sent to {task.provider}, its answer was never learnt; {hope}{_then('given up', next_at, now)}"
+    return f"sent to {task.provider}, its answer was never learnt; {hope}{_then('given up', task.deadline_at, now)}"
 
 
 def _with_provider(task: Task, timer: Timer | None, since: Ms, next_at: Ms | None, held: Held | None, now: Ms) -> str:

@@ -54,13 +54,13 @@ S = Status
             "being handed over to apikley; canceled once that is answered",
         ),
         (
-            a_task(status=S.UNCONFIRMED, callback_expected=True),
-            IN_18_S,
+            a_task(status=S.UNCONFIRMED, callback_expected=True, deadline_at=NOW + 18 * SECOND),
+            a_timer(due_at=NOW, rings=0),
             "confirmation",
             "sent to apikley, its answer was never learnt; a callback would confirm it; given up in 18 s",
         ),
         (
-            a_task(status=S.UNCONFIRMED),
+            a_task(status=S.UNCONFIRMED, deadline_at=NOW + 18 * SECOND),
             IN_18_S,
             "confirmation",
             "sent to apikley, its answer was never learnt; apikley sends no callbacks; given up in 18 s",
@@ -86,7 +86,7 @@ FOR_8_S = Held(why="apikley asked us to wait", until=NOW + 8 * SECOND)
         (a_task(status=S.QUEUED), IN_18_S, f"not handed over to apikley yet: {HELD}", False),
         (a_task(status=S.SUBMITTING), a_timer(owner="own"), "being handed over to apikley", False),
         (
-            a_task(status=S.UNCONFIRMED),
+            a_task(status=S.UNCONFIRMED, deadline_at=NOW + 18 * SECOND),
             IN_18_S,
             "sent to apikley, its answer was never learnt; apikley sends no callbacks; given up in 18 s",
             True,
@@ -121,7 +121,9 @@ def test_what_holds_for_a_while_puts_the_next_time_off(task: Task, due_in_s: int
     assert (waiting.text, waiting.next_at) == (text, NOW + next_in_s * SECOND)
 
 
-@pytest.mark.parametrize("task", [a_task(), a_task(status=S.QUEUED), a_task(status=S.UNCONFIRMED)])
+@pytest.mark.parametrize(
+    "task", [a_task(), a_task(status=S.QUEUED), a_task(status=S.UNCONFIRMED, deadline_at=NOW - MINUTE)]
+)
 def test_the_next_time_is_never_in_the_past(task: Task) -> None:
     """What was due a minute ago, or is held until a time that is over, is due now."""
     for held in (None, Held(why="x", until=NOW - SECOND)):

@@ -65,6 +65,7 @@ async def _keep_unread(doors: Doors, provider: str, task_id: str, body: bytes) -
         )
         if kept and timer is not None:
             store.set_timer(timing.rung(timer, now, None))
+        story.tell(store, task, story.kept_unread(task) if kept else story.Line(kind="callback_again"), now)
 
     await doors.storage.write(keep)
 
