@@ -70,6 +70,7 @@ def _items(task: Task, chronicle: Chronicle) -> Iterator[Item]:
         yield _counted(tally, following[0].sequence if following else inf)
     events = {event.id: _recorded(event, task.provider) for event in chronicle.events}
     yield from events.values()
+    yield from (_paused(event, number) for number, event in enumerate(chronicle.pauses))
     brought = {each.delivery.id: each for each in chronicle.deliveries}
     for number, each in enumerate(chronicle.deliveries):
         before = events[each.delivery.event_id].place[0] if each.delivery.event_id in events else inf
@@ -117,6 +118,26 @@ def _recorded(event: Recorded, provider: str) -> Item:
         text=f"{event.type} is recorded as event {told['sequence']}: {why.format(provider=provider)}{late}.",
         data={"id": event.id, "type": event.type, **told},
         place=(told["sequence"] - 1, 1, 0),
+    )
+
+
+def _paused(event: Recorded, number: int) -> Item:
+    envelope = json.loads(event.body)
+    provider, reason, error = (envelope["data"][name] for name in ("provider", "reason", "error"))
+    if event.type == "provider.resumed":
+        text = f"{provider} is not paused any more."
+    elif reason == "operator":
+        text = f"An operator pauses {provider}: submits wait."
+    else:
+        what = "refuses our key" if reason == "auth" else "cannot be reached"
+        why = f" ({error.rstrip('. ')})" if error else ""
+        text = f"{provider} {what}{why}, and is paused: submits wait, and polls but for one now and then."
+    return Item(
+        at=formats.time_of(envelope["timestamp"]),
+        kind="provider",
+        text=text,
+        data={"id": event.id, "type": event.type, "reason": reason},
+        place=(inf, 4, number),
     )
 
 

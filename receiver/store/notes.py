@@ -44,6 +44,7 @@ class NoteVerbs(Statements):
             attempts=[
                 (row["delivery_id"], attempt_of(row)) for row in self.run("select_attempts_of_task", **of, limit=most)
             ],
+            pauses=[_event(row) for row in self.run("select_pauses_of_task", **of, limit=most)],
         )
 
 

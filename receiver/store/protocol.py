@@ -92,13 +92,17 @@ class Brought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chronicle:
-    """What happened to a task: each sort of thing in the order in which it happened, attempts by delivery id."""
+    """What happened to a task: each sort of thing in the order in which it happened, attempts by delivery id.
+
+    `pauses` are the operators' events about its provider while the task was open.
+    """
 
     notes: Sequence[Note]
     tallies: Sequence[Tally]
     events: Sequence[Recorded]
     deliveries: Sequence[Brought]
     attempts: Sequence[tuple[str, Attempt]]
+    pauses: Sequence[Recorded] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

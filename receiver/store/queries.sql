@@ -251,6 +251,13 @@ SELECT * FROM tallies WHERE task_id = :task_id ORDER BY after, first_at, kind
 -- select_events_of_task --
 SELECT * FROM events WHERE task_id = :task_id ORDER BY seq LIMIT :limit
 
+-- select_pauses_of_task --
+-- What operators were told of its provider while the task was open.
+SELECT events.* FROM tasks JOIN events ON events.task_id = '' AND events.provider = tasks.provider
+WHERE tasks.id = :task_id AND events.type IN ('provider.paused', 'provider.resumed')
+  AND events.at >= tasks.created_at AND (tasks.finished_at IS NULL OR events.at <= tasks.finished_at)
+ORDER BY events.seq LIMIT :limit
+
 -- select_deliveries_of_task --
 SELECT deliveries.*, events.type AS event_type, destinations.type AS destination_type, destinations.target,
   destinations.hidden

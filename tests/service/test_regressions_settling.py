@@ -111,6 +111,7 @@ async def a_paused_pair(directory: Path, *, waiting: int, **fields: Any) -> Asyn
     """A provider that polls found down, for which so many submits wait."""
     async with scripted(created()) as apikley, a_pair(directory, apikley, TASKWEIR_PUBLIC_URL="", **fields) as world:
         await pause_by_polls(world, apikley)
+        world.clock.advance(1)
         for _ in range(waiting):
             assert (await world.submit(deadline_seconds=7 * DAY_S))["status"] == "queued"
         yield world, apikley
@@ -441,3 +442,43 @@ async def test_a_task_says_that_its_provider_is_paused(tmp_path: Path) -> None:
         assert await waits(world, queued) == (f"not handed over to apikley yet: {gone}", None)
         text, next_at = await waits(world, taken)
         assert (text.rpartition("; ")[2], next_at) == (f"not polled: {gone}", None)
+
+
+async def test_a_story_tells_why_nobody_asked_for_hours(tmp_path: Path) -> None:
+    """Its provider was paused meanwhile: by us, then by an operator; not what was before the task, or after its end."""
+    async with a_paused_pair(tmp_path, waiting=1) as (world, apikley):
+        queued, taken = [item["id"] for item in (await world.api.get("/v1/tasks")).json()["items"]]
+        apikley.say(record("generating"), created("p2"), record("generating"))
+        await world.until(lambda: submits(apikley) == 2, step_s=60)
+        assert await told_of_provider(world, queued) == ["apikley is not paused any more."]
+        for action in ("pause", "resume"):
+            world.clock.advance(60)
+            assert (await world.api.post(f"/v1/providers/apikley/{action}")).status_code == 200
+        await world.api.post(f"/v1/tasks/{taken}/cancel")
+        world.clock.advance(60)
+        await world.api.post("/v1/providers/apikley/pause")
+        assert await told_of_provider(world, taken) == [
+            (
+                "apikley cannot be reached (HTTP 503 with no answer of Apikley's own in it), and is paused: "
+                "submits wait, and polls but for one now and then."
+            ),
+            "apikley is not paused any more.",
+            "An operator pauses apikley: submits wait.",
+            "apikley is not paused any more.",
+        ]
+
+
+async def told_of_provider(world: World, task_id: str) -> list[str]:
+    return [item["text"] for item in await world.story(task_id) if item["kind"] == "provider"]
+
+
+async def test_a_story_tells_that_our_key_was_refused(tmp_path: Path) -> None:
+    """In the provider's own words."""
+    async with (
+        scripted(created(), (200, {"code": 401, "msg": "no such key"})) as apikley,
+        a_pair(tmp_path, apikley, TASKWEIR_PUBLIC_URL="") as world,
+    ):
+        task = await world.submit()
+        await world.turn(60)
+        [told] = await told_of_provider(world, task["id"])
+        assert told.startswith("apikley refuses our key (no such key), and is paused")

@@ -270,6 +270,7 @@ async def test_a_task_that_waits_for_its_provider_says_so(tmp_path: Path) -> Non
     """Nothing is sent while an operator holds it back."""
     async with scripted(created()) as apikley, a_house(tmp_path, apikley) as world:
         await world.api.post("/v1/providers/apikley/pause")
+        world.clock.advance(1)
         task = (await world.submit())["id"]
         assert (await told(world, task))[1:] == [
             ("submit", "Not handed over yet: apikley is paused."),
