@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from receiver.domain import Ms
+from receiver.domain import Ms, Work
 
 SLOWEST_RATE = 0.2
 OPEN_AFTER: Ms = 120_000
@@ -18,7 +18,11 @@ QUICK, SLOW = 1 / 10, 2 / 3  # of the time limit
 WINDOW_RESTS_AFTER: Ms = 60_000
 FULL_FOR: Ms = 60_000
 _MEASURED_OVER: Ms = 10_000
-_A_COMMIT: Ms = 20
+A_TURN: Ms = 20  # about what a commit takes
+_WAITS_FOR: Ms = 2000
+
+
+_OTHER = {Work.SUBMIT: Work.POLL, Work.POLL: Work.SUBMIT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,8 @@ class Budget:
     _full_until: Ms = 0
     _places: int = 0
     _spent: list[tuple[Ms, int]] = field(default_factory=list)
+    _turned_away: dict[Work, Ms] = field(default_factory=dict)
+    _lead: int = 0
 
     @property
     def rate(self) -> float | None:
@@ -60,15 +66,32 @@ class Budget:
         limits = [limit for limit in (self._rate, self.cap) if limit is not None]
         return min(limits, default=None)
 
-    def allows(self, now: Ms, most: int) -> int:
-        """How many of `most` requests may begin now."""
+    def allows(self, now: Ms, most: int, work: Work | None = None) -> int:
+        """How many of `most` requests may begin now.
+
+        Where submits and polls want more than there is, they take turns: neither may keep the other from the provider.
+        """
         if now < self._held_until:
             return 0
         rate = self.rate
         if rate is None:
             return most
         self._fill(rate, now)
-        return min(most, max(int(self._tokens) - self._promised - self._held, 0))
+        allowed = min(most, max(int(self._tokens) - self._promised - self._held, 0))
+        return allowed if work is None else self._in_turn(work, allowed, now)
+
+    def _in_turn(self, work: Work, allowed: int, now: Ms) -> int:
+        lead = self._lead if work is Work.SUBMIT else -self._lead
+        if allowed and not (lead > 0 and self._waits(_OTHER[work], now)):
+            self._turned_away.pop(work, None)
+            return allowed
+        self._turned_away[work] = now
+        return 0
+
+    def _waits(self, work: Work, now: Ms) -> bool:
+        """Whether this kind of work was turned away lately, and asks again soon."""
+        at = self._turned_away.get(work)
+        return at is not None and 0 <= now - at < _WAITS_FOR + 2000 / (self.rate or 1000)
 
     def spent(self, now: Ms) -> bool:
         """Whether no request may begin now, even if what is only held is given back."""
@@ -88,7 +111,7 @@ class Budget:
         left = self._tokens - self._promised
         if left < 1:
             return now + round((1 - left) / rate * 1000) + 1
-        return now if left - self._held >= 1 else now + _A_COMMIT
+        return now if left - self._held >= 1 else now + A_TURN
 
     def room(self, now: Ms, *, under_way: int) -> Room:
         """How it stands while so many submits are under way."""
@@ -122,8 +145,11 @@ class Budget:
         finally:
             self._promised -= count
 
-    def spend(self, count: int, now: Ms) -> None:
+    def spend(self, count: int, now: Ms, work: Work | None = None) -> None:
         """Requests that began; counted whether the rate is limited or not, for a limit starts from what was sent."""
+        if count and work is not None:
+            more = count if work is Work.SUBMIT else -count
+            self._lead = self._lead + more if self._waits(_OTHER[work], now) else 0
         if count:
             if (rate := self.rate) is not None:
                 self._fill(rate, now)
@@ -194,7 +220,7 @@ class Budget:
 
     def submits_began(self, count: int, now: Ms) -> None:
         """Submits are requests like any other, and each takes a place."""
-        self.spend(count, now)
+        self.spend(count, now, Work.SUBMIT)
         self._places = max(self._places - count, 0)
 
     def _fill(self, rate: float, now: Ms) -> None:

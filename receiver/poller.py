@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from adapters.base import PollAnswer, PollFailed
 from receiver import policy, provider_policy, timing
 from receiver.bell import Bell
-from receiver.budget import Budget
+from receiver.budget import A_TURN, Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
 from receiver.domain import DAY, MINUTE, Failure, FailureKind, Kind, Ms, Task, Timer, Update, Work
@@ -99,12 +99,12 @@ class Poller:
     async def _run_provider(self, served: Served) -> Ms | None:
         name, now = served.provider.name, self._clock.now()
         budget = self._budgets[name]
-        limit = budget.allows(now, min(self._limits.batch, self._limits.in_flight - self.crew.count(name)))
+        limit = budget.allows(now, min(self._limits.batch, self._limits.in_flight - self.crew.count(name)), Work.POLL)
         if limit == 0:
-            return budget.next_at(now)
+            return max(budget.next_at(now), now + A_TURN)
         with budget.holding(limit):
             claim = await self._storage.write(lambda store: self._claim(store, name, limit))
-            budget.spend(len(claim.asked) + claim.blind, self._clock.now())
+            budget.spend(len(claim.asked) + claim.blind, self._clock.now(), Work.POLL)
         for taken in claim.ended:
             self._bell.ring(taken)
         for timer, task, provider_task_id in claim.asked:

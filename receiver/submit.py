@@ -14,7 +14,7 @@ from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer
 from receiver import policy, provider_policy, story, timing, verdicts
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
-from receiver.budget import Budget
+from receiver.budget import A_TURN, Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
 from receiver.domain import Failure, FailureKind, Ms, Source, Status, Task, Timer, Update, Verified, Work
@@ -87,7 +87,7 @@ class Submitter:
         now, budget = self._clock.now(), self._budgets[task.provider]
         spent = budget.window(now) == 0 or budget.spent(now)
         why = f"{task.provider} takes no more requests now" if spent else None
-        free = free and budget.allows(now, 1) > 0
+        free = free and budget.allows(now, 1, Work.SUBMIT) > 0
         with budget.promising(int(free)):
             try:
                 taken, begun = await self._storage.write(
@@ -153,9 +153,9 @@ class Submitter:
         now, budget = self._clock.now(), self._budgets[name]
         if due_at is None or due_at > now:
             return due_at  # nothing to hand over: no place is held that a new task could have
-        limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)))
+        limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)), Work.SUBMIT)
         if limit == 0:
-            return budget.next_at(now)
+            return max(budget.next_at(now), now + A_TURN)
         with budget.holding(limit), self.crew.holding(name, limit):
             starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
             budget.submits_began(len(starting), self._clock.now())

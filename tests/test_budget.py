@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from receiver.budget import FIRST_WINDOW, SLOWEST_RATE, WIDEST_WINDOW, Budget
+from receiver.domain import Work
 from receiver.outbound import Outbound
 from tests.make import HOUR, MINUTE, NOW, SECOND
 
@@ -200,3 +201,22 @@ def test_a_full_provider_gets_no_submit_until_one_of_ours_ends() -> None:
     assert budget.window(NOW) == 0
     assert budget.window(NOW + MINUTE - 1) == 0
     assert budget.window(NOW + MINUTE) == FIRST_WINDOW
+
+
+def test_submits_and_polls_take_turns() -> None:
+    """Where both want more than there is, each gets half of it; one alone gets all."""
+    budget, began = Budget(cap=4), {Work.SUBMIT: 0, Work.POLL: 0}
+
+    def want(work: Work, now: int) -> None:
+        count = budget.allows(now, 99, work)
+        budget.spend(count, now, work)
+        began[work] += count
+
+    for tick in range(400):
+        for work in (Work.SUBMIT, Work.POLL):
+            want(work, NOW + tick * 100)
+    assert abs(began[Work.SUBMIT] - began[Work.POLL]) <= 8
+    assert sum(began.values()) == 160
+    for tick in range(400, 800):
+        want(Work.SUBMIT, NOW + tick * 100)
+    assert sum(began.values()) >= 310

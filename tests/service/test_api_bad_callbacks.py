@@ -180,7 +180,7 @@ async def test_a_flood_does_not_make_us_deaf(tmp_path: Path) -> None:
 async def test_a_claim_whose_body_is_not_kept_brings_back_no_other(tmp_path: Path) -> None:
     """A claim was contradicted, a flood filled the inbox, another claim came: in an outage neither is taken."""
     async with scripted(record("generating", "q1")) as apikley, a_pair(tmp_path, apikley) as world:
-        path = await keep(world, 1, deadline_at=NOW + 600_000)
+        path = await expecting(world, 1, deadline_at=NOW + 600_000)
         await world.api.post(path, json=claim(taskId="q1", state="success", resultJson={"resultUrls": [FORGED]}))
         for number in range(30):
             await world.api.post(path, json={"number": number})
