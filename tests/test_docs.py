@@ -64,6 +64,7 @@ def test_the_first_example_works_when_pasted(tmp_path: Path) -> None:
     script = script.replace("127.0.0.1:9400", f"127.0.0.1:{sandbox}").replace(
         "sandbox >", f"sandbox --port {sandbox} >"
     )
+    script = script.replace("127.0.0.1:8080", f"127.0.0.1:{server}")
     printed = in_bash(script, tmp_path, TASKWEIR_PORT=server, TASKWEIR_URL=f"http://127.0.0.1:{server}")
     rows = json.loads(printed[printed.rindex("[{") :])
     assert rows[-1]["type"] == "task.succeeded"
