@@ -91,7 +91,10 @@ async def resubmit_task(request: Request, caller: Caller) -> Response:
 
         def also(store: Store) -> None:
             keep(store, task.id)
-            replaced[:] = [_allowed(actions.replace_by(store, owned(store, original.id, caller), task.id, now=now))]
+            as_it_is = owned(store, original.id, caller)
+            if as_it_is.version != original.version:  # resubmitted by somebody else, or confirmed: it costs money
+                raise Conflict(f"{original.id} changed meanwhile: it is {as_it_is.status} now")
+            replaced[:] = [_allowed(actions.replace_by(store, as_it_is, task.id, now=now))]
 
         await doors.accept(task, also=also)
         for taken in replaced:
