@@ -33,10 +33,10 @@ def first_poll_at(task: Task, pace: Sequence[Pace], *, rings: int | None, now: M
     """When to ask first: at once after a callback, late where one is expected, else at the provider's own pace."""
     if rings is not None:
         return now
-    if task.callback_expected:
-        low, high = FIRST_SAFETY_POLL_S
-        return now + round((low + (high - low) * spread) * SECOND)
-    return now + _jittered(pace[0].every_s, spread)
+    low, high = FIRST_SAFETY_POLL_S
+    safety = round((low + (high - low) * spread) * SECOND)
+    at = now + (safety if task.callback_expected else _jittered(pace[0].every_s, spread))
+    return max(min(at, task.deadline_at), now + SECOND)
 
 
 def next_poll_at(task: Task, timer: Timer, pace: Sequence[Pace], *, now: Ms, spread: float) -> Ms:

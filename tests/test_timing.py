@@ -43,6 +43,9 @@ def test_the_first_poll() -> None:
     expecting = a_task(callback_expected=True)
     for spread, seconds in ((0, 60), (1, 90)):
         assert timing.first_poll_at(expecting, PACE, rings=None, now=NOW, spread=spread) == NOW + seconds * SECOND
+    brief = replace(expecting, deadline_at=NOW + 20 * SECOND)
+    assert timing.first_poll_at(brief, PACE, rings=None, now=NOW, spread=1) == NOW + 20 * SECOND
+    assert timing.first_poll_at(brief, PACE, rings=None, now=NOW + 30 * SECOND, spread=1) == NOW + 31 * SECOND
     for spread, seconds in ((0, 4), (0.5, 5), (1, 6)):
         assert timing.first_poll_at(a_task(), PACE, rings=None, now=NOW, spread=spread) == NOW + seconds * SECOND
 

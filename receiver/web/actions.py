@@ -10,7 +10,7 @@ from starlette.responses import Response
 from receiver import actions
 from receiver.action_policy import Refusal
 from receiver.domain import Ms, Status, Task
-from receiver.errors import Fault, Invalid
+from receiver.errors import Conflict, Fault, Invalid
 from receiver.intake import Taken
 from receiver.store.protocol import Store
 from receiver.web.adopt import ProviderTaskId
@@ -84,7 +84,10 @@ async def resubmit_task(request: Request, caller: Caller) -> Response:
 
         def also(store: Store) -> None:
             keep(store, task.id)
-            replaced[:] = [allowed(actions.replace_by(store, owned(store, original.id, caller), task.id, now=now))]
+            as_it_is = owned(store, original.id, caller)
+            if as_it_is.version != original.version:  # resubmitted by somebody else, or confirmed: it costs money
+                raise Conflict(f"{original.id} changed meanwhile: it is {as_it_is.status} now")
+            replaced[:] = [allowed(actions.replace_by(store, as_it_is, task.id, now=now))]
 
         await doors.accept(task, also=also)
         for taken in replaced:

@@ -15,7 +15,7 @@ from receiver.domain import Provider
 from receiver.submit import SubmitLimits
 from receiver.wire import Call
 from tests.service.test_regressions import BUSY, a_pair, done, ring, submits
-from tests.service.world import LIMITS, Scripted, World, a_world, created, record, scripted
+from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, record, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -445,3 +445,26 @@ async def test_a_task_says_that_its_provider_is_paused(tmp_path: Path) -> None:
         assert await waits(world, queued) == (f"not handed over to apikley yet: {gone}", None)
         text, next_at = await waits(world, taken)
         assert (text.rpartition("; ")[2], next_at) == (f"not polled: {gone}", None)
+
+
+async def test_a_brief_deadline_is_one_where_a_callback_is_expected(tmp_path: Path) -> None:
+    """The first poll falls on it, not a minute later."""
+    async with scripted(created(), record("generating")) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit(deadline_seconds=1)
+        await world.turn(1)
+        assert ((await world.task(task["id"]))["status"], polls(apikley)) == ("expired", 1)
+
+
+async def test_two_resubmissions_at_once_of_a_task_in_doubt_are_one(tmp_path: Path) -> None:
+    """A double click is paid for once."""
+    async with scripted("hang") as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit()
+        apikley.say(created("p1"), created("p2"))
+        async with held_writes(world) as waiting:
+            path = f"/v1/tasks/{task['id']}/resubmit"
+            asked = [asyncio.ensure_future(world.api.post(path)) for _ in range(2)]
+            await waiting(2)
+        answers = await asyncio.gather(*asked)
+        assert sorted(answer.status_code for answer in answers) == [201, 409]
+        assert "changed meanwhile: it is failed now" in max(answers, key=lambda each: each.status_code).text
+        assert submits(apikley) == 2
