@@ -71,11 +71,12 @@ async def test_nothing_in_the_environment_leads_requests_elsewhere(tmp_path: Pat
 
 
 async def test_a_server_on_any_free_port_knows_which_one_it_got(tmp_path: Path) -> None:
-    """Port 0 is not its own: the one that it listens on is."""
+    """Port 0 is not its own: the one that it listens on is. What the operator has opened stands in the log."""
     async with raw_server(silent) as proxy, scripted(created()) as apikley, a_server(tmp_path, apikley, proxy) as api:
         for url in (str(api.base_url), f"http://localhost:{api.base_url.port}/callbacks/apikley/x"):
             answer = await api.post("/v1/destinations", json={"type": "webhook", "url": url})
             assert answer.status_code == 422
             assert "is this server itself" in answer.json()["errors"][0]["message"]
+        assert '"allow_networks": "loopback"' in (tmp_path / "server.log").read_text()
         neighbour = await api.post("/v1/destinations", json={"type": "webhook", "url": proxy.url()})
         assert neighbour.status_code == 201, neighbour.text
