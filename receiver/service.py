@@ -168,8 +168,7 @@ class Service:
         if self.health.draining:
             return
         self.health.draining = True
-        for loop in self.loops:
-            await loop.stop()
+        await asyncio.gather(*(loop.stop() for loop in self.loops))
         workers = (self.submitter, self.poller, self.courier)
         await asyncio.gather(*(worker.crew.stop(self._limits.drain_s) for worker in workers))
         try:

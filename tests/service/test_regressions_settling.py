@@ -1,6 +1,8 @@
 """Bugs that were found once: in settling what is in doubt, in who is asked and when, and in what is told meanwhile."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -11,11 +13,15 @@ import pytest
 
 from adapters.apikley import Apikley
 from adapters.base import Input
+from receiver.connections import Found
 from receiver.domain import Provider
+from receiver.guard import Guard
+from receiver.outbound import Outbound
 from receiver.submit import SubmitLimits
 from receiver.wire import Call
-from tests.service.test_regressions import BUSY, a_pair, done, ring, submits
-from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, record, scripted
+from tests.addresses import found
+from tests.service.test_regressions import BODY, BUSY, a_pair, done, ring, submits
+from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, record, scripted, soon
 
 pytestmark = pytest.mark.anyio
 
@@ -468,3 +474,34 @@ async def test_two_resubmissions_at_once_of_a_task_in_doubt_are_one(tmp_path: Pa
         assert sorted(answer.status_code for answer in answers) == [201, 409]
         assert "changed meanwhile: it is failed now" in max(answers, key=lambda each: each.status_code).text
         assert submits(apikley) == 2
+
+
+def slowly(host: str, port: int) -> Found:
+    """A name server that takes its time."""
+    threading.Event().wait(2)
+    return found(["127.0.0.1"], port)
+
+
+async def test_the_time_of_an_answer_counts_from_the_request(tmp_path: Path) -> None:
+    """What looking up the host of its webhook took is not added to it."""
+    hooked = BODY | {"webhook_url": "http://slow.test/"}
+    brief = replace(LIMITS, submit=SubmitLimits(deadline_s=30.0), answer_within_s=2.0)
+    slow = Outbound(Guard("loopback"), look_up=slowly)
+    async with scripted("hang") as apikley, a_pair(tmp_path, apikley, limits=brief, outbound=slow) as world:
+        began = time.monotonic()
+        answer = await world.api.post("/v1/tasks", json=hooked)
+        assert (answer.status_code, answer.json()["status"]) == (202, "submitting")
+        assert time.monotonic() - began < 3.8
+
+
+async def test_loops_that_hang_are_stopped_side_by_side(tmp_path: Path) -> None:
+    """The grace period is for all of them: one after the other they would use it up."""
+    async with a_world(tmp_path) as world:
+        async with held_writes(world):
+            for loop in world.service.loops:
+                loop.start()
+            began = time.monotonic()
+            stopping = asyncio.ensure_future(world.service.drain())
+            await soon(lambda: all(loop._task and loop._task.done() for loop in world.service.loops))
+            assert time.monotonic() - began < 8
+        await stopping
