@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from receiver import breaker_policy, claims, formats, json_text, outcomes, timing
 from receiver.breaker import Turn
@@ -23,6 +24,8 @@ from receiver.senders.base import PING_SEQ, Sender, Sent
 from receiver.store.protocol import Storage, Store
 from receiver.store.records import Parcel, Queue
 from receiver.telemetry import log
+
+MOST_CLAIMS = 50  # in one transaction, which others wait for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +67,13 @@ class Courier:
         claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
         for each in claimed:
             self._start(each)
-        if any(each.told for each in claimed):
+        if len(grants) == MOST_CLAIMS or any(each.told for each in claimed):
             return 0.0
         next_at = {each.destination.id: each.next_at for each in claimed}
         waiting = (
             self._begins_at(each, next_at.get(each.destination_id, each.ready_at), now)
             for each in queues
-            if self._wants(each, now) > 0
+            if self._wants(each, self._paces.manner(each.destination_id, now)) > 0
         )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
 
@@ -79,12 +82,12 @@ class Courier:
         [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
         return sent.attempt
 
-    def _wants(self, queue: Queue, now: Ms) -> int:
+    def _wants(self, queue: Queue, manner: Manner) -> int:
         """How many more pieces of work a destination takes: few while it fails, or has not answered yet."""
         most = queue.max_in_flight
         if self._senders[queue.type].batch > 1 or queue.probe_at is not None:
             most = 1
-        elif queue.failures > 0 or self._paces.manner(queue.destination_id, now) is Manner.NEW:
+        elif queue.failures > 0 or manner is Manner.NEW:
             most = min(most, breaker_policy.tried_at_once(queue.failures))
         return max(most - self.crew.count(queue.destination_id), 0)
 
@@ -99,20 +102,23 @@ class Courier:
         wishes = [self._wish(each, now) for each in queues]
         if not any(wish.wants for wish in wishes):
             return []
-        random.shuffle(wishes)  # of equals, who comes first is left to chance
+        # Of equals, who comes first is left to chance, but for those who will not keep us.
+        random.shuffle(wishes)
+        wishes.sort(key=lambda wish: wish.manner is not Manner.QUICK)
         elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
-        return [self._grant(each, shares[each.destination_id]) for each in queues if each.destination_id in shares]
+        by_id = {queue.destination_id: queue for queue in queues}
+        return [self._grant(by_id[name], share) for name, share in islice(shares.items(), MOST_CLAIMS)]
 
     def _wish(self, queue: Queue, now: Ms) -> Wish:
-        destination_id, wants = queue.destination_id, 0
+        manner, wants = self._paces.manner(queue.destination_id, now), 0
         if queue.ready_at <= now:
-            wants = self._paces.allows(destination_id, queue.rate_per_second, now, self._wants(queue, now))
+            wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue, manner))
         return Wish(
-            destination_id=destination_id,
+            destination_id=queue.destination_id,
             tenant=queue.tenant,
-            manner=self._paces.manner(destination_id, now),
-            under_way=self.crew.count(destination_id),
+            manner=manner,
+            under_way=self.crew.count(queue.destination_id),
             wants=wants,
         )
 

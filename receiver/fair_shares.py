@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 
 class Manner(StrEnum):
@@ -37,9 +37,11 @@ def fair_shares(wishes: Sequence[Wish], slots: int) -> dict[str, int]:
     taken = sum(wish.under_way for wish in wishes)
     slow = sum(wish.under_way for wish in wishes if wish.manner is not Manner.QUICK)
     held: Counter[str] = Counter()
-    for wish in wishes:
+    queues: dict[str, list[tuple[int, int]]] = {}
+    for order, wish in enumerate(wishes):
         held[wish.tenant] += wish.under_way
-    queues = _queues(wishes)
+        if wish.wants > 0 and _allowed(wish, has=wish.under_way, taken=taken, slow=slow, slots=slots):
+            heappush(queues.setdefault(wish.tenant, []), (wish.under_way, order))
     while taken < slots and queues:
         tenant = min(queues, key=held.__getitem__)
         has, order = heappop(queues[tenant])
@@ -55,17 +57,6 @@ def fair_shares(wishes: Sequence[Wish], slots: int) -> dict[str, int]:
         if not queues[tenant]:
             del queues[tenant]
     return dict(shares)
-
-
-def _queues(wishes: Sequence[Wish]) -> dict[str, list[tuple[int, int]]]:
-    """The destinations that want more, by tenant: how many pieces each has, and its place in the order."""
-    queues: dict[str, list[tuple[int, int]]] = {}
-    for order, wish in enumerate(wishes):
-        if wish.wants > 0:
-            queues.setdefault(wish.tenant, []).append((wish.under_way, order))
-    for queue in queues.values():
-        heapify(queue)
-    return queues
 
 
 def _allowed(wish: Wish, *, has: int, taken: int, slow: int, slots: int) -> bool:

@@ -6,7 +6,7 @@ import gzip
 from tests.raw_servers import RawServer, silent
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
-PAUSE_S = 0.05
+PAUSE_S = 0.1
 BOMB = gzip.compress(bytes(10_000_000))
 
 

@@ -26,7 +26,7 @@ from receiver import intake
 from receiver.clock import SystemClock
 from receiver.domain import Destination, EventType, Source, Status, Update, Verified
 from receiver.main import load_adapters, settings_of
-from receiver.service import Service
+from receiver.service import Limits, Service
 from receiver.store.protocol import Store
 from tests.make import DAY, a_destination, a_task
 from tests.raw_servers import RawServer, answer, raw_server
@@ -115,7 +115,7 @@ async def _service(directory: Path) -> AsyncIterator[Service]:
         },
         adapters,
     )
-    service = Service(settings, adapters)
+    service = Service(settings, adapters, limits=Limits(drain_s=0.1))
     await service.start()
     service.loops[2].start()
     try:
@@ -182,7 +182,8 @@ def _quantile(times: Sequence[float], share: float) -> float:
     return times[min(int(len(times) * share), len(times) - 1)]
 
 
-async def _measure(tarpits: int, seconds: int, per_second: float) -> dict[str, list[float]]:
+async def measure(tarpits: int, seconds: int, per_second: float) -> dict[str, list[float]]:
+    """By phase, how many milliseconds each event took to the healthy endpoint, in order."""
     count = round(seconds * per_second)
     with (
         tempfile.TemporaryDirectory(prefix="taskweir-tarpits-") as directory,
@@ -207,11 +208,14 @@ def main(
     tarpits: Annotated[int, typer.Option(help="How many.")] = 200,
     seconds: Annotated[int, typer.Option(help="How long each phase lasts.")] = 20,
     per_second: Annotated[float, typer.Option(help="Events for the healthy one.")] = 20,
+    strict: Annotated[
+        bool, typer.Option(help="Exit 1 where its p99 grows to more than 1.5 of what it is alone.")
+    ] = False,
 ) -> None:
-    """Exit 1 where the healthy one's p99 grows to more than one and a half of what it is alone."""
+    """Measure; what a figure is worth depends on what else the machine does."""
     logging.disable()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    found = uvloop.run(_measure(tarpits, seconds, per_second))
+    found = uvloop.run(measure(tarpits, seconds, per_second))
     calm = _quantile(found["calm"], 0.99)
     table = Table("to the healthy one", "events", "p50 ms", "p99 ms", "worst ms", "p99 to calm")
     for name, times in found.items():
@@ -219,7 +223,7 @@ def main(
         figures = (statistics.median(times), p99, times[-1])
         table.add_row(name, f"{len(times)}", *(f"{figure:.1f}" for figure in figures), f"{p99 / calm:.2f}")
     Console().print(table)
-    raise typer.Exit(int(any(_quantile(times, 0.99) > BAR * calm for times in found.values())))
+    raise typer.Exit(int(strict and any(_quantile(times, 0.99) > BAR * calm for times in found.values())))
 
 
 if __name__ == "__main__":
