@@ -29,7 +29,7 @@ _PURE = {
     "typing",
     "urllib.parse",
 }
-_OURS = {"receiver.domain", "receiver.errors", "receiver.json_text"}
+_OURS = {"receiver.domain", "receiver.errors", "receiver.json_text", "receiver.wire"}
 _REACHING = {"open", "print", "input", "eval", "exec", "compile", "__import__", "breakpoint"}
 
 

@@ -100,8 +100,8 @@ def test_a_task_that_does_not_end_fails_the_demo_in_time() -> None:
     """After its limit the demo says what it was still waiting for."""
     began = time.monotonic()
     with pytest.raises(Failed, match="not complete") as caught:
-        run([order("[never]"), ORDERS[3]], limit_s=3.0, finish_after_s=0.1)
-    assert time.monotonic() - began < 20
+        run([order("[never]"), ORDERS[3]], limit_s=8.0, finish_after_s=0.1)
+    assert time.monotonic() - began < 25
     assert any(line.startswith("apikley: still submitted: handed over to apikley") for line in caught.value.lines)
     assert not any(line.startswith("reve2img:") for line in caught.value.lines)
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 CUTS = 1000
 BATCH = 50
-BRIEF = replace(LIMITS, submit=SubmitLimits(deadline_s=0.4, lease_s=60))
+BRIEF = replace(LIMITS, submit=SubmitLimits(deadline_s=0.8, lease_s=60))
 
 
 class TickingClock(StoppedClock):
