@@ -298,11 +298,6 @@ def about_another(task: Task, update: Update) -> bool:
     return known is not None and named is not None and named != known
 
 
-def put_off_until(task: Task, now: Ms) -> Ms:
-    """When to look again at a task whose provider is paused."""
-    return min(now + MINUTE, task.deadline_at)
-
-
 def next_submit_at(tries: int, *, retry_after_s: float | None, now: Ms, spread: float) -> Ms:
     """When to hand a task over again that the provider is known not to have created."""
     pause_s = SUBMIT_PAUSES_S[min(tries, len(SUBMIT_PAUSES_S) - 1)]
