@@ -91,10 +91,9 @@ class Poller:
 
     async def _end_overdue(self) -> None:
         now, most = self._clock.now(), self._limits.batch
-        if not await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
-            return
-        for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
-            self._bell.ring(taken)
+        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
+            for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
+                self._bell.ring(taken)
 
     async def _run_provider(self, served: Served) -> Ms | None:
         name, now = served.provider.name, self._clock.now()

@@ -17,7 +17,7 @@ from receiver.bell import Bell
 from receiver.budget import A_TURN, Budget
 from receiver.clock import Clock
 from receiver.crew import Crew, each_alone
-from receiver.domain import Failure, FailureKind, Ms, Source, Status, Task, Timer, Update, Verified, Work
+from receiver.domain import MINUTE, Failure, FailureKind, Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Unavailable
 from receiver.ids import new_id
 from receiver.intake import Taken, take, take_ours
@@ -168,10 +168,13 @@ class Submitter:
     def _claim(self, store: Store, provider: str, limit: int) -> tuple[list[Task], list[Taken], Ms | None]:
         now = self._clock.now()
         may = provider_policy.may_submit(store.standing(provider))
-        if may and any(each.provider == provider and each.due_at > now for each in store.leased_timers(Work.SUBMIT)):
-            may = 0  # the one that follows a probe is under way
         starting: list[Task] = []
         settled: list[Taken] = []
+        if may is not None:
+            begun = [each for each in store.leased_timers(Work.SUBMIT) if each.provider == provider]
+            settled += [self._settle(store, each.task_id, _CRASHED) for each in begun if each.due_at <= now]
+            # The one that follows a probe is the only one under way.
+            limit = min(limit, max(may - sum(each.due_at > now for each in begun), 0))
         lease = self._leased(Timer(task_id="", provider=provider, work=Work.SUBMIT, due_at=now), now)
         for timer in store.claim_timers(
             Work.SUBMIT, provider, owner=lease.owner or "", now=now, until=lease.due_at, limit=limit
@@ -180,18 +183,15 @@ class Submitter:
             if task is None or task.status not in (Status.QUEUED, Status.SUBMITTING):
                 store.drop_timer(timer.task_id)
             elif policy.exists(task) or task.status is Status.SUBMITTING:
-                lost = Ambiguous(failure=_unlearnt("the process ended while it was being handed over"))
-                settled.append(self._settle(store, task.id, lost))
+                settled.append(self._settle(store, task.id, _CRASHED))
             elif policy.due_for_expiry(task, now):
                 store.drop_timer(task.id)
                 settled.append(take_ours(store, task, verdicts.expired(task), now))
-            elif may is not None and len(starting) >= may:
-                store.set_timer(replace(timer, due_at=timing.put_off_until(task, now), owner=None))
             else:
-                begun = policy.begun(task)
-                store.save_task(begun, expected_version=task.version)
-                starting.append(begun)
-        return starting, settled, store.next_due_timer(Work.SUBMIT, provider)
+                starting.append(policy.begun(task))
+                store.save_task(starting[-1], expected_version=task.version)
+        # What waits for its provider is due already: it is looked at again when that is resumed.
+        return starting, settled, store.next_due_timer(Work.SUBMIT, provider) if limit else now + MINUTE
 
     async def _hand_over(self, task: Task) -> None:
         served = self._providers[task.provider]
@@ -339,6 +339,9 @@ def _proof(answer: SubmitAnswer) -> Verified | None:
 
 def _unlearnt(reason: str) -> Failure:
     return Failure(kind=FailureKind.UNKNOWN, message=reason)
+
+
+_CRASHED = Ambiguous(failure=_unlearnt("the process ended while it was being handed over"))
 
 
 def _doubt(failure: Failure) -> Update:

@@ -70,11 +70,6 @@ def still_rings(task: Task, timer: Timer) -> bool:
     return task.ours and timer.rings is not None and timer.rings < len(RING_PAUSES_S)
 
 
-def put_off_until(task: Task, now: Ms) -> Ms:
-    """When to look again at a task whose provider is paused."""
-    return min(now + MINUTE, task.deadline_at)
-
-
 def next_submit_at(tries: int, *, retry_after_s: float | None, now: Ms, spread: float) -> Ms:
     """When to hand a task over again that the provider is known not to have created."""
     pause_s = SUBMIT_PAUSES_S[min(tries, len(SUBMIT_PAUSES_S) - 1)]

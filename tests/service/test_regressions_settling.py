@@ -14,12 +14,14 @@ import pytest
 from adapters.apikley import Apikley
 from adapters.base import Input
 from receiver.connections import Found
-from receiver.domain import Provider
+from receiver.domain import Provider, Status, Work
 from receiver.guard import Guard
 from receiver.outbound import Outbound
 from receiver.submit import SubmitLimits
 from receiver.wire import Call
-from tests.addresses import found
+from tests.addresses import found as addresses
+from tests.make import a_task, a_timer
+from tests.service.test_bulk import found, keep_with_timers, many
 from tests.service.test_regressions import BODY, BUSY, a_pair, done, ring, submits
 from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, record, scripted, soon
 
@@ -79,6 +81,7 @@ async def test_a_queued_task_that_its_callback_calls_running_is_polled(tmp_path:
     ):
         task = await world.submit()
         await ring(world, task["id"], record("generating", "p1")[1])
+        assert (await world.task(task["id"]))["status"] in ("submitted", "running")
         for _ in range(3):
             await world.turn(60)
         assert ((await world.task(task["id"]))["status"], submits(apikley)) == ("succeeded", 1)
@@ -479,7 +482,7 @@ async def test_two_resubmissions_at_once_of_a_task_in_doubt_are_one(tmp_path: Pa
 def slowly(host: str, port: int) -> Found:
     """A name server that takes its time."""
     threading.Event().wait(2)
-    return found(["127.0.0.1"], port)
+    return addresses(["127.0.0.1"], port)
 
 
 async def test_the_time_of_an_answer_counts_from_the_request(tmp_path: Path) -> None:
@@ -505,3 +508,54 @@ async def test_loops_that_hang_are_stopped_side_by_side(tmp_path: Path) -> None:
             await soon(lambda: all(loop._task and loop._task.done() for loop in world.service.loops))
             assert time.monotonic() - began < 8
         await stopping
+
+
+async def test_all_that_is_overdue_ends_in_one_round(tmp_path: Path) -> None:
+    """Hundreds at once, while their provider is paused."""
+    async with a_world(tmp_path) as world:
+        await world.api.post("/v1/providers/apikley/pause")
+        await keep_with_timers(
+            world, [replace(task, provider_task_id=None) for task in many(250, status=Status.QUEUED)]
+        )
+        await world.service.poller.run_once()
+        assert await found(world, status="expired") == []
+        world.clock.advance(3600)
+        await world.service.poller.run_once()
+        assert len(await found(world, status="expired")) == 250
+
+
+async def test_tasks_that_wait_for_a_paused_provider_cost_nothing(tmp_path: Path) -> None:
+    """However many: the loop sleeps until somebody resumes it; then they go at once."""
+    async with scripted(*(created(f"p{number}") for number in range(9))) as apikley, a_pair(tmp_path, apikley) as world:
+        await world.api.post("/v1/providers/apikley/pause")
+        waiting = [await world.submit(deadline_seconds=DAY_S) for _ in range(9)]
+        for _ in range(3):
+            assert await world.service.submitter.run_once() == 60
+        await world.turn(600)
+        await world.api.post("/v1/providers/apikley/resume")
+        await world.until(lambda: submits(apikley) == 9, step_s=0)
+        assert {(await world.task(task["id"]))["status"] for task in waiting} == {"submitted"}
+
+
+async def test_a_half_done_submit_of_a_paused_provider_is_in_doubt(tmp_path: Path) -> None:
+    """After a crash, whether anything may be handed over or not; the one that may be is tried, no other."""
+    async with a_paused_pair(tmp_path, waiting=2) as (world, apikley):
+        left = a_task(id="task_left", status=Status.SUBMITTING, deadline_at=world.clock.now() + DAY_S * 1000)
+        dead = a_timer(task_id=left.id, work=Work.SUBMIT, due_at=world.clock.now(), owner="dead")
+        await world.service.storage.write(lambda store: [store.record_task(left), store.set_timer(dead)])
+        await world.turn(10)
+        assert (await world.task(left.id))["status"] == "unconfirmed"
+        apikley.say(record("generating"), "close")
+        await world.until(lambda: submits(apikley) == 2, step_s=60)
+        await world.turn(1)
+        assert submits(apikley) == 2
+
+
+async def test_a_queued_task_that_has_its_providers_id_is_not_handed_over(tmp_path: Path) -> None:
+    """However it came to that: it is asked about."""
+    async with scripted(record("success")) as apikley, a_pair(tmp_path, apikley) as world:
+        named = a_task(status=Status.QUEUED, provider_task_id="p1")
+        timer = a_timer(work=Work.SUBMIT)
+        await world.service.storage.write(lambda store: [store.record_task(named), store.set_timer(timer)])
+        ended = await world.end(named.id, step_s=10)
+        assert (ended["status"], submits(apikley)) == ("succeeded", 0)
