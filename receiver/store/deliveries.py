@@ -102,6 +102,10 @@ class DeliveryVerbs(Statements):
     def advance_line(self, destination_id: str, task_id: str, now: Ms) -> None:
         self.count("advance_line", destination_id=destination_id, task_id=task_id, now=now)
 
+    def fall_in(self, delivery: Delivery, due_at: Ms) -> None:
+        if self.count("fall_in", id=delivery.id):
+            self.advance_line(delivery.destination_id, delivery.task_id, due_at)
+
     def form_lines(self, destination_id: str) -> None:
         self.count("form_lines", destination_id=destination_id)
 
