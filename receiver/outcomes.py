@@ -58,11 +58,14 @@ def end(store: Store, destination: Destination, delivery: Delivery, attempt: Att
         tries=following.tries,
         due_at=following.due_at,
     )
-    if ours and following.state is not DeliveryState.PENDING and delivery.task_id:
-        if destination.ordered:
-            store.advance_line(destination.id, delivery.task_id, now)
-        if following.state is DeliveryState.DEAD:
-            _tell_dead(store, destination, delivery, attempt, now)
+    if not (ours and delivery.task_id):
+        return ours
+    if destination.ordered and following.due_at is not None:
+        store.fall_in(delivery, following.due_at)
+    elif destination.ordered:
+        store.advance_line(destination.id, delivery.task_id, now)
+    if following.state is DeliveryState.DEAD:
+        _tell_dead(store, destination, delivery, attempt, now)
     return ours
 
 

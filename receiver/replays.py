@@ -78,7 +78,7 @@ class Replays:
 
 
 def _page(errand: Errand, first: str, store: Store) -> tuple[Sequence[Recorded], list[Recorded]]:
-    """A page of events from this id on, and those of them that the errand means."""
+    """A page of events from this id on, and those of them that the errand means, in the order of their `seq`."""
     events = store.events_since(errand.tenant, first_id=first, until=errand.until, limit=PAGE)
     destination = store.destination(errand.destination_id, errand.tenant)
     return events, _meant(store, errand, destination, events) if destination is not None else []
@@ -104,6 +104,7 @@ def _meant(store: Store, errand: Errand, destination: Destination, events: Seque
         if means(errand.only, states.get(event.id, set())) and _is_of(errand.event_types, event)
     ]
     tasks = {task_id: store.task(task_id) for task_id in {event.task_id for event in asked}}
+    asked.sort(key=lambda event: event.seq)  # ids of one millisecond are in no order, and the first owed is due first
     return [event for event in asked if _wants(destination, event, tasks[event.task_id])]
 
 

@@ -1,6 +1,7 @@
 """Writes an event in its destination's format, signs it and posts it to a user's URL."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from adapters.base import retry_after_seconds
 from receiver import formats
@@ -53,10 +54,16 @@ class WebhookSender:
         return Sent(attempt=attempt, retry_after_s=retry_after_seconds(reply.headers, now))
 
     def _secrets(self, destination: Destination, at: Ms) -> list[str]:
-        """What signs for a destination now: the secret, and while a rotation overlaps those before it."""
+        """What signs for a destination now: the secret, and while a rotation overlaps those before it.
+
+        One before it whose key is gone signs no longer: where the key was lost, rotating is the way out.
+        """
         row = tenant_row(destination.tenant) if destination.hidden else destination.id
-        sealed = [destination.sealed_secret, *(each.sealed for each in destination.retired if at < each.until)]
-        return [self._seal.open(secret, row=row) for secret in sealed]
+        secrets = [self._seal.open(destination.sealed_secret, row=row)]
+        for each in destination.retired:
+            with suppress(NotVerified):
+                secrets += [self._seal.open(each.sealed, row=row)] if at < each.until else []
+        return secrets
 
     def _own_headers(self, destination: Destination) -> dict[str, str]:
         """What the user wants to go along; whatever is kept, no header that would be refused today is sent."""

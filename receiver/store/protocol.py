@@ -239,6 +239,9 @@ class Store(Protocol):
     def advance_line(self, destination_id: str, task_id: str, now: Ms) -> None:
         """Make due the first of a task's deliveries to an ordered destination, where nothing of it is before that."""
 
+    def fall_in(self, delivery: Delivery, due_at: Ms) -> None:
+        """Let one that failed wait where an earlier one of its task is pending; if all wait, the first is due then."""
+
     def form_lines(self, destination_id: str) -> None:
         """Let what is pending, and not under way, wait behind the first one of its task."""
 

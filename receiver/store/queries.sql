@@ -289,6 +289,14 @@ UPDATE deliveries SET due_at = :now WHERE due_at IS NULL AND id = (
   ORDER BY due_at IS NULL, event_seq, id LIMIT 1
 )
 
+-- fall_in --
+-- `|| ''` as in form_lines.
+UPDATE deliveries SET due_at = NULL WHERE id = :id AND state = 'pending' AND EXISTS (
+  SELECT 1 FROM deliveries AS earlier
+  WHERE earlier.task_id = deliveries.task_id AND earlier.destination_id || '' = deliveries.destination_id
+    AND earlier.state = 'pending' AND (earlier.event_seq, earlier.id) < (deliveries.event_seq, deliveries.id)
+)
+
 -- form_lines --
 -- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
 -- the planner off the index by destination, which holds thousands where a task has a handful.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from receiver.domain import Format, Scheme
+from receiver.domain import Format, RetiredSecret, Scheme
 from receiver.errors import NotVerified
 from receiver.outbound import USER_AGENT
 from receiver.sealing import Seal, tenant_row
@@ -133,6 +133,20 @@ async def test_what_cannot_be_unsealed_is_told(part: str) -> None:
     assert not outcome.attempt.succeeded
     assert "TASKWEIR_SECRET_KEY" in (outcome.attempt.error or "")
     assert server.requests == []
+
+
+async def test_a_retired_secret_whose_key_is_gone_stops_nothing() -> None:
+    """Rotating is the way out where a key was lost; what cannot be opened signs no longer, the others go on."""
+    lost = Seal(["another key, of thirty-two letters"]).seal(OLDER, row="dst_1")
+    sealed = (lost, SEAL.seal(OLD, row="dst_1"))
+    retired = tuple(RetiredSecret(sealed=each, until=NOW + SECOND) for each in sealed)
+    async with raw_server(answer_all) as server, a_sender() as sender:
+        outcome = await sent(sender, replace(a_target(server.url()), retired=retired))
+    assert outcome.attempt.succeeded
+    [headers] = [headers_of(head) for head, _ in server.requests]
+    assert is_signed(headers, SECRET)
+    assert is_signed(headers, OLD)
+    assert headers["webhook-signature"].count(" ") == 1
 
 
 async def test_the_prompt_is_in_flat_only() -> None:

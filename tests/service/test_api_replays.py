@@ -17,7 +17,8 @@ from tests.make import NOW, a_task, an_event
 from tests.service.asking import complaint, counts, everything
 from tests.service.consumer import a_consumer
 from tests.service.instant import a_quick_world, finish, last_event, post
-from tests.service.world import API_KEY, World, a_reachable_world, a_world
+from tests.service.owing import STEPS, happen
+from tests.service.world import API_KEY, World, a_reachable_world, a_world, every
 
 pytestmark = pytest.mark.anyio
 
@@ -402,6 +403,17 @@ async def test_an_ordered_destination_gets_them_in_line(tmp_path: Path) -> None:
 
         order = await world.service.storage.write(ended)
         assert order == [_id(NOW + number * 1000, number) for number in range(5)]
+
+
+async def test_what_happened_in_one_millisecond_is_in_line_too(tmp_path: Path) -> None:
+    """Ids of one millisecond are in no order: the first to be due is the one that happened first."""
+    async with a_world(tmp_path) as world:
+        await happen(world, 30, statuses=STEPS)
+        made = await world.destination(HOOK, event_types=["task.*"], ordered=True)
+        assert await replay(world, made) == 60
+        due = [each["event_id"] for each in await every(world, "/v1/deliveries") if each["next_attempt_at"] is not None]
+        types = {each["id"]: each["type"] for each in await every(world, "/v1/events")}
+        assert [types[event_id] for event_id in due] == ["task.running"] * 30
 
 
 def _deliver(store: Store, delivery: Delivery) -> None:

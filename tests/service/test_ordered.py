@@ -138,6 +138,31 @@ async def test_turned_on_under_way_the_line_forms_behind_what_is_under_way(tmp_p
         assert {each["state"] for each in await world.deliveries(task_id=task_id)} == {"delivered"}
 
 
+async def test_turned_on_under_way_what_fails_falls_in_line(tmp_path: Path) -> None:
+    """Both were under way when their order began to count, and both failed: the first goes first, and alone."""
+    async with a_gated_consumer() as consumer, a_world(tmp_path, limits=PATIENT) as world:
+        made = await world.destination(consumer.url, event_types=["task.*"])
+        [task_id] = await happen(world, 1, statuses=STEPS)
+        await world.service.courier.run_once()
+        await consumer.arrived(2)
+        await change(world, made["id"], ordered=True)
+        await world.service.storage.write(lambda store: store.form_lines(made["id"]))
+        for _ in range(2):
+            consumer.answer(500)
+        await world.service.courier.crew.drain()
+        [first, second] = [event["id"] for event in await world.events(task_id)]
+        pending = await world.deliveries(task_id=task_id)
+        assert [each["event_id"] for each in pending if each["next_attempt_at"] is not None] == [first]
+        consumer.ids.clear()
+        world.clock.advance(10)
+        for count in (1, 2):
+            await world.service.courier.run_once()
+            await consumer.arrived(count)
+            consumer.answer(204)
+            await world.service.courier.crew.drain()
+        assert consumer.ids == [first, second]
+
+
 async def test_a_held_queue_keeps_its_lines(tmp_path: Path) -> None:
     """Probes are first ones of their lines; after the recovery each task's events come in order."""
     async with a_consumer(500) as consumer, a_world(tmp_path) as world:

@@ -186,3 +186,33 @@ async def test_lines_of_a_long_queue_are_formed_at_once(storage: Storage) -> Non
     rows = await storage.read(lambda store: store.list_deliveries(Page(tenant="default", limit=20_000)))
     assert {row.due_at is None for row in rows if int(row.id[4:]) % 2} == {True}
     assert {row.due_at for row in rows if not int(row.id[4:]) % 2} == {NOW}
+
+
+@pytest.mark.parametrize(
+    ("dlv_1", "dlv_2", "falls", "due"),
+    [
+        (LATER, MINUTE, "dlv_2", {"dlv_1": LATER, "dlv_2": None}),
+        (None, MINUTE, "dlv_2", {"dlv_1": MINUTE, "dlv_2": None}),
+        (LATER, MINUTE, "dlv_1", {"dlv_1": LATER, "dlv_2": MINUTE}),
+    ],
+)
+async def test_one_that_fails_falls_in_behind_what_is_earlier(
+    storage: Storage, dlv_1: Ms | None, dlv_2: Ms, falls: str, due: dict[str, Ms | None]
+) -> None:
+    """Which is due at its own time, or where it waited itself, at that of the one that falls in."""
+    others = {"dlv_3": NOW, "dlv_4": None}
+    await _owe(
+        storage,
+        ("dlv_1", "task_1", 1, dlv_1),
+        ("dlv_2", "task_1", 2, dlv_2),
+        ("dlv_3", "task_2", 1, NOW),
+        ("dlv_4", "task_1", 3, None),
+    )
+
+    def fall(store: Store) -> None:
+        delivery = store.delivery(falls, "default")
+        assert delivery is not None
+        store.fall_in(delivery, MINUTE)
+
+    await storage.write(fall)
+    assert await _due(storage) == due | others

@@ -5,15 +5,18 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.store import sqlite
-from receiver.store.sqlite import SqliteStorage
+from receiver.store.protocol import Store
+from receiver.store.records import Page
+from receiver.store.sqlite import SqliteStorage, SqliteStore
 from receiver.store.statements import named_statements
-from tests.make import NOW, a_task
+from tests.make import NOW, a_delivery, a_task
 
 pytestmark = pytest.mark.anyio
 
@@ -229,6 +232,32 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
     connection.close()
     assert len(answered) >= 500
     assert set(answered) <= kept
+
+
+@pytest.mark.parametrize("by", ["task_id", "event_id"])
+def test_the_deliveries_of_one_task_are_not_looked_for_among_all(tmp_path: Path, by: str) -> None:
+    """A tenant may have millions, and a retry asks inside a transaction that every other writer waits for."""
+    path = tmp_path / "taskweir.db"
+    sqlite.migrate_file(path, now=NOW)
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        store: Store = SqliteStore(connection)
+        for number in range(2000):
+            fields = {"id": f"dlv_{number:04}", "event_id": f"evt_{number}", "task_id": f"task_{number}"}
+            store.record_delivery(a_delivery(**fields), number)
+        connection.set_progress_handler(step, 1)
+        value = f"{by.removesuffix('_id').replace('event', 'evt')}_7"
+        for where in ({by: value}, {by: value, "destination_id": "dst_1", "state": "pending"}):
+            rows = store.list_deliveries(Page(tenant="default", limit=50, cursor="dlv_9", where=where))
+            assert [row.id for row in rows] == ["dlv_0007"]
+            assert store.list_deliveries(Page(tenant="other", limit=50, where=where)) == []
+        assert steps < 1000
 
 
 def test_statements_are_found_by_name() -> None:
