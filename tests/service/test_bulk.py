@@ -128,7 +128,7 @@ async def test_the_same_call_again_does_not_retry_its_own_retries(tmp_path: Path
     """Retries that failed, too, are left out whatever the filter; one by one they can still be resubmitted."""
     refused = (200, {"code": 402, "msg": "no credits left"})
     async with scripted(refused) as apikley, a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
-        await keep(world, many(2, status=Status.FAILED, error=LOST, metadata={"order": "42"}))
+        await keep(world, *many(2, status=Status.FAILED, error=LOST, metadata={"order": "42"}))
         meant = {"status": "failed", "metadata.order": "42"}
         assert await bulk(world, "resubmit", meant) == 2
         await world.turn()
@@ -143,7 +143,7 @@ async def test_the_same_call_again_does_not_retry_its_own_retries(tmp_path: Path
 async def test_a_key_is_refused_and_not_ignored(tmp_path: Path) -> None:
     """422 that says why, and nothing is done."""
     async with a_world(tmp_path) as world:
-        await keep(world, many(1))
+        await keep(world, *many(1))
         asked = {"action": "cancel", "filter": {}}
         answer = await world.api.post("/v1/tasks/bulk", json=asked, headers={"Idempotency-Key": "k"})
         [fault] = answer.json()["errors"]
