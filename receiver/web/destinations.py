@@ -18,7 +18,7 @@ from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished
 from receiver.web.destination_secrets import faults_of_merge, merged_headers, new_secret
 from receiver.web.destination_showing import shown
-from receiver.web.doors import Caller, Doors, allowed, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, allowed, check_query, doors_of, query_cursor, query_limit, read_model
 
 
 async def create_destination(request: Request, caller: Caller) -> Response:
@@ -62,6 +62,7 @@ def _new(asked: DestinationIn, doors: Doors, caller: Caller, secret: str) -> Des
 
 async def list_destinations(request: Request, caller: Caller) -> Response:
     """`GET /v1/destinations`."""
+    check_query(request, "cursor")
     doors, limit = doors_of(request), query_limit(request)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dst"))
     rows = await doors.storage.read(
