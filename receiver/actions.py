@@ -105,9 +105,15 @@ def resubmission(
 
 
 def replace_by(store: Store, task: Task, new_id: str, *, now: Ms) -> Taken | Refusal:
-    """What becomes of a task that is resubmitted: an unconfirmed one is over, a final one stays what it is."""
+    """What becomes of a task that is resubmitted: an unconfirmed one is over, a final one stays what it is.
+
+    The new one has its webhook, which is enabled as by any new task.
+    """
     if refused := action_policy.refusal(Action.RESUBMIT, task):
         return refused
+    own = store.hidden_destination(task.webhook_id) if task.webhook_id else None
+    if own is not None:
+        store.record_hidden_destination(own)
     _tell(store, task, f"Its caller submits it once more, as {new_id}", now, action="resubmit", task_id=new_id)
     if task.status.final:
         return Taken(task=task)

@@ -236,6 +236,23 @@ async def test_a_hidden_destination_that_is_disabled_gets_nothing(tmp_path: Path
         assert await world.deliveries() == []
 
 
+async def test_a_resubmission_enables_its_webhook_as_any_new_task_does(tmp_path: Path) -> None:
+    """One that was gone, and disabled for it, gets the outcome of the new task."""
+    failed = record("fail", failCode="500", failMsg="upstream")
+    async with (
+        scripted(created("p1"), failed, created("p2"), record("success", "p2")) as apikley,
+        a_consumer(410, 204) as consumer,
+        a_house(tmp_path, apikley) as world,
+    ):
+        first = await world.end((await world.submit(webhook_url=consumer.url))["id"], step_s=100)
+        await world.turn()
+        assert (await world.deliveries(task_id=first["id"]))[0]["state"] == "pending"
+        again = (await world.api.post(f"/v1/tasks/{first['id']}/resubmit")).json()
+        await world.end(again["id"], step_s=100)
+        await world.turn()
+        assert [each["state"] for each in await world.deliveries(task_id=again["id"])] == ["delivered"]
+
+
 async def test_an_adopted_tasks_webhook_is_no_different(tmp_path: Path) -> None:
     """It was submitted elsewhere; its end is told here."""
     async with (
