@@ -161,7 +161,9 @@ class Poller:
         if isinstance(answer, PollFailed):
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
         self._learn(served, reply, answer)
-        taken = await self._storage.write(lambda store: self._record(store, served, timer, answer, asked_at))
+        taken = await self._storage.write(
+            lambda store: self._record(store, served, timer, answer, provider_task_id, asked_at)
+        )
         if taken is not None:
             self._bell.ring(taken)
 
@@ -198,8 +200,10 @@ class Poller:
         elif answer.failure.kind is FailureKind.RATE_LIMITED or (isinstance(reply, Reply) and reply.status >= 500):
             budget.narrow(now, answer.retry_after_s)
 
-    def _record(self, store: Store, served: Served, timer: Timer, answer: PollAnswer, asked_at: Ms) -> Taken | None:
-        taken = settle(store, served, timer, answer, asked_at=asked_at, now=self._clock.now())
+    def _record(
+        self, store: Store, served: Served, timer: Timer, answer: PollAnswer, about: str, asked_at: Ms
+    ) -> Taken | None:
+        taken = settle(store, served, timer, answer, about=about, asked_at=asked_at, now=self._clock.now())
         self._hear(store, served, answer)
         return taken
 
