@@ -14,10 +14,15 @@ from receiver.unasked import take_unasked
 _NO_WORD = frozenset({FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.AUTH})
 
 
-def settle(store: Store, served: Served, timer: Timer, answer: PollAnswer, *, asked_at: Ms, now: Ms) -> Taken | None:
-    """Record an answer, whoever holds the lease by now; set the next timer only while the lease is this one."""
+def settle(
+    store: Store, served: Served, timer: Timer, answer: PollAnswer, *, about: str, asked_at: Ms, now: Ms
+) -> Taken | None:
+    """Record an answer, whoever holds the lease by now; set the next timer only while the lease is this one.
+
+    An answer `about` an id that is not the task's any more tells nothing of it: who learnt the other one set a timer.
+    """
     task, current = store.task(timer.task_id), store.timer(timer.task_id)
-    if task is None:
+    if task is None or task.provider_task_id != about:
         return None
     leased = current is not None and current.owner == timer.owner
     timer = current or timer

@@ -152,7 +152,9 @@ class Poller:
         if isinstance(answer, PollFailed):
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
         self._learn(served, reply, answer)
-        taken, turn = await self._storage.write(lambda store: self._record(store, served, timer, answer, asked_at))
+        taken, turn = await self._storage.write(
+            lambda store: self._record(store, served, timer, answer, provider_task_id, asked_at)
+        )
         log_turn(turn)
         if taken is not None:
             self._bell.ring(taken)
@@ -191,9 +193,9 @@ class Poller:
             budget.narrow(now, answer.retry_after_s)
 
     def _record(
-        self, store: Store, served: Served, timer: Timer, answer: PollAnswer, asked_at: Ms
+        self, store: Store, served: Served, timer: Timer, answer: PollAnswer, about: str, asked_at: Ms
     ) -> tuple[Taken | None, Turn | None]:
-        taken = settle(store, served, timer, answer, asked_at=asked_at, now=self._clock.now())
+        taken = settle(store, served, timer, answer, about=about, asked_at=asked_at, now=self._clock.now())
         return taken, self._hear(store, served, answer)
 
     def _hear(self, store: Store, served: Served, answer: PollAnswer) -> Turn | None:

@@ -22,7 +22,7 @@ from receiver.wire import Call
 from tests.addresses import found as addresses
 from tests.make import a_task, a_timer
 from tests.service.test_bulk import found, keep_with_timers, many
-from tests.service.test_regressions import BODY, BUSY, a_pair, done, ring, submits
+from tests.service.test_regressions import BODY, BUSY, a_pair, done, ring, submits, under_way
 from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, record, scripted, soon
 
 pytestmark = pytest.mark.anyio
@@ -559,3 +559,22 @@ async def test_a_queued_task_that_has_its_providers_id_is_not_handed_over(tmp_pa
         await world.service.storage.write(lambda store: [store.record_task(named), store.set_timer(timer)])
         ended = await world.end(named.id, step_s=10)
         assert (ended["status"], submits(apikley)) == ("succeeded", 0)
+
+
+async def test_an_answer_about_an_id_that_the_task_had_before_is_not_taken(tmp_path: Path) -> None:
+    """A leaked URL named another finished task; while that was asked about, the submit told the real one."""
+    submit, poll = asyncio.Event(), asyncio.Event()
+    replies = (submit, poll, created("real"), record("success", "elsewhere"), record("generating", "real"))
+    async with scripted(*replies) as apikley, a_pair(tmp_path, apikley, limits=PATIENT) as world:
+        task_id = await under_way(world, apikley)
+        await ring(world, task_id, done("elsewhere"))
+        await world.service.poller.run_once()
+        await soon(lambda: polls(apikley) == 1)
+        submit.set()
+        await world.service.submitter.crew.drain()
+        assert (await world.task(task_id))["provider_task_id"] == "real"
+        poll.set()
+        await world.service.poller.crew.drain()
+        assert (await world.task(task_id))["status"] == "submitted"
+        await world.turn()
+        assert ((await world.task(task_id))["status"], apikley.lines[-1].partition("taskId=")[2]) == ("running", "real")
