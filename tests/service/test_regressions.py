@@ -118,13 +118,16 @@ async def test_a_late_callback_on_an_expired_unconfirmed_task_is_asked_about(tmp
         assert (ended["status"], ended["provider_task_id"]) == ("succeeded", "p9")
 
 
-async def test_a_claim_about_another_task_is_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("claims", ["success", "fail"])
+async def test_a_claim_about_another_task_is_passed_over(tmp_path: Path, claims: str) -> None:
     """Newer though it is: where nobody could be asked until the deadline, the newest claim about this task counts."""
     async with scripted(created(), "close") as apikley, a_pair(tmp_path, apikley) as world:
         task = await world.submit(deadline_seconds=600)
         await ring(world, task["id"], record("fail", "p1", failMsg="mine")[1])
         world.clock.advance(1)
-        await ring(world, task["id"], done("other", resultJson=json.dumps({"resultUrls": [FORGED]})))
+        foreign = record(claims, "other", failMsg="theirs")[1]
+        foreign["data"] |= {"resultJson": json.dumps({"resultUrls": [FORGED]})}
+        await ring(world, task["id"], foreign)
         for _ in range(10):
             await world.turn(300)
         ended = await world.task(task["id"])

@@ -200,7 +200,7 @@ async def test_what_nobody_can_be_asked_about_ends_without_its_provider(tmp_path
 async def a_crowd_with_a_dead_provider(directory: Path, *, tasks: int = 30) -> AsyncIterator[tuple[World, Scripted]]:
     """Many tasks with a provider that went down: what is tried now and then is seldom any one of them."""
     taken = [created(f"p{number}") for number in range(tasks)]
-    async with scripted(*taken) as apikley, a_pair(directory, apikley) as world:
+    async with scripted(*taken) as apikley, a_pair(directory, apikley, limits=PATIENT) as world:
         for _ in range(tasks - 1):
             await world.submit(deadline_seconds=30 * DAY_S)
         yield world, apikley
