@@ -19,12 +19,15 @@ test: $(READY) $(JUDGES)/.ready
 	@$(VENV)/bin/coverage report --fail-under 95
 
 # kill -9, 2,000 times, and 100,000 tasks at a provider in trouble; the tests run a part of both.
-# `make faults KILLS=100 TASKS=2000` is the shorter one.
+# `make faults KILLS=100 TASKS=2000 EVENTS=2000` is the shorter one.
 KILLS := 2000
 TASKS := 100000
+EVENTS := 20000
 faults: $(READY)
 	@$(VENV)/bin/python -m tests.faults $(KILLS)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
+	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
+	@$(VENV)/bin/python -m tests.faults.tarpits
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .
