@@ -18,6 +18,7 @@ QUICK, SLOW = 1 / 10, 2 / 3  # of the time limit
 WINDOW_RESTS_AFTER: Ms = 60_000
 FULL_FOR: Ms = 60_000
 _MEASURED_OVER: Ms = 10_000
+CALLBACKS_LOST = 3  # in a row
 A_TURN: Ms = 20  # about what a commit takes
 _WAITS_FOR: Ms = 2000
 
@@ -59,6 +60,7 @@ class Budget:
     _spent: list[tuple[Ms, int]] = field(default_factory=list)
     _turned_away: dict[Work, Ms] = field(default_factory=dict)
     _lead: int = 0
+    _lost: int = 0
 
     @property
     def rate(self) -> float | None:
@@ -213,6 +215,15 @@ class Budget:
     def full(self, now: Ms) -> bool:
         """Whether the provider takes a task only in the place of one that ended."""
         return now < self._full_until
+
+    @property
+    def callbacks_arrive(self) -> bool:
+        """Whether polls may back off for callbacks: not where three tasks in a row ended, and none had come."""
+        return self._lost < CALLBACKS_LOST
+
+    def told_of_end(self, *, by_callback: bool) -> None:
+        """A task that expected a callback ended: asked about because that came, or by a safety poll."""
+        self._lost = 0 if by_callback else self._lost + 1
 
     def free_up(self) -> None:
         """One of our tasks ended: there is a place for another."""

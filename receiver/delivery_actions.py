@@ -3,7 +3,7 @@
 A refusal is a value.
 """
 
-from receiver import breaker_policy
+from receiver import breaker, breaker_policy
 from receiver.action_policy import Refusal
 from receiver.domain import Delivery, DeliveryState, Destination, Ms
 from receiver.store.protocol import Store
@@ -19,23 +19,30 @@ def destination_named(store: Store, destination_id: str, tenant: str) -> Destina
 
 
 def retry(store: Store, delivery: Delivery, *, now: Ms) -> Refusal | None:
-    """Make it due now, as the next probe where its queue is held; one that was over begins its schedule anew."""
+    """Make it due now, as the next probe where its queue is held; one that was over begins its schedule anew.
+
+    Of one that is pending it costs no place on the schedule. A webhook of a task's own that was disabled is enabled: it
+    has no other door.
+    """
     destination = destination_named(store, delivery.destination_id, delivery.tenant)
     if destination is None:
         return Refusal(reason=f"{delivery.destination_id} is deleted: there is nowhere to send it to")
-    refused = _why_not_tried(delivery, now) or why_not_sent(destination) or _why_not_its_turn(store, delivery)
+    sent = None if destination.hidden else why_not_sent(destination)
+    refused = _why_not_tried(delivery, now) or sent or _why_not_its_turn(store, delivery)
     if refused is not None:
         return refused
+    if not destination.enabled:
+        breaker.enable(store, destination)
     over = delivery.state is not DeliveryState.PENDING
-    tries = 0 if over else delivery.tries
+    tries = 0 if over else max(delivery.tries - 1, 0)
     if over and _line_waits(store, destination, delivery):
         store.set_delivery(delivery.id, state=DeliveryState.PENDING, tries=tries, due_at=None)
         return None
-    breaker = store.breaker(destination.id)
+    fares = store.breaker(destination.id)
     due_at = now
-    if breaker.open:  # what is due first is what is probed with
+    if fares.open:  # what is due first is what is probed with
         due_at = min(now, (store.next_due_delivery(destination.id) or now) - 1)
-        store.save_breaker(breaker_policy.hastened(breaker, now))
+        store.save_breaker(breaker_policy.hastened(fares, now))
     store.set_delivery(delivery.id, state=DeliveryState.PENDING, tries=tries, due_at=due_at)
     return None
 
@@ -44,7 +51,7 @@ def why_not_sent(destination: Destination) -> Refusal | None:
     """Why nothing more may be sent to a destination; None where it may."""
     if destination.enabled:
         return None
-    how = "the next task with this webhook_url enables it"
+    how = "a retry of one of its deliveries, or the next task with this webhook_url, enables it"
     if not destination.hidden:
         how = f"enable it first (POST /v1/destinations/{destination.id}/enable)"
     return Refusal(reason=f"{destination.id} is disabled: {how}")

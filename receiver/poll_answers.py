@@ -15,7 +15,15 @@ _NO_WORD = frozenset({FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, Failure
 
 
 def settle(
-    store: Store, served: Served, timer: Timer, answer: PollAnswer, *, about: str, asked_at: Ms, now: Ms
+    store: Store,
+    served: Served,
+    timer: Timer,
+    answer: PollAnswer,
+    *,
+    about: str,
+    asked_at: Ms,
+    now: Ms,
+    callbacks_arrive: bool,
 ) -> Taken | None:
     """Record an answer, whoever holds the lease by now; set the next timer only while the lease is this one.
 
@@ -27,7 +35,9 @@ def settle(
     leased = current is not None and current.owner == timer.owner
     timer = current or timer
     if isinstance(answer, Update):
-        taken, following = _answered(store, served, task, timer, answer, asked_at=asked_at, now=now)
+        taken, following = _answered(
+            store, served, task, timer, answer, asked_at=asked_at, now=now, callbacks_arrive=callbacks_arrive
+        )
     else:
         taken, following = _unanswered(store, served, task, timer, answer, now)
     if taken.task.status.final and not (
@@ -42,7 +52,15 @@ def settle(
 
 
 def _answered(
-    store: Store, served: Served, task: Task, timer: Timer, update: Update, *, asked_at: Ms, now: Ms
+    store: Store,
+    served: Served,
+    task: Task,
+    timer: Timer,
+    update: Update,
+    *,
+    asked_at: Ms,
+    now: Ms,
+    callbacks_arrive: bool,
 ) -> tuple[Taken, Timer]:
     empty_since = (timer.empty_since or now) if policy.empty(update) else None
     if empty_since is not None:
@@ -53,7 +71,14 @@ def _answered(
         taken = take_ours(store, taken.task, verdicts.expired(task), now)
     heard = replace(timer, owner=None, tries=0, missing_since=None, empty_since=empty_since, answered_at=now)
     pace = served.adapter.profile.pace
-    due_at = timing.next_poll_at(taken.task, heard, pace, now=now, spread=random.random())  # noqa: S311 - jitter
+    due_at = timing.next_poll_at(
+        taken.task,
+        heard,
+        pace,
+        now=now,
+        spread=random.random(),  # noqa: S311 - jitter
+        callbacks_arrive=callbacks_arrive,
+    )
     return taken, replace(heard, due_at=due_at, rings=None if timer.rings is None else timer.rings + 1)
 
 

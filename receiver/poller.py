@@ -157,7 +157,13 @@ class Poller:
         )
         log_turn(turn)
         if taken is not None:
+            self._learn_of_callbacks(task, timer, taken.task)
             self._bell.ring(taken)
+
+    def _learn_of_callbacks(self, before: Task, timer: Timer, after: Task) -> None:
+        """What an end says about its provider's callbacks: the one that was due rang first, or it was lost."""
+        if before.callback_expected and after.status.final and not (before.status.final or after.ours):
+            self._budgets[before.provider].told_of_end(by_callback=timer.rings is not None)
 
     async def _probe(self, served: Served) -> None:
         """Ask about a task that cannot be: an answer, whatever it says, shows that the provider is there."""
@@ -195,7 +201,16 @@ class Poller:
     def _record(
         self, store: Store, served: Served, timer: Timer, answer: PollAnswer, about: str, asked_at: Ms
     ) -> tuple[Taken | None, Turn | None]:
-        taken = settle(store, served, timer, answer, about=about, asked_at=asked_at, now=self._clock.now())
+        taken = settle(
+            store,
+            served,
+            timer,
+            answer,
+            about=about,
+            asked_at=asked_at,
+            now=self._clock.now(),
+            callbacks_arrive=self._budgets[served.provider.name].callbacks_arrive,
+        )
         return taken, self._hear(store, served, answer)
 
     def _hear(self, store: Store, served: Served, answer: PollAnswer) -> Turn | None:

@@ -39,15 +39,20 @@ def first_poll_at(task: Task, pace: Sequence[Pace], *, rings: int | None, now: M
     return max(min(at, task.deadline_at), now + SECOND)
 
 
-def next_poll_at(task: Task, timer: Timer, pace: Sequence[Pace], *, now: Ms, spread: float) -> Ms:
-    """When to ask again after an answered poll found no final state (or, for our own verdict, no later one)."""
+def next_poll_at(
+    task: Task, timer: Timer, pace: Sequence[Pace], *, now: Ms, spread: float, callbacks_arrive: bool = True
+) -> Ms:
+    """When to ask again after an answered poll found no final state (or, for our own verdict, no later one).
+
+    Where a callback is expected, and the provider's callbacks prove to arrive, polls only make sure: they back off.
+    """
     if timer.rings is not None and timer.rings < len(RING_PAUSES_S):
         return now + RING_PAUSES_S[timer.rings] * SECOND
     if task.status.final:
         return now + next((pause for until, pause in LATE_PAUSES if now < _ended(task) + until), DAY)
     age_s = max(now - (task.submitted_at or task.created_at), 0) / SECOND
     every_s = next((step.every_s for step in reversed(pace) if age_s >= step.from_s), pace[0].every_s)
-    if task.callback_expected and timer.rings is None:
+    if task.callback_expected and timer.rings is None and callbacks_arrive:
         every_s = min(max(every_s, FIRST_SAFETY_POLL_S[0], age_s / 2), SLOWEST_SAFETY_POLL_S)
     at = now + _jittered(every_s, spread)
     for_result = timer.empty_since is not None and now >= task.deadline_at

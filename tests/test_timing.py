@@ -78,6 +78,14 @@ def test_safety_polls_back_off_to_ten_minutes() -> None:
     assert gaps == [60, 150, 600, 600]
 
 
+def test_safety_polls_do_not_back_off_where_callbacks_are_lost() -> None:
+    """They follow the provider's pace, as where none is expected; after a ring they come as after any ring."""
+    task, now = a_task(callback_expected=True, deadline_at=NOW + DAY), NOW + 1200 * SECOND
+    for timer, gap_s in ((a_timer(), 30), (a_timer(rings=1), 2)):
+        at = timing.next_poll_at(task, timer, PACE, now=now, spread=0.5, callbacks_arrive=False)
+        assert at == now + gap_s * SECOND
+
+
 def test_one_poll_falls_on_the_deadline() -> None:
     """Only an answered poll expires a task, so one is asked right then; never sooner than in a second."""
     task = a_task(deadline_at=NOW + 3 * SECOND)

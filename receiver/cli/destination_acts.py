@@ -107,11 +107,8 @@ def _print_secret(found: Mapping[str, Any], *, as_json: bool) -> None:
 
 def tell_how_to_verify(found: Mapping[str, Any]) -> None:
     """What a consumer needs of a destination's secret: all of a shared one, the public half of a key pair."""
-    key, what = found["secret"], "this secret"
+    key, how = found["secret"], "Every Standard Webhooks library verifies the signature with this secret"
     if "public_key" in found:
-        key, what = found["public_key"], f"its public key, {plain(found['public_key'])}"
-    say(
-        aside(),
-        f"Every Standard Webhooks library verifies the signature with {what}; to see it done:\n"
-        f"taskweir sink --secret {plain(key)}",
-    )
+        key = found["public_key"]
+        how = f"Consumers verify the ed25519 signature with its public key, {plain(key)}"
+    say(aside(), f"{how}; to see it done:\ntaskweir sink --secret {plain(key)}")

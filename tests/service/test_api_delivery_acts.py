@@ -151,7 +151,7 @@ async def test_without_a_destination_there_is_no_retry(tmp_path: Path) -> None:
 
 
 async def test_a_tasks_own_webhook_is_retried_as_any(tmp_path: Path) -> None:
-    """Its destination is hidden, its deliveries are not."""
+    """Its destination is hidden, its deliveries are not; one that is disabled has no other door, and is enabled."""
     async with a_quick_world(tmp_path) as world, a_consumer(500, 204) as consumer:
         await finish(world, webhook_url=consumer.url)
         await world.turn()
@@ -164,9 +164,25 @@ async def test_a_tasks_own_webhook_is_retried_as_any(tmp_path: Path) -> None:
         off = replace(own, enabled=False)
         await world.service.storage.write(lambda store: store.save_destination(off))
         await put(world, a_delivery(destination_id=own.id, due_at=NOW + MINUTE))
-        answer = await world.api.post("/v1/deliveries/dlv_1/retry")
-        assert complaint(answer, 409) is None
-        assert "webhook_url" in answer.json()["detail"]
+        assert (await post(world, "/v1/deliveries/dlv_1/retry"))["state"] == "pending"
+        await world.turn()
+        assert (await get(world, "dlv_1"))["state"] == "delivered"
+
+
+async def test_retries_use_up_no_place_on_the_schedule(tmp_path: Path) -> None:
+    """However many of them fail, the next attempt that is ours to make comes as if they had not been made."""
+    async with a_quick_world(tmp_path) as world, a_consumer(500) as consumer:
+        await world.destination(consumer.url)
+        await finish(world)
+        await world.turn()
+        [waiting] = await world.deliveries()
+        for _ in range(12):
+            await post(world, f"/v1/deliveries/{waiting['id']}/retry")
+            await world.turn()
+        found = await get(world, waiting["id"])
+        assert (found["state"], found["attempts"]) == ("pending", 13)
+        await world.turn(6)
+        assert (await get(world, waiting["id"]))["attempts"] == 14
 
 
 async def test_a_hidden_destination_of_somebody_else_is_none(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.world import PUBLIC_URL, UNKNOWN_TASK, World, a_pair, a_world, created, record, scripted
+from tests.service.world import PUBLIC_URL, UNKNOWN_TASK, World, a_pair, a_world, created, record, ring, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -210,3 +210,27 @@ async def test_one_provider_that_hangs_does_not_hold_up_another(tmp_path: Path) 
         assert waited.json()["status"] == "succeeded"
         assert (await world.task(stuck["id"]))["status"] == "submitted"
         await world.service.poller.crew.drain()
+
+
+async def test_safety_polls_back_off_only_while_callbacks_prove_healthy(tmp_path: Path) -> None:
+    """Three tasks ended and no callback had come: the next is asked about at the provider's pace, until one does."""
+    async with scripted(created("p0")) as apikley, a_pair(tmp_path, apikley) as world:
+
+        async def gap_of(number: int, *, rings: bool = False) -> float:
+            """Seconds from the poll of a task that is ten minutes old to the next, as it then ends."""
+            apikley.say(created(f"p{number}"), record("generating", f"p{number}"))
+            task = await world.submit(deadline_seconds=86_400)
+            await world.turn(600)
+            timer = await world.service.storage.read(lambda store: store.timer(task["id"]))
+            assert timer is not None
+            gap_s = (timer.due_at - world.clock.now()) / 1000
+            apikley.say(record("success", f"p{number}"))
+            if rings:
+                await ring(world, task["id"], record("success", f"p{number}")[1])
+            await world.end(task["id"], step_s=60)
+            return gap_s
+
+        assert [await gap_of(number) >= 240 for number in range(3)] == [True] * 3
+        assert await gap_of(3) < 120
+        assert await gap_of(4, rings=True) < 120
+        assert await gap_of(5) >= 240
