@@ -35,6 +35,12 @@ async def reseal(storage: Storage, seal: Seal) -> Resealed:
     return Resealed(resealed=resealed, already=found["already"], unreadable=found["unreadable"])
 
 
+async def unreadable(storage: Storage, seal: Seal) -> int:
+    """How many secrets and header values need a key that we do not hold."""
+    kept = await storage.read(lambda store: store.sealed_secrets())
+    return sum(_fresh(seal, each)[1]["unreadable"] for each in kept)
+
+
 async def _round(storage: Storage, seal: Seal) -> tuple[Counter[str], int, bool]:
     """What was found, how much of it was resealed, and whether any of it was changed meanwhile."""
     found: Counter[str] = Counter()

@@ -23,6 +23,7 @@ from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
+from receiver.resealing import unreadable
 from receiver.retention import Retention
 from receiver.sealing import Seal
 from receiver.senders.sqlite_log import SqliteLogSender
@@ -76,7 +77,7 @@ class Service:
         callbacks = CallbackUrls(settings.public_url, CallbackTokens(settings.secret_keys))
         budgets = {name: Budget(cap=each.provider.rate) for name, each in served.items()}
         self._budgets = budgets
-        seal = Seal(settings.secret_keys)
+        seal = self._seal = Seal(settings.secret_keys)
         self.submitter = Submitter(
             storage=self.storage,
             outbound=self.outbound,
@@ -159,6 +160,9 @@ class Service:
         await self.storage.open(now=now, migrate=self._settings.migrate)
         await self.outbound.start()
         await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+        if lost := await unreadable(self.storage, self._seal):
+            hint = "put the key that sealed them back into TASKWEIR_SECRET_KEY, or rotate these secrets"
+            log.error("secrets.unreadable", count=lost, hint=hint)
 
     async def drain(self) -> None:
         """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.

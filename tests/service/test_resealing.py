@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from receiver.resealing import BATCH, Resealed, reseal
 from receiver.sealing import Seal
@@ -179,3 +180,14 @@ async def test_a_body_has_nothing_to_say_there(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         assert complaint(await world.api.post("/internal/rotate-secrets", json={"dry_run": True}), 422) is None
         assert await rotate(world) == (0, 0, 0)
+
+
+async def test_a_start_without_the_key_says_so(tmp_path: Path) -> None:
+    """Every webhook would fail for a fault of ours; with the key back nothing is said."""
+    async with a_world(tmp_path, TASKWEIR_SECRET_KEY=OLD) as world:
+        await world.destination(HOOK, headers={"X-Key": CANARY})
+    for keys, told in ((NEW, [2]), (f"{NEW},{OLD}", [])):
+        with capture_logs() as lines:
+            async with a_world(tmp_path, TASKWEIR_SECRET_KEY=keys):
+                pass
+        assert [line["count"] for line in lines if line["event"] == "secrets.unreadable"] == told
