@@ -178,10 +178,11 @@ async def test_clearing_drops_callbacks_that_have_not_left(client: httpx.AsyncCl
     assert (await client.delete("/_sandbox/tasks")).status_code == 204
     inbox.answers = [503] * 9
     await APIKLEY.create(client, "retried", callBackUrl=inbox.url)
-    await _callbacks(client, 1)
+    await eventually(lambda: _seen(inbox))
     await client.delete("/_sandbox/tasks")
+    arrived = len(inbox.bodies)
     await APIKLEY.finish(client, await APIKLEY.create(client, "another [slow]"))
-    assert len(inbox.bodies) <= 2
+    assert len(inbox.bodies) <= arrived + 1  # one may have been on its way
     assert {body["data"]["param"].count("later") for body in inbox.bodies} == {0}
 
 

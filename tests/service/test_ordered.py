@@ -147,15 +147,14 @@ async def test_turned_on_under_way_what_fails_falls_in_line(tmp_path: Path) -> N
         await consumer.arrived(2)
         await change(world, made["id"], ordered=True)
         await world.service.storage.write(lambda store: store.form_lines(made["id"]))
-        for _ in range(2):
-            consumer.answer(500)
+        consumer.answer(500)
         await world.service.courier.crew.drain()
         [first, second] = [event["id"] for event in await world.events(task_id)]
         pending = await world.deliveries(task_id=task_id)
         assert [each["event_id"] for each in pending if each["next_attempt_at"] is not None] == [first]
         consumer.ids.clear()
         world.clock.advance(10)
-        for count in (1, 2):
+        for count in (3, 4):
             await world.service.courier.run_once()
             await consumer.arrived(count)
             consumer.answer(204)
