@@ -31,6 +31,11 @@ class Next:
     due_at: Ms | None = None
 
 
+def may_go_at_once(destination: Destination) -> bool:
+    """Whether a fresh event may go out without a look at what else is owed: nothing is in order, or held to a rate."""
+    return not destination.ordered and destination.rate_per_second is None
+
+
 def next_delivery(
     delivery: Delivery,
     attempt: Attempt,

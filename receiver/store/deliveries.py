@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from receiver import json_text
-from receiver.domain import Attempt, Delivery, DeliveryState, Ms
-from receiver.store.records import Page, Parcel, Queue
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
+from receiver.store.records import Lease, Page, Parcel, Queue
 from receiver.store.rows import attempt_of, delivery_of, delivery_row
 from receiver.store.statements import Row, Statements, Where
 
@@ -13,6 +13,9 @@ from receiver.store.statements import Row, Statements, Where
 class DeliveryVerbs(Statements):
     def record_delivery(self, delivery: Delivery, seq: int) -> None:
         self.count("insert_delivery", **delivery_row(delivery, seq))
+
+    def hand_off(self, destination: Destination, now: Ms) -> Lease | None:
+        return None
 
     def delivery(self, delivery_id: str, tenant: str) -> Delivery | None:
         row = self.one("select_delivery", id=delivery_id)
@@ -70,7 +73,8 @@ class DeliveryVerbs(Statements):
         self.count("lease_delivery", owner=owner, until=until, id=row["id"])
         leased = replace(delivery_of(row), owner=owner, due_at=until, attempts=row["attempts"] + 1)
         was_due_at, seq = row["due_at"], row["event_seq"]
-        return Parcel(delivery=leased, seq=seq, body=row["body"], input=row["input"], was_due_at=was_due_at)
+        asked = None if row["input"] is None else json_text.Unread(row["input"])
+        return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at)
 
     def unended_attempts(self, delivery: Delivery) -> int:
         [row] = self.run("select_last_attempt", delivery_id=delivery.id)

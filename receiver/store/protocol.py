@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, KeptKey, Page, Parcel, Queue, Recorded, Sealed
+from receiver.store.records import Bite, Chronicle, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed
 
 Result = TypeVar("Result")
 
@@ -183,6 +183,12 @@ class Store(Protocol):
 
     # Deliveries
     def record_delivery(self, delivery: Delivery, seq: int) -> None: ...
+
+    def hand_off(self, destination: Destination, now: Ms) -> Lease | None:
+        """Lease what is about to be owed to a destination to the courier of this process, where it takes it at once.
+
+        Whoever asks records the delivery with that lease, and sees to it that the courier is told after the commit.
+        """
 
     def delivery(self, delivery_id: str, tenant: str) -> Delivery | None: ...
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,12 @@ OPERATORS = ["destination.failing", "destination.recovered", "destination.disabl
 # For endpoints that hang until they are told: on a busy machine that may be for longer than production waits.
 PATIENT = replace(LIMITS, delivery=DeliveryLimits(deadline_s=300, lease_s=600))
 STEPS = (Status.RUNNING, Status.SUCCEEDED)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop come round until this holds."""
+    while not holds():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0)
 
 
 async def happen(

@@ -20,6 +20,7 @@ from tests.service.owing import (
     kinds,
     quiet,
     trusted,
+    until,
 )
 from tests.service.world import World, a_world
 
@@ -50,9 +51,7 @@ async def test_a_success_counts_whoever_holds_the_lease(tmp_path: Path) -> None:
 
 async def pending_again(world: World) -> None:
     """Wait until all but one of the attempts are recorded."""
-    while world.service.courier.crew.total > 1:
-        await world.service.courier.wake.wait()
-        world.service.courier.wake.clear()
+    await until(lambda: world.service.courier.crew.total <= 1)
 
 
 async def test_a_failure_after_the_lease_was_lost_is_nobodys(tmp_path: Path) -> None:

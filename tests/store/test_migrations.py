@@ -79,7 +79,7 @@ async def test_deliveries_stand_where_they_stood_on_the_schedule(written_before:
     assert (dead.state, dead.attempts) == (DeliveryState.DEAD, 10)
     claim = {"owner": "me", "now": NOW, "until": NOW + MINUTE, "limit": 9}
     [parcel] = await storage.write(lambda store: store.claim_deliveries("dst_1", **claim))
-    assert (parcel.delivery.id, parcel.delivery.attempts, parcel.input) == ("dlv_due", 4, '{"prompt":"a red panda"}')
+    assert (parcel.delivery.id, parcel.delivery.attempts, parcel.input) == ("dlv_due", 4, {"prompt": "a red panda"})
     assert await storage.read(lambda store: store.unended_attempts(parcel.delivery)) == 0
     await storage.close()
 
