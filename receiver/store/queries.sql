@@ -209,8 +209,9 @@ VALUES (:id, :tenant, :event_seq, :event_id, :task_id, :destination_id, :state, 
 SELECT * FROM deliveries WHERE id = :id
 
 -- select_delivery_states --
+-- `|| ''` as in form_lines.
 SELECT DISTINCT event_id, state FROM deliveries
-WHERE event_id IN (SELECT value FROM json_each(:event_ids)) AND destination_id = :destination_id
+WHERE event_id IN (SELECT value FROM json_each(:event_ids)) AND destination_id || '' = :destination_id
 
 -- select_queues --
 -- One index step per destination that is owed something, however long its queue is.
@@ -280,12 +281,14 @@ ON CONFLICT (destination_id) DO UPDATE SET failures = excluded.failures, failing
 DELETE FROM breakers WHERE destination_id = :destination_id
 
 -- select_waiting_delivery --
+-- `|| ''` as in form_lines.
 SELECT id FROM deliveries
-WHERE task_id = :task_id AND destination_id = :destination_id AND state = 'pending' LIMIT 1
+WHERE task_id = :task_id AND destination_id || '' = :destination_id AND state = 'pending' LIMIT 1
 
 -- advance_line --
+-- `|| ''` as in form_lines.
 UPDATE deliveries SET due_at = :now WHERE due_at IS NULL AND id = (
-  SELECT id FROM deliveries WHERE task_id = :task_id AND destination_id = :destination_id AND state = 'pending'
+  SELECT id FROM deliveries WHERE task_id = :task_id AND destination_id || '' = :destination_id AND state = 'pending'
   ORDER BY due_at IS NULL, event_seq, id LIMIT 1
 )
 
@@ -299,7 +302,7 @@ UPDATE deliveries SET due_at = NULL WHERE id = :id AND state = 'pending' AND EXI
 
 -- form_lines --
 -- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
--- the planner off the index by destination, which holds thousands where a task has a handful.
+-- the planner off the indexes by destination, which hold thousands where a task has a handful.
 UPDATE deliveries SET due_at = NULL
 WHERE destination_id = :destination_id AND state = 'pending' AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
