@@ -4,7 +4,7 @@ A `Store` is synchronous and lives inside one open transaction. `Storage` hands 
 before it returns, together with whatever else was waiting; `read` sees only what is committed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from receiver.breaker_policy import Breaker
@@ -158,6 +158,9 @@ class Store(Protocol):
     def breaker(self, destination_id: str) -> Breaker: ...
 
     def save_breaker(self, breaker: Breaker) -> None: ...
+
+    def held(self, destination_ids: Collection[str], now: Ms) -> Mapping[str, Ms | None]:
+        """Those of them that get nothing now: when the next probe goes out, not before `now`; None of disabled ones."""
 
     # Secrets
     def tenant_secret(self, tenant: str) -> str | None:

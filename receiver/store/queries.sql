@@ -270,11 +270,17 @@ SELECT min(due_at) AS due_at FROM deliveries WHERE destination_id = :destination
 -- select_breaker --
 SELECT * FROM breakers WHERE destination_id = :destination_id
 
+-- select_held --
+SELECT destinations.id, destinations.enabled, breakers.probe_at
+FROM destinations LEFT JOIN breakers ON breakers.destination_id = destinations.id
+WHERE destinations.id IN (SELECT value FROM json_each(:ids))
+  AND (destinations.enabled = 0 OR breakers.probe_at IS NOT NULL)
+
 -- upsert_breaker --
-INSERT INTO breakers (destination_id, failures, failing, failing_since, opened_at, probe_at, probes)
-VALUES (:destination_id, :failures, :failing, :failing_since, :opened_at, :probe_at, :probes)
+INSERT INTO breakers (destination_id, failures, failing, failing_since, reason, opened_at, probe_at, probes)
+VALUES (:destination_id, :failures, :failing, :failing_since, :reason, :opened_at, :probe_at, :probes)
 ON CONFLICT (destination_id) DO UPDATE SET failures = excluded.failures, failing = excluded.failing,
-  failing_since = excluded.failing_since, opened_at = excluded.opened_at, probe_at = excluded.probe_at,
+  failing_since = excluded.failing_since, reason = excluded.reason, opened_at = excluded.opened_at, probe_at = excluded.probe_at,
   probes = excluded.probes
 
 -- delete_breaker --

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import destination_actions, formats
+from receiver import breaker, destination_actions, formats
 from receiver.delivery_actions import why_not_sent
 from receiver.domain import Destination, Ms
 from receiver.errors import Fault, Invalid, Unknown
@@ -71,7 +71,7 @@ async def _switch(request: Request, caller: Caller, *, enabled: bool) -> Respons
     def switch(store: Store) -> dict[str, object]:
         before = owned(store, known.id, caller)
         after = destination_actions.switch(store, before, enabled=enabled, now=now)
-        return shown(store, after, doors.seal)
+        return shown(store, after, doors)
 
     fields = await doors.storage.write(switch)
     doors.wake_courier()
@@ -79,13 +79,20 @@ async def _switch(request: Request, caller: Caller, *, enabled: bool) -> Respons
 
 
 async def test_destination(request: Request, caller: Caller) -> Response:
-    """`POST /v1/destinations/{id}/test`: a `ping` is sent now, be it disabled or held; its attempt is the answer."""
+    """`POST /v1/destinations/{id}/test`: a `ping` is sent now, be it disabled or held; its attempt is the answer.
+
+    Where it arrives, a held queue is tried at once.
+    """
     doors = doors_of(request)
     known = await known_destination(request, caller)
     await read_optional(request, NothingIn)
     now = doors.clock.now()
     retired = await doors.storage.read(lambda store: store.retired_secrets(known.id, now))
-    return json_answer(attempt_fields(await doors.ping(replace(known, retired=tuple(retired)))))
+    attempt = await doors.ping(replace(known, retired=tuple(retired)))
+    if attempt.succeeded:
+        await doors.storage.write(lambda store: breaker.tested(store, known, doors.clock.now()))
+        doors.wake_courier()
+    return json_answer(attempt_fields(attempt))
 
 
 async def get_secret(request: Request, caller: Caller) -> Response:

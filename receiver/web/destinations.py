@@ -35,7 +35,7 @@ async def create_destination(request: Request, caller: Caller) -> Response:
         if destination.type == "sqlite" and store.log_named(destination.target, caller.tenant):
             return None
         store.record_destination(destination)
-        return shown(store, destination, doors.seal)
+        return shown(store, destination, doors)
 
     fields = await doors.storage.write(record)
     if fields is None:
@@ -65,9 +65,7 @@ async def list_destinations(request: Request, caller: Caller) -> Response:
     check_query(request, "cursor")
     doors, limit = doors_of(request), query_limit(request)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dst"))
-    rows = await doors.storage.read(
-        lambda store: [shown(store, row, doors.seal) for row in store.list_destinations(page)]
-    )
+    rows = await doors.storage.read(lambda store: [shown(store, row, doors) for row in store.list_destinations(page)])
     return page_answer(rows, limit, [row["id"] for row in rows])
 
 
@@ -75,7 +73,7 @@ async def get_destination(request: Request, caller: Caller) -> Response:
     """`GET /v1/destinations/{id}`."""
     doors, destination_id = doors_of(request), request.path_params["id"]
     return json_answer(
-        await doors.storage.read(lambda store: shown(store, owned(store, destination_id, caller), doors.seal))
+        await doors.storage.read(lambda store: shown(store, owned(store, destination_id, caller), doors))
     )
 
 
@@ -93,7 +91,7 @@ async def change_destination(request: Request, caller: Caller) -> Response:
     def change(store: Store) -> dict[str, object]:
         before = owned(store, known.id, caller)
         after = _changed(doors, before, asked)
-        return shown(store, allowed(destination_actions.change(store, before, after, now=now)), doors.seal)
+        return shown(store, allowed(destination_actions.change(store, before, after, now=now)), doors)
 
     fields = await doors.storage.write(change)
     doors.wake_courier()

@@ -1,6 +1,7 @@
 """The door for events: read them from a cursor, or one; deliver one again."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -8,13 +9,13 @@ from starlette.responses import Response
 
 from receiver.delivery_actions import destination_named
 from receiver.delivery_policy import GROUPS, wants_type
-from receiver.domain import Delivery, Destination, EventType, OperatorEvent
+from receiver.domain import Destination, EventType, OperatorEvent
 from receiver.errors import Fault, Gone, Invalid, Unknown
 from receiver.replays import replay, replay_to
 from receiver.store.protocol import Store
 from receiver.store.records import Page, Recorded
 from receiver.web.answers import json_answer, text_answer
-from receiver.web.deliveries import delivery_fields
+from receiver.web.deliveries import shown
 from receiver.web.doors import (
     Caller,
     allowed,
@@ -88,15 +89,15 @@ async def replay_event(request: Request, caller: Caller) -> Response:
     await doors.storage.read(lambda store: _target(store, asked, caller))
     now = doors.clock.now()
 
-    def do(store: Store) -> list[Delivery]:
+    def do(store: Store) -> list[dict[str, Any]]:
         event, target = _owned(store, event_id, caller), _target(store, asked, caller)
         if target is None:
-            return replay(store, event, caller.tenant, now=now)
-        return allowed(replay_to(store, event, target, now=now))
+            return shown(store, replay(store, event, caller.tenant, now=now), now)
+        return shown(store, allowed(replay_to(store, event, target, now=now)), now)
 
     made = await doors.storage.write(do)
     doors.wake_courier()
-    return json_answer({"count": len(made), "deliveries": [delivery_fields(each) for each in made]}, 202)
+    return json_answer({"count": len(made), "deliveries": made}, 202)
 
 
 def _owned(store: Store, event_id: str, caller: Caller) -> Recorded:
