@@ -258,8 +258,8 @@ class Store(Protocol):
     def prune_tasks(self, before: Ms, *, after: str, limit: int) -> Bite:
         """Delete what ended at an earlier time with all that belongs to it, unless it has a timer or events."""
 
-    def cut_off(self, tenant: str, seq: int) -> bool:
-        """Whether who stopped at this event has missed deleted ones; not where that one is kept itself, being owed."""
+    def pruned_seq(self, tenant: str) -> int:
+        """The highest seq of a tenant's events that were deleted, 0 where none was: earlier ones may yet be owed."""
 
     # The store itself
     def lapse_leases(self, now: Ms) -> None:

@@ -352,9 +352,8 @@ DELETE FROM events WHERE id IN (SELECT value FROM json_each(:ids))
 INSERT INTO pruned (tenant, seq) VALUES (:tenant, :seq)
 ON CONFLICT (tenant) DO UPDATE SET seq = CASE WHEN excluded.seq > pruned.seq THEN excluded.seq ELSE pruned.seq END
 
--- select_cut_off --
-SELECT 1 AS yes FROM pruned WHERE tenant = :tenant AND seq > :seq
-  AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = :seq AND events.tenant = pruned.tenant)
+-- select_pruned --
+SELECT seq FROM pruned WHERE tenant = :tenant
 
 -- select_old_tasks --
 SELECT id, webhook_id, finished_at IS NULL OR finished_at >= :before

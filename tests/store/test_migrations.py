@@ -141,7 +141,7 @@ async def test_all_else_is_as_it_was(written_before: Path) -> None:
     attempts = await storage.read(lambda store: store.attempts("dlv_due"))
     assert [(each.number, each.status, each.error) for each in attempts] == [(1, 500, None), (3, None, "timeout")]
     assert await storage.write(lambda store: store.next_seq()) == 3
-    assert not await storage.read(lambda store: store.cut_off("default", 1))
+    assert await storage.read(lambda store: store.pruned_seq("default")) == 0
     await storage.close()
 
 
