@@ -176,7 +176,9 @@ class Store(Protocol):
         """Let a secret of this destination, or `tenant:<name>`, sign along until then; forget those of the past."""
 
     def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
-        """Those of this destination, or `tenant:<name>`, that sign along now."""
+        """Those of this destination, or `tenant:<name>`, that sign along now; those that do so longest first."""
+
+    def forget_retired_secret(self, owner: str, sealed: str) -> None: ...
 
     def sealed_secrets(self) -> Sequence[Sealed]:
         """Every secret that is kept, header values included."""
@@ -251,7 +253,11 @@ class Store(Protocol):
     def dissolve_lines(self, destination_id: str, now: Ms) -> None:
         """Make due whatever waits behind another one."""
 
-    # Retention: each looks at `limit` rows beyond the id `after`, where the bite before ended
+    # Retention
+    def prune_retired_secrets(self, now: Ms) -> None:
+        """Delete the secrets that sign along no longer, whoever they are of."""
+
+    # Each looks at `limit` rows beyond the id `after`, where the bite before ended
     def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
         """Delete events of an earlier time with their deliveries, but for those that are still owed to anybody."""
 

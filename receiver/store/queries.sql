@@ -162,6 +162,9 @@ SELECT * FROM retired_secrets WHERE owner = :owner AND until > :now ORDER BY unt
 -- delete_retired_secrets --
 DELETE FROM retired_secrets WHERE until <= :now
 
+-- delete_retired_secret --
+DELETE FROM retired_secrets WHERE owner = :owner AND sealed_secret = :sealed_secret
+
 -- delete_retired_secrets_of --
 DELETE FROM retired_secrets WHERE owner = :owner
 

@@ -116,7 +116,7 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
         secret = asked.secret or new_secret(before.signature)
         after = replace(before, sealed_secret=doors.seal.seal(secret, row=before.id))
         overlap = asked.overlap_seconds * 1000
-        return allowed(destination_actions.change(store, before, after, now=now, overlap=overlap))
+        return destination_actions.change(store, before, after, now=now, overlap=overlap)
 
     return json_answer(secret_fields(doors.seal, await doors.storage.write(rotate)))
 

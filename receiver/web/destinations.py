@@ -18,7 +18,7 @@ from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished
 from receiver.web.destination_secrets import faults_of_merge, merged_headers, new_secret
 from receiver.web.destination_showing import shown
-from receiver.web.doors import Caller, Doors, allowed, check_query, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
 
 
 async def create_destination(request: Request, caller: Caller) -> Response:
@@ -91,7 +91,7 @@ async def change_destination(request: Request, caller: Caller) -> Response:
     def change(store: Store) -> dict[str, object]:
         before = owned(store, known.id, caller)
         after = _changed(doors, before, asked)
-        return shown(store, allowed(destination_actions.change(store, before, after, now=now)), doors)
+        return shown(store, destination_actions.change(store, before, after, now=now), doors)
 
     fields = await doors.storage.write(change)
     doors.wake_courier()
