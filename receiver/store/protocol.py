@@ -230,13 +230,16 @@ class Store(Protocol):
         tries: int,
         due_at: Ms | None,
     ) -> bool:
-        """Record an attempt and what becomes of the delivery; False where the lease was lost and it did not succeed."""
+        """Record an attempt and what becomes of the delivery; False where the lease was lost and it did not succeed.
+
+        A success makes it delivered, dead or canceled as it may be by then.
+        """
 
     def release_delivery(self, delivery_id: str, *, owner: str, now: Ms) -> None:
         """Give back a delivery that was claimed and never tried; the attempt does not count."""
 
     def set_delivery(self, delivery_id: str, *, state: DeliveryState, tries: int, due_at: Ms | None) -> None:
-        """Move a delivery whatever it was; an attempt under way moves it no more, unless it succeeds while pending."""
+        """Move a delivery whatever it was; an attempt under way moves it no more, unless it succeeds."""
 
     def waits_for(self, destination_id: str, task_id: str) -> bool:
         """Whether anything of a task is still pending for a destination."""

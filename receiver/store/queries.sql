@@ -403,9 +403,10 @@ VALUES (:delivery_id, :number, :at, :duration_ms, :status, :error, :response)
 ON CONFLICT (delivery_id, number) DO NOTHING
 
 -- settle_delivery --
--- A success is recorded whoever holds the lease; anything else only if it is still ours.
+-- A success is recorded whoever holds the lease, and of one that was given up meanwhile: it did arrive. Anything else
+-- only if it is still ours.
 UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL
-WHERE id = :id AND state = 'pending' AND (owner = :owner OR :state = 'delivered')
+WHERE id = :id AND (state = 'pending' AND owner = :owner OR state <> 'delivered' AND :state = 'delivered')
 
 -- select_attempts --
 SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number

@@ -285,7 +285,7 @@ async def test_a_delivery_is_moved_whatever_it_was(
 
 
 async def test_an_attempt_under_way_does_not_move_what_was_moved_since(storage: Storage) -> None:
-    """It stands in the log. A delivery that a caller canceled stays so; one that he retries is done by a success."""
+    """It stands in the log; but a success is one: whatever was given up meanwhile did arrive."""
     await _owe(storage, 1)
     await _claim(storage)
     failure = Attempt(number=1, at=NOW, duration_ms=1, status=500)
@@ -296,9 +296,14 @@ async def test_an_attempt_under_way_does_not_move_what_was_moved_since(storage: 
     assert (await _delivery(storage)).due_at == NOW
     assert await storage.read(lambda store: store.attempts("dlv_0")) == [failure]
     assert await _settle(storage, success, state=DeliveryState.DELIVERED)
-    await storage.write(lambda store: store.set_delivery("dlv_0", state=DeliveryState.CANCELED, tries=0, due_at=None))
     assert not await _settle(storage, success, state=DeliveryState.DELIVERED)
-    assert (await _delivery(storage)).state is DeliveryState.CANCELED
+    for state in (DeliveryState.CANCELED, DeliveryState.DEAD):
+        give_up = {"state": state, "tries": 0, "due_at": None}
+        await storage.write(lambda store, to=give_up: store.set_delivery("dlv_0", **to))
+        assert not await _settle(storage, failure, tries=1, due_at=NOW + DAY)
+        assert (await _delivery(storage)).state is state
+        assert await _settle(storage, success, state=DeliveryState.DELIVERED)
+        assert (await _delivery(storage)).state is DeliveryState.DELIVERED
 
 
 async def test_states_of_an_events_deliveries_are_told_per_destination(storage: Storage) -> None:
