@@ -161,5 +161,7 @@ def _types(request: Request) -> list[str] | None:
     for word in asked:
         if word not in {*EventType, *OperatorEvent, *GROUPS}:
             raise Invalid([Fault(path="type", message=f"no event type {word!r}")])
+    if not asked and "type" in request.query_params:
+        raise Invalid([Fault(path="type", message="names no event type: give one, or leave it out")])
     named = [kind.value for kind in OperatorEvent if kind in asked]
     return [*named, *(kind.value for kind in EventType if wants_type(asked, kind))] if asked else None
