@@ -471,7 +471,7 @@ WHERE tasks.id = :task_id ORDER BY events.seq LIMIT :limit
 
 -- select_deliveries_of_task --
 SELECT deliveries.*, events.type AS event_type, destinations.type AS destination_type, destinations.target,
-  destinations.hidden
+  destinations.description, destinations.hidden
 FROM deliveries
 JOIN events ON events.seq = deliveries.event_seq
 LEFT JOIN destinations ON destinations.id = deliveries.destination_id

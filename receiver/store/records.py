@@ -119,6 +119,7 @@ class Brought:
     destination_type: str | None
     target: str | None
     hidden: bool
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,23 @@ async def test_a_disabled_destination_promises_nothing(tmp_path: Path) -> None:
         assert await times(world) == {None}
 
 
+async def test_the_story_of_a_task_says_so_too(tmp_path: Path) -> None:
+    """Two destinations at one host are told apart, and only the one that fails waits."""
+    async with a_consumer(500) as broken, a_world(tmp_path) as world:
+        await held(world, broken, description="orders")
+        other = await world.destination(f"{broken.url}/other", enabled=False)
+        await world.api.post(f"/v1/destinations/{other['id']}/enable")
+        [event, *_] = await world.events()
+        await world.api.post(f"/v1/events/{event['id']}/replay", json={"destination_id": other["id"]})
+        story = await world.story(event["data"]["task"]["id"])
+        told = {item["text"]: item["data"]["next_attempt_at"] for item in story if item["kind"] == "delivery"}
+        host = broken.url.split("/")[2]
+        assert told == {
+            f"task.succeeded is owed to the webhook at {host} (orders).": formats.timestamp(NOW + MINUTE),
+            f"task.succeeded is owed to the webhook at {host} ({other['id']}).": formats.timestamp(NOW),
+        }
+
+
 async def test_what_is_replayed_to_a_held_destination_waits_for_its_probe(tmp_path: Path) -> None:
     """The answer to the replay says so."""
     async with a_consumer(500) as broken, a_world(tmp_path) as world:
