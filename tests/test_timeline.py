@@ -281,7 +281,7 @@ def test_several_destinations_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("held", "next_at", "follows"),
     [
-        ({}, NOW + SECOND, ", tried again in 1.0 s"),
+        ({}, NOW + SECOND, ", tried again in 1 s"),
         ({"dst_1": NOW + HOUR}, NOW + HOUR, ", tried again in 60 min at the earliest, for its destination fails"),
         ({"dst_1": None}, None, ", and waits until its destination is enabled"),
     ],

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, KeptKey, Page, Parcel, Queue, Recorded, Sealed
+from receiver.store.records import Bite, Chronicle, KeptKey, Page, Parcel, Queue, Recorded, Sealed, Span
 
 Result = TypeVar("Result")
 
@@ -109,8 +109,11 @@ class Store(Protocol):
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
 
-    def events_since(self, tenant: str, *, first_id: str, until: Ms, limit: int) -> Sequence[Recorded]:
-        """A tenant's events from this id on, before this time, in the order of their ids."""
+    def span_of_events(self, tenant: str, *, since: Ms, until: Ms) -> Span | None:
+        """Where a tenant's events since then, and before `until`, are to be found; None where there are none."""
+
+    def events_between(self, tenant: str, span: Span, *, after: int, limit: int) -> Sequence[Recorded]:
+        """Those of a span behind this seq, in the order of their `seq`."""
 
     # What is told of a task
     def note(self, task_id: str, *, at: Ms, sequence: int, kind: str, text: str, data: Mapping[str, Any]) -> None:

@@ -329,9 +329,16 @@ UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = 
 -- select_newest_seq --
 SELECT max(seq) AS seq FROM events WHERE tenant = :tenant
 
--- select_events_since --
--- By the index of ids, not by the tenant's, which would be read and sorted for every page.
-SELECT * FROM events WHERE id >= :first_id AND id < :end_id AND tenant || '' = :tenant ORDER BY id LIMIT :limit
+-- select_span --
+-- By the index of ids, not by the tenant's, which would be read from its beginning.
+SELECT min(seq) AS first, max(seq) AS last FROM events
+WHERE id >= :first_id AND id < :end_id AND tenant || '' = :tenant
+
+-- select_events_between --
+-- Around the ends of a span ids and seqs may be in different orders: what was made earlier is passed over.
+SELECT * FROM events
+WHERE tenant = :tenant AND seq > :after AND seq <= :last AND id || '' >= :first_id AND id || '' < :end_id
+ORDER BY seq LIMIT :limit
 
 -- select_old_events --
 -- Those that are still owed, too: they are passed over, and a bite's work has an end.

@@ -19,6 +19,16 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The events of a time, which their ids tell: the first and the last `seq` among them. Others may lie between."""
+
+    first_id: str
+    end_id: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     """What waits for one enabled destination: when the first of it is due, how much it may be sent, how it fares.
 

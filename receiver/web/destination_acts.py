@@ -45,7 +45,7 @@ class ReplayIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    since: Moment
+    since: Moment | None = None
     until: Moment | None = None
     event_types: Types | None = None
     only: Literal["missing", "dead", "all"] = "missing"
@@ -133,11 +133,11 @@ async def replay_to_destination(request: Request, caller: Caller) -> Response:
     known = await known_destination(request, caller)
     asked = await read_model(request, ReplayIn)
     now = doors.clock.now()
-    _check_range(asked, now)
+    since = _checked_since(asked, now)
     errand = Errand(
         tenant=caller.tenant,
         destination_id=known.id,
-        since=asked.since,
+        since=since,
         until=now + 1 if asked.until is None else min(asked.until, now + 1),
         event_types=asked.event_types,
         only=Only(asked.only),
@@ -149,8 +149,12 @@ async def replay_to_destination(request: Request, caller: Caller) -> Response:
     return json_answer({"count": await replays.run(errand, now)})
 
 
-def _check_range(asked: ReplayIn, now: Ms) -> None:
+def _checked_since(asked: ReplayIn, now: Ms) -> Ms:
+    if asked.since is None:
+        message = "required: events recorded from then on are delivered again, as 2026-11-20T19:48:00Z"
+        raise Invalid([Fault(path="since", message=message)])
     if asked.since > now:
         raise Invalid([Fault(path="since", message="lies in the future")])
     if asked.until is not None and asked.until <= asked.since:
         raise Invalid([Fault(path="until", message="must be later than `since`")])
+    return asked.since
