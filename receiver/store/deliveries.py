@@ -117,11 +117,23 @@ class DeliveryVerbs(Statements):
         if self.count("fall_in", id=delivery.id):
             self.advance_line(delivery.destination_id, delivery.task_id, due_at)
 
-    def form_lines(self, destination_id: str) -> None:
-        self.count("form_lines", destination_id=destination_id)
+    def form_lines(self, destination_id: str, *, before: str, limit: int) -> str | None:
+        rows = self.run("select_latest_pending", destination_id=destination_id, before=before, limit=limit)
+        return self._bite("form_lines", rows, limit)
 
-    def dissolve_lines(self, destination_id: str, now: Ms) -> None:
-        self.count("dissolve_lines", destination_id=destination_id, now=now)
+    def dissolve_lines(self, destination_id: str, now: Ms, *, before: str, limit: int) -> str | None:
+        rows = self.run("select_latest_waiting", destination_id=destination_id, before=before, limit=limit)
+        return self._bite("dissolve_lines", rows, limit, now=now)
+
+    def cancel_owed(self, destination_id: str, *, before: str, limit: int) -> str | None:
+        rows = self.run("select_latest_pending", destination_id=destination_id, before=before, limit=limit)
+        return self._bite("cancel_some_deliveries", rows, limit)
+
+    def _bite(self, name: str, rows: Sequence[Row], limit: int, **values: Any) -> str | None:
+        """Do this to these rows; the id of the last of them, None where there are no more behind it."""
+        if rows:
+            self.count(name, ids=json_text.write([row["id"] for row in rows]), **values)
+        return str(rows[-1]["id"]) if len(rows) == limit else None
 
 
 def _queue(row: Row) -> Queue:

@@ -253,11 +253,15 @@ class Store(Protocol):
     def fall_in(self, delivery: Delivery, due_at: Ms) -> None:
         """Let one that failed wait where an earlier one of its task is pending; if all wait, the first is due then."""
 
-    def form_lines(self, destination_id: str) -> None:
+    # Each looks at `limit` of a destination's pending ones, the latest first, from where the bite before ended, or from
+    # `BEHIND_ALL` on; the id that it ended at, None where it was the last.
+    def form_lines(self, destination_id: str, *, before: str, limit: int) -> str | None:
         """Let what is pending, and not under way, wait behind the first one of its task."""
 
-    def dissolve_lines(self, destination_id: str, now: Ms) -> None:
+    def dissolve_lines(self, destination_id: str, now: Ms, *, before: str, limit: int) -> str | None:
         """Make due whatever waits behind another one."""
+
+    def cancel_owed(self, destination_id: str, *, before: str, limit: int) -> str | None: ...
 
     # Retention
     def prune_retired_secrets(self, now: Ms) -> None:

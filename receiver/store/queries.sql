@@ -202,9 +202,16 @@ SELECT * FROM destinations WHERE tenant = :tenant AND enabled = 1 AND hidden = 0
 -- delete_destination --
 DELETE FROM destinations WHERE id = :id
 
+-- select_latest_pending --
+SELECT id FROM deliveries
+WHERE destination_id = :destination_id AND state = 'pending' AND id < :before ORDER BY id DESC LIMIT :limit
+
 -- cancel_deliveries --
 UPDATE deliveries SET state = 'canceled', due_at = NULL, owner = NULL
 WHERE destination_id = :destination_id AND state = 'pending'
+
+-- cancel_some_deliveries --
+UPDATE deliveries SET state = 'canceled', due_at = NULL, owner = NULL WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- insert_delivery --
 INSERT INTO deliveries (id, tenant, event_seq, event_id, task_id, destination_id, state, created_at, due_at, attempts,
@@ -317,15 +324,20 @@ UPDATE deliveries SET due_at = NULL WHERE id = :id AND state = 'pending' AND EXI
 -- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
 -- the planner off the indexes by destination, which hold thousands where a task has a handful.
 UPDATE deliveries SET due_at = NULL
-WHERE destination_id = :destination_id AND state = 'pending' AND owner IS NULL AND task_id <> '' AND EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
   WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
     AND other.state = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
     AND (other.owner IS NOT NULL OR (other.event_seq, other.id) < (deliveries.event_seq, deliveries.id))
 )
 
+-- select_latest_waiting --
+SELECT id FROM deliveries
+WHERE destination_id = :destination_id AND state = 'pending' AND due_at IS NULL AND id < :before
+ORDER BY id DESC LIMIT :limit
+
 -- dissolve_lines --
-UPDATE deliveries SET due_at = :now WHERE destination_id = :destination_id AND state = 'pending' AND due_at IS NULL
+UPDATE deliveries SET due_at = :now WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- set_delivery --
 UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL WHERE id = :id

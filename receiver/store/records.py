@@ -6,6 +6,8 @@ from typing import Any
 
 from receiver.domain import Attempt, Delivery, Ms
 
+BEHIND_ALL = "\uffff"  # an id that none comes after
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:

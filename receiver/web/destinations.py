@@ -6,7 +6,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import breaker, destination_actions
+from receiver import breaker, destination_actions, owed
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES
 from receiver.domain import Destination, Scheme
 from receiver.errors import Conflict, Fault, Invalid, Malformed, Unknown
@@ -93,7 +93,11 @@ async def change_destination(request: Request, caller: Caller) -> Response:
         after = _changed(doors, before, asked)
         return shown(store, destination_actions.change(store, before, after, now=now), doors)
 
+    if known.ordered and "ordered" in asked.model_fields_set and not asked.ordered:
+        await owed.dissolve_lines(doors.storage, known.id, now)
     fields = await doors.storage.write(change)
+    if asked.ordered:  # though it was before: a process that died may have left the lines half formed
+        await owed.form_lines(doors.storage, known.id)
     doors.wake_courier()
     return json_answer(fields)
 
@@ -109,8 +113,9 @@ def _changed(doors: Doors, before: Destination, asked: ChangesIn) -> Destination
 
 async def delete_destination(request: Request, caller: Caller) -> Response:
     """`DELETE /v1/destinations/{id}`: what is still owed to it is canceled."""
-    destination = await known_destination(request, caller)
-    await doors_of(request).storage.write(lambda store: store.delete_destination(destination.id))
+    destination, storage = await known_destination(request, caller), doors_of(request).storage
+    await owed.cancel(storage, destination.id)
+    await storage.write(lambda store: store.delete_destination(destination.id))
     return Response(status_code=204)
 
 
