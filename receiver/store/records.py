@@ -6,6 +6,8 @@ from typing import Any
 
 from receiver.domain import Attempt, Delivery, Destination, Ms
 
+BEHIND_ALL = "\uffff"  # an id that none comes after
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
@@ -16,6 +18,16 @@ class Recorded:
     type: str
     task_id: str
     body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The events of a time, which their ids tell: the first and the last `seq` among them. Others may lie between."""
+
+    first_id: str
+    end_id: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +148,7 @@ class Brought:
     destination_type: str | None
     target: str | None
     hidden: bool
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

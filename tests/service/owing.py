@@ -122,6 +122,13 @@ async def disable(world: World, destination_id: str) -> None:
     await world.service.storage.write(lambda store: breaker.disable(store, destination, breaker.CALLER, now))
 
 
+async def due_at(world: World, delivery_id: str) -> int | None:
+    """When a delivery is due by its schedule, whatever holds its queue."""
+    found = await world.service.storage.read(lambda store: store.delivery(delivery_id, "default"))
+    assert found is not None
+    return found.due_at
+
+
 async def breaker_of(world: World, destination_id: str) -> Breaker:
     return await world.service.storage.read(lambda store: store.breaker(destination_id))
 
