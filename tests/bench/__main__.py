@@ -1,8 +1,10 @@
-"""`python -m tests.bench [figure ...]`: measure, print a table, keep it as JSON."""
+"""`python -m tests.bench [figure ...]`: measure, print a table, keep it as JSON and pictures."""
 
-import json
 import os
 import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,41 +13,58 @@ import uvloop
 from rich.console import Console
 
 from tests.bench import callbacks
-from tests.bench.figures import Plan
+from tests.bench.figures import Measure, Row, Run, Size
 from tests.bench.machine import LOAD_CORE, description
+from tests.bench.report import as_json, complaints, table
 from tests.bench.servers import PROFILED, a_baseline
 
-OUT = Path(__file__).parent.parent.parent / "bench-results"
+RESULTS = Path(__file__).parent.parent.parent / "bench-results"
+FIGURES: dict[str, Measure] = {"token": callbacks.by_token, "poll": callbacks.by_poll}
 
 
 def main(
-    figures: Annotated[list[str] | None, typer.Argument(help="Which; all where none is named.")] = None,
-    rounds: Annotated[int, typer.Option(min=1)] = 3,
-    seconds: Annotated[float, typer.Option(help="Load per round.")] = 6,
-    connections: Annotated[int, typer.Option(min=1)] = 64,
-    tasks: Annotated[
-        int, typer.Option(min=1, help="Prepared per figure: at least what one round can use up.")
-    ] = 40_000,
-    quick: Annotated[bool, typer.Option("--quick", help="One round of 4 s.")] = False,
-    profile: Annotated[str | None, typer.Option(help="A file for py-spy: .svg or .txt.")] = None,
+    figures: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(FIGURES)}; default all.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Of each figure.")] = Size().rounds,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Load in each round.")] = Size().seconds,
+    connections: Annotated[int, typer.Option(min=1, help="Of the load.")] = Size().connections,
+    tasks: Annotated[int, typer.Option(min=1, help="Prepared: more than one round uses up.")] = Size().tasks,
+    quick: Annotated[bool, typer.Option("--quick", help="One short round.")] = False,
+    out: Annotated[Path, typer.Option(help="For results, and databases meanwhile: on a real disk.")] = RESULTS,
+    profile: Annotated[str | None, typer.Option(help="A file for py-spy: .svg a flame graph, .txt stacks.")] = None,
 ) -> None:
     """Measure, with the server on one core and everything else on another."""
-    console = Console()
+    size = Size(rounds=rounds, seconds=seconds, connections=connections, tasks=tasks)
     if quick:
-        rounds, seconds, tasks = 1, 4, min(tasks, 20_000)
+        size = replace(size, rounds=1, seconds=min(seconds, 4), tasks=min(tasks, 20_000))
     if profile is not None:
-        os.environ[PROFILED] = profile
+        os.environ[PROFILED] = str(Path(profile).absolute())
+    unknown = set(figures or ()) - FIGURES.keys()
+    if unknown:
+        raise typer.BadParameter(f"no figure {', '.join(sorted(unknown))}: there are {', '.join(FIGURES)}")
     os.sched_setaffinity(0, {LOAD_CORE})
-    OUT.mkdir(exist_ok=True)
-    about = description(OUT)
-    console.print(about)
-    with tempfile.TemporaryDirectory(dir=OUT, prefix="run-") as name:
+    out.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    rows = measured(figures or list(FIGURES), size, out, console)
+    raise SystemExit(any(any(row.faults.values()) for row in rows))
+
+
+def measured(names: Sequence[str], size: Size, out: Path, console: Console) -> list[Row]:
+    """Measure these figures, print and keep the results."""
+    about, began, rows = description(out), time.monotonic(), list[Row]()
+    console.print(", ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
+    with tempfile.TemporaryDirectory(dir=out, prefix="run-") as name:
         directory = Path(name)
-        with a_baseline(directory) as baseline:
-            plan = Plan(directory=directory, seconds=seconds, connections=connections, rounds=rounds, baseline=baseline)
-            for each in uvloop.run(callbacks.sustained(plan, tasks)):
-                console.print(each, f"ratio {each.ratio:.3f}")
-    (OUT / "bench.json").write_text(json.dumps(about))
+        with a_baseline(directory) as baseline, console.status("") as status:
+            run = Run(directory=directory, size=size, baseline=baseline, say=status.update)
+            for figure in names:
+                rows += uvloop.run(FIGURES[figure](run))
+    console.print(table(rows))
+    for complaint in complaints(rows):
+        console.print(complaint, style="yellow")
+    as_json(about | {"took_s": time.monotonic() - began}, rows, run.curves, out / "bench.json")
+    return rows
 
 
 if __name__ == "__main__":
