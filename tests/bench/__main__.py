@@ -12,14 +12,23 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tests.bench import callbacks
+from tests.bench import callbacks, fanout, latency, lists, polls, submits
 from tests.bench.figures import Measure, Row, Run, Size
 from tests.bench.machine import LOAD_CORE, description
 from tests.bench.report import as_json, complaints, table
 from tests.bench.servers import PROFILED, a_baseline
 
 RESULTS = Path(__file__).parent.parent.parent / "bench-results"
-FIGURES: dict[str, Measure] = {"token": callbacks.by_token, "poll": callbacks.by_poll}
+FIGURES: dict[str, Measure] = {
+    "token": callbacks.by_token,
+    "poll": callbacks.by_poll,
+    "polls": polls.polled,
+    "submits": submits.submitted,
+    "fanout": fanout.to_twenty,
+    "log": fanout.to_the_log,
+    "latency": latency.received_to_delivered,
+    "lists": lists.long_history,
+}
 
 
 def main(
@@ -28,14 +37,15 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.5, help="Load in each round.")] = Size().seconds,
     connections: Annotated[int, typer.Option(min=1, help="Of the load.")] = Size().connections,
     tasks: Annotated[int, typer.Option(min=1, help="Prepared: more than one round uses up.")] = Size().tasks,
+    events: Annotated[int, typer.Option(min=30_000, help="In the store with a long history.")] = Size().events,
     quick: Annotated[bool, typer.Option("--quick", help="One short round.")] = False,
     out: Annotated[Path, typer.Option(help="For results, and databases meanwhile: on a real disk.")] = RESULTS,
     profile: Annotated[str | None, typer.Option(help="A file for py-spy: .svg a flame graph, .txt stacks.")] = None,
 ) -> None:
     """Measure, with the server on one core and everything else on another."""
-    size = Size(rounds=rounds, seconds=seconds, connections=connections, tasks=tasks)
+    size = Size(rounds=rounds, seconds=seconds, connections=connections, tasks=tasks, events=events)
     if quick:
-        size = replace(size, rounds=1, seconds=min(seconds, 4), tasks=min(tasks, 20_000))
+        size = replace(size, rounds=1, seconds=min(seconds, 4), tasks=min(tasks, 20_000), events=min(events, 50_000))
     if profile is not None:
         os.environ[PROFILED] = str(Path(profile).absolute())
     unknown = set(figures or ()) - FIGURES.keys()
@@ -60,6 +70,7 @@ def measured(names: Sequence[str], size: Size, out: Path, console: Console) -> l
             run = Run(directory=directory, size=size, baseline=baseline, say=status.update)
             for figure in names:
                 rows += uvloop.run(FIGURES[figure](run))
+            rows.insert(0, run.plain)
     console.print(table(rows))
     for complaint in complaints(rows):
         console.print(complaint, style="yellow")

@@ -1,73 +1,28 @@
 """Callback in, committed, signed webhook delivered, attempt recorded: the whole way of one datum, sustained."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterator, Sequence
+from statistics import median
 from time import perf_counter
-from typing import Any
 
 from tests.bench import counting
 from tests.bench.figures import Row, Run, plain_rate, posts, shares, spread
 from tests.bench.machine import Watch
 from tests.bench.samples import Callbacks, Provider
-from tests.bench.seeding import JUST_BEFORE_A_MINUTE_S, Made, copy, database
-from tests.bench.servers import Server, a_taskweir, profiled
-from tests.bench.sink import SECRET, Sink
-from tests.bench.wire import Load, serving
+from tests.bench.seeding import JUST_BEFORE_A_MINUTE_S, Made
+from tests.bench.servers import profiled
+from tests.bench.stage import Stage, a_stage
+from tests.bench.wire import Load
 
-IN_FLIGHT = 64
-SETTLED_WITHIN_S = 120
-PASSED_BY = {
+_TITLED = {
     "token": ("callback in, webhook recorded (token)", 0.20),
     "poll": ("callback in, poll, webhook recorded (poll)", 0.12),
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A server in its own directory, with the sink and the provider that it talks to."""
-
-    directory: Path
-    server: Server
-    sink: Sink
-    sink_port: int
-    provider: Provider
-
-    @property
-    def database(self) -> Path:
-        return database(self.directory)
-
-    def destination(self, path: str = "/hook", **fields: Any) -> None:
-        """A webhook for every task's end, at the sink."""
-        body: dict[str, Any] = {
-            "type": "webhook",
-            "url": f"http://127.0.0.1:{self.sink_port}{path}",
-            "secret": SECRET,
-            "max_in_flight": IN_FLIGHT,
-            "event_types": ["task.finished"],
-        }
-        made = self.server.api.post("/v1/destinations", json=body | fields)
-        assert made.status_code == 201, made.text
-
-
-@asynccontextmanager
-async def a_stage(run: Run, seed: Path, *, due_in_s: float | None = None, **settings: str) -> AsyncIterator[Stage]:
-    """A server on a copy of a prepared database."""
-    sink, provider = Sink(), Provider()
-    with TemporaryDirectory(dir=run.directory) as name:
-        directory = Path(name)
-        copy(seed, directory, due_in_s=due_in_s)
-        async with serving(sink.answering) as sink_port, serving(provider.answering) as port:
-            with a_taskweir(directory, provider_url=f"http://127.0.0.1:{port}", **settings) as server:
-                yield Stage(directory=directory, server=server, sink=sink, sink_port=sink_port, provider=provider)
-
-
 async def by_token(run: Run) -> Sequence[Row]:
     """Deliveries per second that are recorded as delivered, from the first callback on to the last record."""
     [row, *others] = await _rows(run, "token")
-    run.sustained = sorted(row.values)[len(row.values) // 2]
+    run.sustained = median(row.values)
     return [row, *others]
 
 
@@ -78,12 +33,12 @@ async def by_poll(run: Run) -> Sequence[Row]:
 
 async def _rows(run: Run, trust: str) -> list[Row]:
     seed, made = await run.waiting()
-    title, bar = PASSED_BY[trust]
+    title, bar = _TITLED[trust]
     row = Row(title=title, unit="/s", bar=bar, ratio_of="A")
     answers = Row(title=f"  answers to its callbacks, p99 ({trust})", unit="ms", at_least=False)
     for number in range(run.size.rounds):
         run.say(f"{title}, round {number + 1}")
-        plain, _ = await plain_rate(run, made)
+        plain = await plain_rate(run, made)
         async with a_stage(run, seed, due_in_s=JUST_BEFORE_A_MINUTE_S, TASKWEIR_APIKLEY_TRUST=trust) as stage:
             stage.destination()
             with profiled(stage.server):
@@ -99,17 +54,15 @@ async def _measure(run: Run, stage: Stage, made: Sequence[Made], row: Row, plain
         watch, began = Watch(stage.server.pid), perf_counter()
         posted_s = await load.closed_loop(requests, seconds=run.size.seconds)
         posted = len(load.took)
-        await stage.sink.wait_for(posted, within_s=SETTLED_WITHIN_S)
-        await counting.settled(stage.database, within_s=SETTLED_WITHIN_S)
+        await stage.delivered(posted)
         took = perf_counter() - began
         used = shares(watch)
-    told = {"callbacks_per_s": posted / posted_s, "drained_s": took - posted_s, "polls": stage.provider.polls}
-    refused = {"callbacks not answered 200": sum(load.statuses.values()) - load.statuses["200"]}
+    told = {"callbacks": posted, "callbacks_per_s": posted / posted_s, "drained_s": took - posted_s}
     row.add(
         counting.delivered(stage.database) / took,
         plain,
-        {"callbacks": posted, **told, **spread(load.took), **used},
-        {**refused, **faults(stage, posted)},
+        {**told, "polls": stage.provider.polls, **spread(load.took), **used},
+        {**load.refused("200"), **stage.faults(posted)},
     )
 
 
@@ -118,14 +71,3 @@ def _ended(provider: Provider, made: Sequence[Made], requests: Sequence[bytes]) 
     for each, request in zip(made, requests, strict=True):
         provider.ended.add(each.provider_id)
         yield request
-
-
-def faults(stage: Stage, owed: int) -> dict[str, int]:
-    """What must be zero, where so many events were owed, each to one destination."""
-    return {
-        "deliveries not recorded": owed - counting.delivered(stage.database),
-        "deliveries without their one attempt": owed - counting.attempted(stage.database),
-        "webhooks that did not come, or came again": owed - stage.sink.count,
-        "events that came again": stage.sink.again,
-        "signatures that do not verify": stage.sink.forged,
-    }

@@ -5,12 +5,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 
-def _one(path: Path, sql: str) -> int:
+def _one(path: Path, sql: str, *values: Any) -> int:
     # Read-only: the only checkpointer must stay the server's writer.
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as connection:
-        return int(connection.execute(sql).fetchone()[0])
+        return int(connection.execute(sql, values).fetchone()[0])
 
 
 def pending(path: Path) -> int:
@@ -29,6 +30,20 @@ def attempted(path: Path) -> int:
         "SELECT count(*) FROM (SELECT delivery_id FROM attempts GROUP BY delivery_id"
         " HAVING count(*) = 1 AND max(status) BETWEEN 200 AND 299)",
     )
+
+
+def asked_since(path: Path, at: int) -> int:
+    """Tasks about which a poll was answered since then, in milliseconds."""
+    return _one(path, "SELECT count(*) FROM timers WHERE answered_at >= ?", at)
+
+
+def tasks(path: Path, status: str) -> int:
+    return _one(path, "SELECT count(*) FROM tasks WHERE status = ?", status)
+
+
+def logged(path: Path) -> int:
+    """Rows of a SQLite log."""
+    return _one(path, "SELECT count(*) FROM events")
 
 
 async def settled(path: Path, *, within_s: float) -> None:

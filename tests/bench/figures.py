@@ -94,13 +94,19 @@ class Run:
     say: Callable[[str], None]
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     sustained: float | None = None
+    plain: Row = field(default_factory=lambda: Row(title="A: the same POST, parsed, answered 200", unit="/s"))
     _waiting: tuple[Path, Sequence[Made]] | None = None
+
+    def made(self, name: str) -> Path:
+        """A directory of that name, empty."""
+        directory = self.directory / name
+        directory.mkdir()
+        return directory
 
     async def waiting(self) -> tuple[Path, Sequence[Made]]:
         """A directory with a prepared database: tasks that wait for their callbacks."""
         if self._waiting is None:
-            seed = self.directory / "waiting"
-            seed.mkdir()
+            seed = self.made("waiting")
             self.say(f"preparing {self.size.tasks:,} tasks")
             self._waiting = seed, await prepare(seed, self.size.tasks)
         return self._waiting
@@ -129,11 +135,13 @@ def posts(made: Sequence[Made], callbacks: Callbacks, port: int) -> list[bytes]:
     return [request("POST", each.path, host=host, body=callbacks.succeeded(each)) for each in made]
 
 
-async def plain_rate(run: Run, made: Sequence[Made]) -> tuple[float, dict[str, Any]]:
-    """Baseline A's requests per second, for the same callbacks on as many connections; and how it went."""
+async def plain_rate(run: Run, made: Sequence[Made]) -> float:
+    """Baseline A's requests per second, for the same callbacks on as many connections."""
     requests = posts(made[:1000], Callbacks(), run.baseline.port)
     async with Load(run.baseline.port, connections=run.size.connections) as load:
         watch = Watch(run.baseline.pid)
         took = await load.closed_loop(cycle(requests), seconds=BASELINE_S)
         assert set(load.statuses) == {"200"}, load.statuses
-        return len(load.took) / took, {**spread(load.took), **shares(watch)}
+        rate = len(load.took) / took
+        run.plain.add(rate, notes={**spread(load.took), **shares(watch)})
+        return rate

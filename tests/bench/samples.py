@@ -1,6 +1,8 @@
 """What the provider says, in the sandbox's own words: callbacks, and answers to submits and polls."""
 
+import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from adapters.sandbox.apikley import Apikley
@@ -48,7 +50,17 @@ class Provider:
         self.ended: set[str] = set()
         self.submits = 0
         self.polls = 0
+        self._wanted = 0
+        self._enough = asyncio.Event()
         self._since = time.time_ns() // 1_000_000
+
+    async def polled(self, count: int, *, within_s: float) -> None:
+        """Return once there were so many polls in all; after that time, whatever there was."""
+        if self.polls < count:
+            self._wanted = count
+            self._enough.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), within_s)
 
     def answering(self, head: bytes, body: bytes) -> bytes:
         line = head[: head.index(b"\r")]
@@ -57,6 +69,8 @@ class Provider:
             created = f"task_bytedance_{self._since}{self.submits:08}"
             return answer(b'{"code":200,"msg":"success","data":{"taskId":"%s"}}' % created.encode())
         self.polls += 1
+        if self.polls == self._wanted:
+            self._enough.set()
         provider_id = line.rpartition(b"taskId=")[2].partition(b" ")[0].decode()
         token = self.tokens.get(provider_id, "none")
         return answer(self._callbacks.shown(provider_id, token, succeeded=provider_id in self.ended))

@@ -23,10 +23,22 @@ PROFILED = "TASKWEIR_BENCH_PROFILE"  # a file's name: `.svg` a flame graph, `.tx
 class Server:
     """One that runs, with a client for what is not measured."""
 
-    pid: int
+    process: "subprocess.Popen[bytes]"
     port: int
     api: httpx.Client
-    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+            self.process.wait()
 
 
 def environment_of(directory: Path, port: int, provider_url: str, more: Mapping[str, str]) -> dict[str, str]:
@@ -60,14 +72,12 @@ def _running(arguments: list[str], directory: Path, port: int, env: dict[str, st
     try:
         wait_until_up(f"{url}/health/ready", process, log)
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {API_KEY}"}, timeout=30) as api:
-            yield Server(pid=process.pid, port=port, api=api, log=log)
+            server = Server(process=process, port=port, api=api)
+            yield server
+            server.stop()
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -100,6 +100,10 @@ class Load:
         for connection in self._connections:
             connection.transport.close()
 
+    def refused(self, expected: str) -> dict[str, int]:
+        """How many answers were another, by status."""
+        return {f"answers {status}": count for status, count in self.statuses.items() if status != expected}
+
     async def closed_loop(self, source: Iterator[bytes], *, seconds: float) -> float:
         """Ask as fast as answers come, until the time is over or the source is dry; the seconds it took."""
         began = perf_counter()
@@ -111,8 +115,11 @@ class Load:
             await self._done.wait()
         return perf_counter() - began
 
-    async def open_loop(self, source: Iterator[bytes], *, rate: float, seconds: float) -> None:
-        """Ask at a fixed rate, whatever the answers do; `took` counts from the moment each was meant to be sent."""
+    async def open_loop(self, source: Callable[[float], bytes], *, rate: float, seconds: float) -> None:
+        """Ask at a fixed rate, whatever the answers do; `took` counts from the moment each was meant to be sent.
+
+        `source` is told that moment, and gives the request.
+        """
         loop = asyncio.get_running_loop()
         self._source, self._until = iter(()), 0.0
         self._free.extend(self._connections)
@@ -121,7 +128,8 @@ class Load:
         while sent < total:
             now = perf_counter()
             while sent < total and began + sent / rate <= now:
-                self._waiting.append((next(source), began + sent / rate))
+                meant_at = began + sent / rate
+                self._waiting.append((source(meant_at), meant_at))
                 sent += 1
             self._send_waiting()
             wait = began + sent / rate - perf_counter()
