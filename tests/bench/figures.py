@@ -13,8 +13,6 @@ from tests.bench.seeding import Made, prepare
 from tests.bench.servers import Server
 from tests.bench.wire import Load, request
 
-BASELINE_S = 2.5
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
@@ -23,7 +21,9 @@ class Size:
     rounds: int = 3
     seconds: float = 6
     connections: int = 64
+    baseline_s: float = 2.5
     tasks: int = 40_000
+    due: int = 20_000
     events: int = 500_000
     in_flight: tuple[int, ...] = (1_000, 10_000, 100_000)
     hour_s: float = 3600
@@ -140,7 +140,7 @@ async def plain_rate(run: Run, made: Sequence[Made]) -> float:
     requests = posts(made[:1000], Callbacks(), run.baseline.port)
     async with Load(run.baseline.port, connections=run.size.connections) as load:
         watch = Watch(run.baseline.pid)
-        took = await load.closed_loop(cycle(requests), seconds=BASELINE_S)
+        took = await load.closed_loop(cycle(requests), seconds=run.size.baseline_s)
         assert set(load.statuses) == {"200"}, load.statuses
         rate = len(load.took) / took
         run.plain.add(rate, notes={**spread(load.took), **shares(watch)})

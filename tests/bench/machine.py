@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_IN_MEMORY = ("tmpfs", "ramfs")
 
 
 # The server's core, and the one for everything else: the same where there is one only, and then figures mean little.
@@ -35,9 +34,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def memory_mb(pid: int) -> float:
-    """Resident memory, in millions of bytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def memory_mb(pid: int, *, most: bool = False) -> float:
+    """Resident memory in millions of bytes: now, or the most that there ever was."""
+    name = "VmHWM" if most else "VmRSS"
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name))
 
 
 def open_files(pid: int) -> int:
@@ -75,13 +76,16 @@ class Watch:
 
 
 def disk_of(path: Path) -> str:
-    """The file system that a path is on, as `ext4 on /dev/vda`; ends the program where that is memory."""
+    """The file system that a path is on, as `ext4 on /dev/vda`."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     here = [(Path(where), kind, device) for device, where, kind, *_ in mounts if path.resolve().is_relative_to(where)]
     _, kind, device = max(here, key=lambda mount: len(mount[0].parts))
-    if kind in _IN_MEMORY:
-        raise SystemExit(f"{path} is in memory ({kind}), where a commit costs nothing: use --directory on a disk.")
     return f"{kind} on {device}"
+
+
+def in_memory(disk: str) -> bool:
+    """Whether that is none: a commit there costs nothing."""
+    return disk.partition(" ")[0] in ("tmpfs", "ramfs")
 
 
 def description(directory: Path) -> dict[str, Any]:

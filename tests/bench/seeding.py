@@ -49,14 +49,15 @@ async def prepare(
     directory: Path,
     count: int,
     *,
+    callback: bool = True,
     polled: bool = False,
     before: Callable[[Store], None] | None = None,
     after: Callable[[Store, Task], None] | None = None,
 ) -> list[Made]:
     """A new database with so many tasks that their provider took, each waiting for its callback.
 
-    `polled` ones expect none, run for two hours already, and are due to be asked about. `before` and `after` add what
-    else there shall be, at the beginning and for each task.
+    Those that expect no `callback` are not asked about at a start. `polled` ones do not either, run for two hours
+    already, and are due. `before` and `after` add what else there shall be, at the beginning and for each task.
     """
     tokens, now, made = CallbackTokens([SECRET_KEY]), now_ms(), []
     for number in range(count):
@@ -69,7 +70,7 @@ async def prepare(
 
     def record(store: Store, some: Sequence[Made]) -> None:
         for each in some:
-            task = _record_polled(store, each, now) if polled else _record(store, each, now, callback=True)
+            task = _record_polled(store, each, now) if polled else _record(store, each, now, callback=callback)
             if after is not None:
                 after(store, task)
 

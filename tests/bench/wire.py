@@ -49,13 +49,13 @@ class _Asking(asyncio.Protocol):
         self._answered, self._lost = answered, lost
         self._buffer = b""
         self.began = 0.0
-        self.tag = 0
+        self.asking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own class is none
 
     def send(self, data: bytes, began: float) -> None:
-        self.began = began
+        self.began, self.asking = began, True
         self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
@@ -64,7 +64,7 @@ class _Asking(asyncio.Protocol):
         if parts is None:
             self._buffer = data
         else:
-            self._buffer = b""
+            self._buffer, self.asking = b"", False
             self._answered(self, data[9:12], data[parts[0] + 4 : parts[1]])
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -169,7 +169,12 @@ class Load:
                 self._done.set()
 
     def _dropped(self, connection: _Asking) -> None:
-        self.statuses["connection lost"] += 1
+        """A connection that broke under a request stays out of the game."""
+        if connection.asking:
+            self.statuses["none, the connection broke"] += 1
+            self._under_way -= 1
+            if not self._under_way:
+                self._done.set()
 
 
 async def _turn(loop: asyncio.AbstractEventLoop) -> None:
