@@ -70,4 +70,4 @@ lock:
 	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* bench-results

@@ -49,6 +49,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.5, help="How long the hour is.")] = 60,
     quick: Annotated[bool, typer.Option("--quick", help="One short round.")] = False,
     out: Annotated[Path, typer.Option(help="For results, and databases meanwhile: on a real disk.")] = RESULTS,
+    nice: Annotated[int, typer.Option(help="-20 goes before everybody else who uses the machine.")] = 0,
     profile: Annotated[str | None, typer.Option(help="A file for py-spy: .svg a flame graph, .txt stacks.")] = None,
 ) -> None:
     """Measure, with the server on one core and everything else on another."""
@@ -68,6 +69,7 @@ def main(
     if in_memory(disk_of(out)):
         raise typer.BadParameter(f"{out} is in memory, where a commit costs nothing: use --out on a disk")
     os.sched_setaffinity(0, {LOAD_CORE})
+    os.nice(nice)
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)

@@ -28,7 +28,7 @@ async def to_ready(run: Run) -> Sequence[Row]:
     directory = await history(run, run.size.events)
     size = database(directory).stat().st_size / 1e9
     ready = Row(title=f"start to ready, database of {size:.2f} GB", unit="s", bar=0.6, at_least=False)
-    imports = Row(title="  of it imports (-X importtime, a separate start)", unit="s", bar=0.35, at_least=False)
+    imports = Row(title="  of it imports (-X importtime)", unit="s", bar=0.35, at_least=False)
     idle = Row(title="  memory, idle", unit="MB", bar=70, at_least=False)
     for number in range(max(run.size.rounds, 1) + 2):
         run.say(f"{ready.title}, round {number + 1}")
