@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tests.bench import callbacks, fanout, hour, latency, lists, memory, plots, polls, start, submits
 from tests.bench.figures import Measure, Row, Run, Size
-from tests.bench.machine import LOAD_CORE, description, disk_of, in_memory
+from tests.bench.machine import LOAD_CORE, before_others, description, disk_of, in_memory
 from tests.bench.report import as_json, complaints, table
 from tests.bench.servers import PROFILED, a_baseline
 
@@ -69,7 +69,8 @@ def main(
     if in_memory(disk_of(out)):
         raise typer.BadParameter(f"{out} is in memory, where a commit costs nothing: use --out on a disk")
     os.sched_setaffinity(0, {LOAD_CORE})
-    os.nice(nice)
+    if nice:
+        before_others(nice)
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)

@@ -5,7 +5,7 @@ import platform
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,13 @@ def on_core(core: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def before_others(nice: int) -> None:
+    """Let this process and what it starts go before others, or after them."""
+    os.nice(nice)
+    with suppress(OSError):  # where each session is scheduled as one, niceness counts within it only
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def cpu_seconds(pid: int) -> float:
