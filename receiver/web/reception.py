@@ -49,6 +49,7 @@ class Reception(HttpToolsProtocol):
         self._upgrading = False
         self._came = 0  # bytes in the last chunk
         self._size = 0  # bytes of the head or the body that is being read, in the chunks before it
+        self._unsure = 0  # bytes of the chunk that a head began in, behind another request
         self._fault: Refusal | None = None
         self._ending = False
         self._parting: Refusal | None = None
@@ -66,7 +67,7 @@ class Reception(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._ending:
-            return self._drop(data)
+            return None
         begun, between = self._begun, self._whole
         self._came = len(data)
         try:
@@ -76,9 +77,10 @@ class Reception(HttpToolsProtocol):
         except httptools.HttpParserError:
             return self.refuse(self._fault or rules.MALFORMED)
         if self._heading:
-            # Where a request ended in the same chunk, how much of it is this head's is not known.
             if self._begun == begun or (between and self._begun == begun + 1):
                 self._size += self._came
+            else:  # a request ended in the same chunk: how much of it is this head's is not known
+                self._unsure = self._came
             if self._size > self.limits.head_bytes:
                 self.refuse(rules.too_large(self.limits, self.url))
         elif not self._whole:
@@ -90,13 +92,13 @@ class Reception(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun += 1
-        self._heading, self._whole, self._size = True, False, 0
+        self._heading, self._whole, self._size, self._unsure = True, False, 0, 0
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             self._upgrading = True
             return
-        version, at_most = self.parser.get_http_version(), self._size + self._came
+        version, at_most = self.parser.get_http_version(), self._size + self._unsure + self._came
         self._fault = rules.fault_of(self.limits, self.url, self.headers, version=version, at_most=at_most)
         if self._fault is not None:
             raise Refused
@@ -104,10 +106,6 @@ class Reception(HttpToolsProtocol):
         self.headers = []  # what comes behind a chunked body would become headers: nobody has looked at those
         self._heading, self._size = False, 0
         self._owed += 1
-
-    def on_body(self, body: bytes) -> None:
-        if not self._upgrading:
-            super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self._upgrading:
@@ -203,7 +201,7 @@ class Reception(HttpToolsProtocol):
 
     def _leave(self, refusal: Refusal | None) -> None:
         """End our side; the other one is read on for a while, for a closed door would make it miss the answer."""
-        self._leaving, self._size = True, 0
+        self._leaving = True
         if self.transport.is_closing():
             return
         if refusal is not None:
@@ -217,11 +215,6 @@ class Reception(HttpToolsProtocol):
         lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
         lines += [name + b": " + value for name, value in headers]
         return b"\r\n".join([*lines, b"", bytes(answer.body)])
-
-    def _drop(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._leaving and self._size > self.limits.wire_bytes:
-            self.transport.abort()
 
     def _stay(self, rest: bytes) -> None:
         """Decline an offered upgrade: the parser drops the body of such a request, so it gets to see one without."""
