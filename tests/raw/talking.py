@@ -55,6 +55,7 @@ class Receiving:
 
     port: int
     state: ServerState
+    sweep: Sweep
 
     @asynccontextmanager
     async def caller(self, *, buffer: int | None = None) -> AsyncIterator["Caller"]:
@@ -139,7 +140,7 @@ async def receiving(app: ASGIApp, **limits: Any) -> AsyncIterator[Receiving]:
     sweep = Sweep(state.connections, allowed)
     sweep.start()
     try:
-        yield Receiving(server.sockets[0].getsockname()[1], state)
+        yield Receiving(server.sockets[0].getsockname()[1], state, sweep)
     finally:
         server.close()
         for each in list(state.connections):

@@ -159,3 +159,22 @@ async def test_beyond_the_most_connections_those_that_ask_nothing_give_way() -> 
         assert statuses(await busy.answer()) == [200]
         for _, writer in silent:
             writer.transport.abort()
+
+
+async def test_a_stop_waits_for_nobody_who_is_not_waited_for_by_us() -> None:
+    """Half requests are 503 after a moment, who does not take an answer is dropped; what is under way is answered."""
+    door = Door()
+    limits = {"head_s": LONG, "body_s": LONG, "idle_s": LONG, "taking_s": LONG, "stopping_s": SHORT}
+    async with receiving(door, **limits) as server, server.caller() as busy, server.caller(buffer=4096) as deaf:
+        await busy.say(get("/wait"))
+        await deaf.say(get("/large"))
+        halves = [b"", get()[:-2], post("/", b"a", length=9), post("/callbacks/a/b", b"a", length=9)]
+        waiting = [asyncio.ensure_future(server.ask(half)) for half in halves]
+        await soon(lambda: door.begun == 4)
+        server.sweep.hurry()
+        nothing, head, body, callback = await asyncio.gather(*waiting)
+        assert (nothing, callback) == (b"", b"")
+        assert (problem(head)["status"], problem(body)["status"]) == (503, 503)
+        await soon(lambda: len(server.state.connections) == 1)
+        door.go.set()
+        assert statuses(await busy.answer()) == [200]
