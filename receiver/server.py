@@ -23,6 +23,8 @@ from receiver.web.sweep import Sweep
 
 REQUESTS_GRACE_S = 3
 MOST_FILES = 65_536
+# Of an answer that nobody reads the kernel would take megabytes, and we would not see that nobody does.
+SEND_BUFFER = 128 * 1024
 
 
 def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
@@ -114,12 +116,14 @@ def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises `ConfigurationError` where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
             f"{host} port {port} cannot be listened on: {error.strerror}",
             hint="Set TASKWEIR_PORT (or TASKWEIR_HOST) to an address that is free and ours.",
         ) from None
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # what it accepts inherits it
+    return listening
 
 
 def url_of(listening: socket.socket) -> str:
