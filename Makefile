@@ -28,6 +28,7 @@ faults: $(READY)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
 	@$(VENV)/bin/python -m tests.faults.tarpits
+	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
 
 # What one core carries, in under ten minutes on a machine that does nothing else.
 bench: $(READY)

@@ -29,6 +29,8 @@ FILTERS = {
     "/v1/deliveries": r"limit|cursor|tenant|state|destination_id|task_id|event_id",
 }
 
+LISTS = ("/v1/tasks", "/v1/events", "/v1/destinations", "/v1/deliveries", "/v1/webhook-secret", "/v1/me")
+
 KEYS: dict[str, bytes | None] = {
     "none": None,
     "empty": b"",
@@ -308,3 +310,11 @@ async def test_odd_queries_that_can_be_meant_are_answered(tmp_path: Path, query:
                 assert (answer.status_code, named) == (422, [name[:200] for name in unknown])
             else:
                 assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+async def test_answers_are_for_no_cache(tmp_path: Path) -> None:
+    """What is behind a key stays between us and who has it."""
+    async with a_world(tmp_path) as world:
+        for path in LISTS:
+            answer = await world.api.get(path)
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
