@@ -7,9 +7,10 @@ from itertools import cycle
 
 import pytest
 
-from receiver.connections import Found, LookUp, is_here
+from receiver.dialling import is_here
 from receiver.errors import AddressRefused
 from receiver.guard import Guard
+from receiver.names import Found, LookUp
 from receiver.outbound import Audience, Outbound
 from receiver.wire import Call, NoReply, Reply
 from tests.addresses import Spelling, found, look_up, spellings

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from receiver import formats
-from receiver.connections import Found, look_up
 from receiver.delivery import DeliveryLimits
 from receiver.guard import Guard
+from receiver.names import Found, look_up
 from receiver.outbound import Outbound
 from tests.make import NOW
 from tests.raw_servers import RawServer, Script, answer, raw_server, reset, says, silent
