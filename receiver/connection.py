@@ -47,8 +47,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_answer", "_body", "_fields", "_gone", "_headers", "_heard", "_interim", "_loop", "_parser", "_request"),
-        *("_size", "_sock", "_timer", "_transport", "_untold"),
+        *("_answer", "_body", "_fields", "_gone", "_headers", "_interim", "_loop", "_parser", "_read", "_request"),
+        *("_size", "_sock", "_timer", "_told", "_transport", "_untold"),
         *("closed", "fit", "hung_up", "idle_since", "key", "served", "tls"),
     )
 
@@ -63,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.closed = self.fit = False
         self.served, self.idle_since = 0, 0.0
         self._answer: asyncio.Future[Reply | NoReply] | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
             pass
         return False
 
-    async def settled(self) -> bool:
+    async def quietens(self) -> bool:
         """Whether what waits in the socket was TLS's own; nothing of HTTP may come unasked."""
         if self.tls:
             await asyncio.sleep(0)
@@ -96,11 +97,12 @@ class Connection(asyncio.Protocol):
         """
         self._request = request
         self._answer = answer = self._loop.create_future()
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields.clear()
         self._headers: dict[str, str] | None = None
         self._body: list[bytes] = []
-        self._size = self._untold = self._interim = 0
-        self.fit = self.hung_up = self._heard = False
+        self._size = self._read = self._untold = self._interim = 0
+        self._told = (0, 0)
+        self.fit = self.hung_up = False
         self.served += 1
         self._timer = self._loop.call_at(request.ends_at, self._late)
         head, body = request.head, request.body
@@ -138,19 +140,28 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:
-            return self.drop()  # nobody asked
-        self._heard = True
-        self._untold += len(data)
+        if self._answer is None:  # nobody asked
+            self.drop()
+            return
+        self._read += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self.drop()
-            self._settle(NOT_HTTP)  # without effect where an answer was whole, or long enough, before this
+            self._spoilt()
         else:
-            if self._untold > _MAX_UNTOLD and self._answer is not None:
-                self.drop()
-                self._settle(NOT_HTTP)
+            if self._answer is not None and not self._bears_more(len(data)):
+                self._spoilt()
+
+    def _bears_more(self, size: int) -> bool:
+        """Whether an answer that is not whole yet may go on: not with a line, or a list of them, that has no end."""
+        told = (len(self._fields), self._size)
+        self._untold = self._untold + size if told == self._told else 0
+        self._told = told
+        return self._untold <= _MAX_UNTOLD and len(self._fields) <= _MAX_HEADERS
+
+    def _spoilt(self) -> None:
+        self.drop()
+        self._settle(NOT_HTTP)  # without effect where an answer was whole, or long enough, before this
 
     def eof_received(self) -> None:
         self.closed = True
@@ -174,7 +185,7 @@ class Connection(asyncio.Protocol):
     def _ended(self, exc: Exception | None) -> None:
         if self._answer is None:
             return
-        self.hung_up = not self._heard
+        self.hung_up = not self._read
         if self._headers is not None:
             whole = exc is None and _ends_with_connection(self._headers)
             self._settle(self._reply(self._headers) if whole else BROKEN)
@@ -192,24 +203,19 @@ class Connection(asyncio.Protocol):
             raise _Enough  # a second answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._untold = 0
-        if len(name) + len(value) > _MAX_HEADER or len(self._fields) >= _MAX_HEADERS:
-            raise _Enough
         self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        status, fields = self._parser.get_status_code(), self._fields
+        if len(fields) > _MAX_HEADERS or (self._read > _MAX_HEADER and _longest(fields) > _MAX_HEADER):
+            raise _Enough
         if status >= 200 or status == 101:
-            self._headers = {
-                name.decode("utf-8", "replace").lower(): value.decode("utf-8", "replace").strip()
-                for name, value in self._fields
-            }
+            self._headers = _headers(fields)
             if self._request.head.startswith(b"HEAD "):
                 self._settle(self._reply(self._headers))
                 raise _Enough
 
     def on_body(self, chunk: bytes) -> None:
-        self._untold = 0
         self._body.append(chunk)
         self._size += len(chunk)
         if self._size > self._request.cap and self._headers is not None:
@@ -221,7 +227,7 @@ class Connection(asyncio.Protocol):
             self._interim += 1
             if self._interim > _MAX_INTERIM or self._parser.get_status_code() < 100:
                 raise _Enough
-            self._fields = []
+            self._fields.clear()
             return
         self.fit = (
             self._parser.should_keep_alive()
@@ -233,6 +239,19 @@ class Connection(asyncio.Protocol):
     def _reply(self, headers: dict[str, str]) -> Reply:
         body = b"".join(self._body)
         return Reply(status=self._parser.get_status_code(), headers=headers, body=body[: self._request.cap])
+
+
+def _longest(fields: list[tuple[bytes, bytes]]) -> int:
+    return max((len(name) + len(value) for name, value in fields), default=0)
+
+
+def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By names in lower case; of equal ones the last."""
+    try:
+        return {name.decode().lower(): value.decode().strip(" \t") for name, value in fields}
+    except UnicodeDecodeError:
+        text = [(name.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for name, value in fields]
+        return {name.lower(): value.strip(" \t") for name, value in text}
 
 
 def _ends_with_connection(headers: dict[str, str]) -> bool:

@@ -17,7 +17,7 @@ USER_AGENT = f"Taskweir/{version('taskweir')}"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 # What certainly needs no quoting; whatever else there is goes to `Guard.check_url` whole.
-_PLAIN_URL = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?://[^/?#]+)([/?][!\"$-\[\]-~]*)?")
+_PLAIN_URL = re.compile(r"(https?://[^/?#]+)([/?][!\"$-\[\]-~]*)?", re.IGNORECASE)
 # Framing is ours: a second opinion about where a request ends lets one request be read as two.
 _FRAMING = frozenset(
     {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}

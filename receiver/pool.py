@@ -189,7 +189,7 @@ class Pool:
 async def _is_fit(connection: Connection) -> bool:
     """Whether a request may go out on it; else it is cut."""
     try:
-        if connection.quiet() or await connection.settled():
+        if connection.quiet() or await connection.quietens():
             return True
     except asyncio.CancelledError:
         connection.drop()
