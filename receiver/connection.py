@@ -1,6 +1,7 @@
 """One HTTP/1.1 connection: a request goes out on it, one answer comes back, then the next."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -62,33 +63,47 @@ class Connection(asyncio.Protocol):
         self.tls: bool = key[0]
         self.closed = self.fit = False
         self.served, self.idle_since = 0, 0.0
+        self._transport: asyncio.Transport
         self._answer: asyncio.Future[Reply | NoReply] | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._parser = httptools.HttpResponseParser(self)
 
-    @property
-    def asked(self) -> bool:
-        """Whether an answer is still waited for."""
-        return self._answer is not None
+    async def encrypt(self, context: ssl.SSLContext, name: str) -> None:
+        """Go on under TLS with the server of that name.
+
+        Raises `OSError`, of which `ssl.SSLError` is one, and `ValueError` on a name that TLS cannot ask for. TLS comes
+        second, for uvloop loses track of a socket that is reset while it makes transport and handshake at once.
+        """
+        plain = self._transport
+        if plain.is_closing():
+            raise ConnectionResetError(errno.ECONNRESET, "")
+        try:
+            made = await self._loop.start_tls(plain, self, context, server_hostname=name)
+        except BaseException:
+            plain.abort()
+            raise
+        self._transport = cast("asyncio.Transport", made)
 
     def quiet(self) -> bool:
         """Whether it is open, and nothing waits unread in the socket: neither an end nor an answer to no question."""
-        if self.closed:
-            return False
-        try:
-            self._sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        return not self.closed and self._waiting() is None
 
     async def quietens(self) -> bool:
-        """Whether what waits in the socket was TLS's own; nothing of HTTP may come unasked."""
-        if self.tls:
+        """Whether what waits in the socket is TLS's own; nothing of HTTP may come unasked."""
+        if self.tls and self._waiting():
             await asyncio.sleep(0)
             await asyncio.sleep(0)  # within two turns of the loop it is read
-        return self.tls and not self.closed
+            return not self.closed and self._waiting() != b""
+        return False
+
+    def _waiting(self) -> bytes | None:
+        """The first byte that was not read yet, none where the connection ended; None where nothing came."""
+        try:
+            return self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def ask(self, request: Request) -> "asyncio.Future[Reply | NoReply]":
         """Write a request; its first byte may have left when this returns.

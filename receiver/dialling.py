@@ -39,24 +39,11 @@ class Dialler:
         """Dial; raises `Unreachable`, and `AddressRefused` where the guard does."""
         addresses = await self._addresses(origin)
         try:
-            sock = await self._connected(origin, addresses)
-            try:
-                return await self._opened(origin, sock, gone)
-            except BaseException:
-                sock.close()
-                raise
-        except (OSError, ValueError) as error:  # a name that TLS cannot ask for is a `ValueError`
+            made = await _opened(origin, await self._connected(origin, addresses), gone)
+            if origin.tls:
+                await made.encrypt(self._context(), origin.host.rstrip("."))
+        except (OSError, ValueError) as error:
             raise Unreachable(_reason(error)) from None
-
-    async def _opened(self, origin: Origin, sock: socket.socket, gone: Callable[[Connection], None]) -> Connection:
-        loop = asyncio.get_running_loop()
-        made = Connection(loop, sock, gone, origin.key)
-        await loop.create_connection(
-            lambda: made,
-            sock=sock,
-            ssl=self._context() if origin.tls else None,
-            server_hostname=origin.host.rstrip(".") if origin.tls else None,
-        )
         return made
 
     async def _addresses(self, origin: Origin) -> list[str]:
@@ -83,8 +70,13 @@ class Dialler:
         try:
             while left or under_way:
                 if left:
-                    sock = self._socket(origin, left[0])
-                    under_way[_connecting(loop, sock, (left.pop(0), origin.port))] = sock
+                    address = left.pop(0)
+                    try:
+                        sock = self._socket(origin, address)
+                    except OSError as error:  # a machine without IPv6 has no such sockets
+                        why = why or error.errno or errno.EIO
+                        continue
+                    under_way[_connecting(loop, sock, (address, origin.port))] = sock
                 done, _ = await asyncio.wait(
                     under_way, timeout=_STAGGER_S if left else None, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -112,6 +104,16 @@ class Dialler:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
+
+
+async def _opened(origin: Origin, sock: socket.socket, gone: Callable[[Connection], None]) -> Connection:
+    loop = asyncio.get_running_loop()
+    try:
+        _, made = await loop.create_connection(lambda: Connection(loop, sock, gone, origin.key), sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return made
 
 
 def _connecting(loop: asyncio.AbstractEventLoop, sock: socket.socket, where: tuple[str, int]) -> "asyncio.Future[int]":

@@ -122,5 +122,6 @@ class KeptNames:
             del self._asked[key]
         if len(self._kept) >= _KEPT:
             self._kept.clear()
-        self._kept[key] = (time.monotonic() + _DNS_CACHE_S, found)
+        if found:
+            self._kept[key] = (time.monotonic() + _DNS_CACHE_S, found)
         return found
