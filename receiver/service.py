@@ -11,8 +11,8 @@ from adapters.base import Adapter
 from receiver.bell import Bell
 from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
-from receiver.connections import is_here
 from receiver.delivery import Courier, DeliveryLimits
+from receiver.dialling import is_here
 from receiver.domain import MINUTE, Trust
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard

@@ -11,7 +11,7 @@ import pytest
 
 from receiver.domain import Format, RetiredSecret, Scheme
 from receiver.errors import NotVerified
-from receiver.outbound import USER_AGENT
+from receiver.heads import USER_AGENT
 from receiver.sealing import Seal, tenant_row
 from receiver.senders.answers import HIDDEN, KEPT_BYTES, NOT_TEXT
 from receiver.senders.webhook import DEADLINE_S
