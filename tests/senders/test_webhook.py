@@ -152,7 +152,7 @@ async def test_a_retired_secret_whose_key_is_gone_stops_nothing() -> None:
 async def test_the_prompt_is_in_flat_only() -> None:
     """From the input as it is kept; of half a megabyte, whole."""
     prompt = "\U0001f43c" * 125_000
-    parcel = a_parcel(body_of("task.succeeded"), input=json.dumps({"prompt": prompt}))
+    parcel = a_parcel(body_of("task.succeeded"), input={"prompt": prompt})
     async with raw_server(answer_all) as server, a_sender() as sender:
         for each in Format:
             await sent(sender, a_target(server.url(), format=each), parcel)
