@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from receiver import breaker_policy, claims, formats, json_text, outcomes, timing
+from receiver.blocked import Blocked
 from receiver.breaker import Turn
 from receiver.claims import Claimed, Grant
 from receiver.clock import Clock
@@ -53,6 +54,7 @@ class Courier:
         self._clock = clock
         self._limits = limits or DeliveryLimits()
         self._paces = Paces()
+        self.blocked = Blocked(senders)
         self.wake = asyncio.Event()
         self.crew = Crew(self.wake.set)
 
@@ -62,6 +64,7 @@ class Courier:
         What is due and must wait for its turn is started when something under way ends, which wakes the loop.
         """
         queues = await self._storage.read(lambda store: store.queues())
+        self.blocked.keep(each.destination_id for each in queues)
         now = self._clock.now()
         grants = self._grants(queues, now)
         claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
@@ -76,6 +79,11 @@ class Courier:
             if self._wants(each, self._paces.manner(each.destination_id, now)) > 0
         )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
+
+    def look_again(self) -> None:
+        """A caller changed something: there may be work, for those that were blocked, too."""
+        self.blocked.look_again()
+        self.wake.set()
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
@@ -112,7 +120,7 @@ class Courier:
 
     def _wish(self, queue: Queue, now: Ms) -> Wish:
         manner, wants = self._paces.manner(queue.destination_id, now), 0
-        if queue.ready_at <= now:
+        if queue.ready_at <= now and not self.blocked.waits(queue.destination_id, now):
             wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue, manner))
         return Wish(
             destination_id=queue.destination_id,
@@ -132,7 +140,7 @@ class Courier:
     def _claim(self, store: Store, grants: Sequence[Grant]) -> list[Claimed]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
-        claimed = (claims.claim(store, grant, now=now, until=until) for grant in grants)
+        claimed = (claims.claim(store, grant, now=now, until=until, blocked=self.blocked.holds) for grant in grants)
         return [each for each in claimed if each is not None]
 
     def _start(self, claimed: Claimed) -> None:

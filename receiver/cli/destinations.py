@@ -1,6 +1,7 @@
 """`taskweir destinations`: where events go."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -44,6 +45,9 @@ def list_destinations(
     columns = ("destination", "type", "state", "to", "events", "only")
     none = "no destinations; `taskweir destinations add URL` makes one"
     print_list(found, columns, _row, whole=3, as_json=as_json, none=none)
+    reasons = Counter(plain(each["blocked_reason"]) for each in found if each["blocked_reason"])
+    for reason, count in reasons.items():
+        say(aside(), f"{count} blocked: {reason}")
 
 
 @app.command()

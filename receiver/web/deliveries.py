@@ -12,9 +12,11 @@ from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.store.records import Page
+from receiver.unsealing import blocked_reason
 from receiver.web.answers import json_answer, page_answer
 from receiver.web.doors import (
     Caller,
+    Doors,
     NothingIn,
     allowed,
     check_query,
@@ -47,7 +49,8 @@ async def list_deliveries(request: Request, caller: Caller) -> Response:
 async def get_delivery(request: Request, caller: Caller) -> Response:
     """`GET /v1/deliveries/{id}`, with its attempts."""
     delivery_id = request.path_params["id"]
-    return json_answer(await doors_of(request).storage.read(lambda store: _shown(store, delivery_id, caller)))
+    doors = doors_of(request)
+    return json_answer(await doors.storage.read(lambda store: _shown(store, delivery_id, caller, doors)))
 
 
 async def retry_delivery(request: Request, caller: Caller) -> Response:
@@ -68,7 +71,7 @@ async def _act(request: Request, caller: Caller, act: Act) -> Response:
 
     def do(store: Store) -> dict[str, Any]:
         allowed(act(store, _owned(store, delivery_id, caller), now=now))
-        return _shown(store, delivery_id, caller)
+        return _shown(store, delivery_id, caller, doors)
 
     fields = await doors.storage.write(do)
     doors.wake_courier()
@@ -82,9 +85,21 @@ def _owned(store: Store, delivery_id: str, caller: Caller) -> Delivery:
     return delivery
 
 
-def _shown(store: Store, delivery_id: str, caller: Caller) -> dict[str, Any]:
-    fields = delivery_fields(_owned(store, delivery_id, caller))
-    return fields | {"attempt_log": [attempt_fields(each) for each in store.attempts(delivery_id)]}
+def _shown(store: Store, delivery_id: str, caller: Caller, doors: Doors) -> dict[str, Any]:
+    delivery = _owned(store, delivery_id, caller)
+    return {
+        **delivery_fields(delivery),
+        "blocked_reason": _blocked_reason(store, delivery, doors),
+        "attempt_log": [attempt_fields(each) for each in store.attempts(delivery_id)],
+    }
+
+
+def _blocked_reason(store: Store, delivery: Delivery, doors: Doors) -> str | None:
+    """Why nothing can be sent to where a pending delivery goes: a task's own webhook is shown nowhere else."""
+    if delivery.state is not DeliveryState.PENDING:
+        return None
+    destination = store.deliverable(delivery.destination_id, doors.clock.now())
+    return blocked_reason(doors.seal, destination) if destination else None
 
 
 def delivery_fields(delivery: Delivery) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from receiver.domain import Destination, Scheme
 from receiver.errors import NotVerified
 from receiver.sealing import Seal
 from receiver.store.protocol import Store
+from receiver.unsealing import blocked_reason
 
 
 def shown(store: Store, destination: Destination, seal: Seal) -> dict[str, Any]:
     """A destination as its owner sees it: headers by their names only, and no secret."""
     webhook = destination.type == "webhook"
+    blocked = blocked_reason(seal, destination)
     only = _shown_webhook(destination, seal) if webhook else {"retention_days": destination.retention_days}
     return {
         "id": destination.id,
@@ -27,8 +29,9 @@ def shown(store: Store, destination: Destination, seal: Seal) -> dict[str, Any]:
         "ordered": destination.ordered,
         "max_in_flight": destination.max_in_flight,
         "enabled": destination.enabled,
-        "state": _state(store, destination),
+        "state": _state(store, destination, blocked=blocked is not None),
         "disabled_reason": destination.disabled_reason,
+        "blocked_reason": blocked,
         "created_at": formats.timestamp(destination.created_at),
     }
 
@@ -51,7 +54,9 @@ def _public_key(destination: Destination, seal: Seal) -> str | None:
         return None
 
 
-def _state(store: Store, destination: Destination) -> str:
+def _state(store: Store, destination: Destination, *, blocked: bool) -> str:
     if not destination.enabled:
         return "disabled"
+    if blocked:
+        return "blocked"
     return "failing" if store.breaker(destination.id).open else "healthy"

@@ -23,6 +23,7 @@ DEFAULTS = {
     "enabled": True,
     "state": "healthy",
     "disabled_reason": None,
+    "blocked_reason": None,
     "created_at": "2025-12-08T09:40:00.000Z",
 }
 OF_A_WEBHOOK = {"headers": {}, "signature": "v1", "rate_per_second": None}
