@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from receiver import json_text
@@ -52,7 +53,12 @@ FLAT_COLUMNS = (
 
 def timestamp(at: Ms) -> str:
     """RFC 3339 in UTC with milliseconds, as `2026-11-20T19:48:00.123Z`."""
-    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at % 1000:03d}Z"
+    return f"{_second(at // 1000)}.{at % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)  # what happens together is written together
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def time_of(text: str) -> Ms:

@@ -2,15 +2,18 @@
 
 import hashlib
 import os
+from base64 import b32encode
+from functools import lru_cache
 
 from receiver.domain import Ms
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
+_OURS = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
 
 
 def new_id(prefix: str, now: Ms) -> str:
     """`<prefix>_` and 26 characters: 48 bits of time, 80 of chance; never reused, not even after a restore."""
-    return f"{prefix}_{_text(now << 80 | int.from_bytes(os.urandom(10)))}"
+    return f"{prefix}_{_time(now)}{b32encode(os.urandom(10)).translate(_OURS).decode()}"
 
 
 def first_id(prefix: str, at: Ms) -> str:
@@ -22,6 +25,11 @@ def id_of(prefix: str, *parts: str) -> str:
     """The same id for the same parts, for what there is once of: as long as any other, but of no time."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:16])
     return f"{prefix}_{_text(number)}"
+
+
+@lru_cache(maxsize=64)
+def _time(at: Ms) -> str:
+    return _text(at << 80)[:10]
 
 
 def _text(number: int) -> str:

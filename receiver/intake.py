@@ -25,6 +25,12 @@ class Taken:
     owed: int = 0
     refused: bool = False
 
+    def then(self, later: "Taken") -> "Taken":
+        """Both, as one."""
+        if not self.events:
+            return later
+        return replace(later, events=self.events + later.events, owed=self.owed + later.owed)
+
 
 def take(
     store: Store,
@@ -47,8 +53,9 @@ def take(
     if change is None:
         return Taken(task=task)
     destinations = destinations_of(store, task) if change.events else ()
-    types = [kind for kind in change.events if kind is not EventType.PROGRESS or _asked_for(destinations, change.task)]
-    after = replace(change.task, sequence=task.sequence + len(types))
+    after, types = change.task, change.events
+    if EventType.PROGRESS in types and not _asked_for(destinations, after):
+        after, types = replace(after, sequence=task.sequence), ()
     if not store.save_task(after, expected_version=task.version):
         raise RuntimeError(f"{task.id} changed inside its own transaction")
     events = tuple(

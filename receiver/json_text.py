@@ -6,13 +6,14 @@ same rules, and written again by us, so that no second parser ever sees the send
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from receiver.errors import Malformed
 
 MAX_DEPTH = 64
 _ESCAPED_SURROGATE_OR_NUL = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _LONE = re.compile("[\ud800-\udfff\x00]")
 
 Json = Any
@@ -42,7 +43,31 @@ def read_tolerant(raw: bytes) -> Json:
 
 def write(value: Json) -> str:
     """The one text we store, sign and send: minified, UTF-8, keys in the order given; NaN raises `ValueError`."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+class Unread(Mapping[str, Json]):
+    """A JSON object that we wrote ourselves, parsed when somebody looks into it: most that is stored nobody does."""
+
+    __slots__ = ("_text", "_value")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._value: dict[str, Json] | None = None
+
+    def _read(self) -> dict[str, Json]:
+        if self._value is None:
+            self._value = json.loads(self._text)
+        return self._value
+
+    def __getitem__(self, key: str) -> Json:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
 
 
 def _parse(raw: bytes, *, pairs: Callable[[list[tuple[str, Json]]], dict[str, Json]] | None) -> Json:

@@ -5,6 +5,7 @@ Time comes in as `now`. When to ask about it is decided in `receiver.timing`, wh
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from receiver.domain import (
     DAY,
@@ -68,26 +69,18 @@ def next_task(task: Task, update: Update, *, source: Source, now: Ms, ours: bool
         return None if ours else _late_verdict(task, update)
     status = _reached(task, update, source)
     moved = status is not task.status or (status is Status.QUEUED and update.status is Status.QUEUED)
-    after = replace(
-        task,
-        status=status,
-        provider_task_id=_bound_id(task, update, source),
-        provider_status=update.provider_status or task.provider_status,
-        progress=task.progress if update.progress is None else update.progress,
-        usage=update.usage or task.usage,
-        submitted_at=now if _handed_over(task, status, source) else task.submitted_at,
-        error=_reason(task, update, status, moved=moved),
-    )
+    after: dict[str, Any] = {
+        "status": status,
+        "provider_task_id": _bound_id(task, update, source),
+        "provider_status": update.provider_status or task.provider_status,
+        "progress": task.progress if update.progress is None else update.progress,
+        "usage": update.usage or task.usage,
+        "submitted_at": now if _handed_over(task, status, source) else task.submitted_at,
+        "error": _reason(task, update, status, moved=moved),
+    }
     if status.final:
-        after = replace(
-            after,
-            outputs=update.outputs,
-            error=update.error,
-            finished_at=now,
-            ours=ours,
-        )
-    events = _events(task, after, moved=moved)
-    return _marked(after, events) if after != task or events else None
+        after |= {"outputs": update.outputs, "error": update.error, "finished_at": now, "ours": ours}
+    return _changed(task, after, _events(task, status, update.progress, moved=moved))
 
 
 def _bound_id(task: Task, update: Update, source: Source) -> str | None:
@@ -127,38 +120,43 @@ def _handed_over(task: Task, status: Status, source: Source) -> bool:
     return task.submitted_at is None and provider_spoke and _ORDER[status] >= _ORDER[Status.SUBMITTED] and not refused
 
 
-def _events(before: Task, after: Task, *, moved: bool) -> tuple[EventType, ...]:
-    if moved and after.status in _EVENT_OF:
-        event = _EVENT_OF[after.status]
+def _events(before: Task, status: Status, progress: int | None, *, moved: bool) -> tuple[EventType, ...]:
+    if moved and status in _EVENT_OF:
+        event = _EVENT_OF[status]
         return () if before.emitted & event.bit else (event,)
-    grown = after.progress is not None and after.progress > (before.progress or 0)
+    grown = progress is not None and progress > (before.progress or 0)
     return (EventType.PROGRESS,) if grown and not moved else ()
 
 
-def _marked(task: Task, events: tuple[EventType, ...], *, late: bool = False) -> Change:
-    emitted = task.emitted
+def _changed(
+    before: Task, after: dict[str, Any], events: tuple[EventType, ...], *, late: bool = False
+) -> Change | None:
+    """The task with the fields in `after`, and its counts; None where that is no change."""
+    if not events and all(getattr(before, name) == value for name, value in after.items()):
+        return None
+    emitted = before.emitted
     for event in events:
         emitted |= event.bit
-    return Change(task=replace(task, emitted=emitted, version=task.version + 1), events=events, late=late)
+    after |= {"emitted": emitted, "sequence": before.sequence + len(events), "version": before.version + 1}
+    return Change(task=replace(before, **after), events=events, late=late)
 
 
 def _late_verdict(task: Task, update: Update) -> Change | None:
     if not task.ours:
         return None
-    bound = replace(task, provider_task_id=task.provider_task_id or update.provider_task_id)
+    after: dict[str, Any] = {"provider_task_id": task.provider_task_id or update.provider_task_id}
     if update.status is None or not update.status.final:
-        return _marked(bound, ()) if bound != task else None
-    after = replace(
-        bound,
-        status=update.status,
-        provider_status=update.provider_status or task.provider_status,
-        outputs=update.outputs,
-        error=update.error,
-        usage=update.usage or task.usage,
-        ours=False,
-    )
+        return _changed(task, after, ())
+    after |= {
+        "status": update.status,
+        "provider_status": update.provider_status or task.provider_status,
+        "outputs": update.outputs,
+        "error": update.error,
+        "usage": update.usage or task.usage,
+        "ours": False,
+    }
     event = _EVENT_OF[update.status]
-    return _marked(after, () if task.emitted & event.bit else (event,), late=True)
+    return _changed(task, after, () if task.emitted & event.bit else (event,), late=True)
 
 
 def source_and_proof(timer: Timer, update: Update) -> tuple[Source, Verified]:

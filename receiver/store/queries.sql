@@ -93,18 +93,22 @@ UPDATE deliveries SET owner = NULL, due_at = :now, attempts = attempts - 1
 WHERE state = 'pending' AND owner IS NOT NULL
 
 -- insert_callback --
--- Once per task and digest: a repeat changes nothing.
-INSERT INTO inbox (task_id, digest, received_at, outcome, body) VALUES (:task_id, :digest, :received_at, :outcome, :body)
+-- Once per task and digest: a repeat changes nothing, nor does what comes when a task has as many as are kept.
+INSERT INTO inbox (task_id, digest, received_at, outcome, body)
+SELECT :task_id, :digest, :received_at, :outcome, :body WHERE (SELECT count(*) FROM inbox WHERE task_id = :task_id) < :most
 ON CONFLICT (task_id, digest) DO NOTHING
-
--- count_callbacks --
-SELECT count(*) AS kept FROM inbox WHERE task_id = :task_id
 
 -- select_callbacks --
 SELECT body FROM inbox WHERE task_id = :task_id ORDER BY received_at DESC
 
 -- next_seq --
 UPDATE counters SET value = value + 1 WHERE name = 'seq' RETURNING value
+
+-- select_seq --
+SELECT value FROM counters WHERE name = 'seq'
+
+-- set_seq --
+UPDATE counters SET value = :value WHERE name = 'seq'
 
 -- insert_event --
 INSERT INTO events (seq, id, tenant, task_id, provider, type, at, body)

@@ -4,18 +4,18 @@ import asyncio
 import fcntl
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
+from receiver.store.kept import KeptVerbs
 from receiver.store.keys import KeyVerbs
 from receiver.store.notes import NoteVerbs
 from receiver.store.protocol import Store
@@ -28,6 +28,7 @@ from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
 _READERS = 3
+_STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 _OUT_OF_SERVICE = frozenset(
     {
@@ -60,15 +61,22 @@ class SqliteStore(
         self._connection = connection
 
     def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        with _told():
+        try:
             cursor = self._connection.execute(sql, values)
-            # sqlite3.Row looks for each name in all of them: rows of twenty columns take twice as long.
-            names = [each[0] for each in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            rows = cursor.fetchall()
+        except sqlite3.DatabaseError as error:
+            _tell(error)
+        if not rows:
+            return rows
+        # sqlite3.Row looks for each name in all of them: rows of twenty columns take twice as long.
+        names = [each[0] for each in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
-        with _told():
+        try:
             return self._connection.execute(sql, values).rowcount
+        except sqlite3.DatabaseError as error:
+            _tell(error)
 
     def lapse_leases(self, now: Ms) -> None:
         self.count("lapse_timers", now=now)
@@ -86,6 +94,18 @@ class SqliteStore(
         return int(row["version"] or 0) if row else 0
 
 
+class _WritingStore(KeptVerbs, SqliteStore):
+    """The verbs of the one connection that writes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.forget()
+
+    def changed(self, sql: str, values: Mapping[str, Any]) -> int:
+        self.hear(sql)
+        return super().changed(sql, values)
+
+
 class _Connection:
     """The one connection that writes, and the only one that checkpoints.
 
@@ -95,16 +115,19 @@ class _Connection:
     def __init__(self, path: Path) -> None:
         self._connection = _connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        self.store: Store = SqliteStore(self._connection)
+        self._store = _WritingStore(self._connection)
+        self.store: Store = self._store
 
     def begin(self) -> None:
         # A plain BEGIN that reads before it writes fails at once with "database is locked", whatever the timeout.
         _run(self._connection, "BEGIN IMMEDIATE")
 
     def commit(self) -> None:
+        self._store.before_commit()
         _run(self._connection, "COMMIT")
 
     def rollback(self) -> None:
+        self._store.forget()
         if self._connection.in_transaction:
             _run(self._connection, "ROLLBACK")
 
@@ -113,19 +136,17 @@ class _Connection:
 
 
 def _run(connection: sqlite3.Connection, sql: str) -> None:
-    with _told():
-        connection.execute(sql)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is out of service is `Unavailable`; everything else that SQLite refuses is an error of ours."""
     try:
-        yield
+        connection.execute(sql)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF in _OUT_OF_SERVICE:
-            raise Unavailable(f"the database cannot be used now: {error}") from error
-        raise
+        _tell(error)
+
+
+def _tell(error: sqlite3.DatabaseError) -> NoReturn:
+    """What is out of service is `Unavailable`; everything else that SQLite refuses is an error of ours."""
+    if error.sqlite_errorcode & 0xFF in _OUT_OF_SERVICE:
+        raise Unavailable(f"the database cannot be used now: {error}") from error
+    raise error
 
 
 class SqliteStorage:
@@ -170,8 +191,10 @@ class SqliteStorage:
     def _read(self, do: Callable[[Store], Result]) -> Result:
         connection = getattr(self._of_thread, "connection", None)
         if connection is None:
-            with _told():  # the file was good when we began: what is wrong with it now is no setting
+            try:
                 connection = _dial(self._path, *_PRAGMAS, "wal_autocheckpoint = 0", "query_only = 1")
+            except sqlite3.DatabaseError as error:  # the file was good when we began: this is no setting's fault
+                _tell(error)
             self._of_thread.connection = connection
             self._opened.append(connection)
         _run(connection, "BEGIN")
@@ -289,7 +312,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _dial(path: Path, *pragmas: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=_STATEMENTS
+    )
     try:
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")

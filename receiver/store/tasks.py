@@ -88,11 +88,8 @@ class TaskVerbs(Statements):
         return [timer_of(row) for row in self.run("select_leased_timers", work=work.value)]
 
     def keep_callback(self, task_id: str, *, digest: str, at: Ms, outcome: str, body: bytes, most: int) -> bool:
-        kept = self.one("count_callbacks", task_id=task_id)
-        if kept is not None and kept["kept"] >= most:
-            return False
         values = {"task_id": task_id, "digest": digest, "received_at": at, "outcome": outcome, "body": body}
-        return self.count("insert_callback", **values) == 1
+        return self.count("insert_callback", **values, most=most) == 1
 
     def callbacks(self, task_id: str) -> Sequence[bytes]:
         return [bytes(row["body"]) for row in self.run("select_callbacks", task_id=task_id)]

@@ -125,7 +125,7 @@ def _take_all(
         if not policy.about_another(before, update):
             step = _take(store, served, before, update, proof, now)
         heard.append(story.Heard(update=update, before=before, after=step.task, refused=step.refused))
-        taken = replace(step, events=taken.events + step.events, owed=taken.owed + step.owed)
+        taken = taken.then(step)
     return taken, heard
 
 
@@ -163,9 +163,9 @@ def _take(store: Store, served: Served, task: Task, update: Update, proof: Verif
 
 def _ring(store: Store, task: Task, updates: Sequence[Update], now: Ms) -> bool:
     """Move the task's next poll to now; True where there is one to make."""
-    timer = store.timer(task.id)
     if task.status.final and not task.ours:
         return False
+    timer = store.timer(task.id)
     if timer is None:
         if task.provider_task_id is None:
             return False
