@@ -1,13 +1,15 @@
 """Makes one story of all that is kept of a task: notes, counts, events, deliveries, attempts, in time order."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 from receiver import formats
+from receiver.delivery_policy import LOST, attempt_log
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
 from receiver.provider_policy import PAUSED_WORDS, Pause
 from receiver.spans import span
@@ -54,9 +56,10 @@ class Item:
     place: tuple[float, int, int]
 
 
-def timeline(task: Task, chronicle: Chronicle, *, most: int) -> list[Item]:
+def timeline(task: Task, chronicle: Chronicle, *, most: int, now: Ms) -> list[Item]:
     """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have."""
-    items = sorted(_items(task, chronicle), key=lambda item: (item.at, item.place))
+    attempts = chronicle.attempts if len(chronicle.attempts) >= most else _with_lost(chronicle, now)
+    items = sorted(_items(task, chronicle, attempts), key=lambda item: (item.at, item.place))
     rows = (chronicle.events, chronicle.deliveries, chronicle.attempts, chronicle.pauses)
     if max(len(each) for each in rows) < most:
         return items
@@ -64,7 +67,17 @@ def timeline(task: Task, chronicle: Chronicle, *, most: int) -> list[Item]:
     return [*items, Item(at=items[-1].at, kind="cut", text=text, data={"most": most}, place=_LAST)]
 
 
-def _items(task: Task, chronicle: Chronicle) -> Iterator[Item]:
+def _with_lost(chronicle: Chronicle, now: Ms) -> list[tuple[str, Attempt]]:
+    """Every attempt by its delivery's id, those that nothing was heard of again among them, as far as all were read."""
+    kept: defaultdict[str, list[Attempt]] = defaultdict(list)
+    for delivery_id, attempt in chronicle.attempts:
+        kept[delivery_id].append(attempt)
+    owed = [each.delivery for each in chronicle.deliveries]
+    found = [(each.id, attempt) for each in owed for attempt in attempt_log(each, kept[each.id], now)]
+    return sorted(found, key=lambda pair: (pair[1].at, pair[1].number))
+
+
+def _items(task: Task, chronicle: Chronicle, attempts: Sequence[tuple[str, Attempt]]) -> Iterator[Item]:
     yield _asked_for(task)
     for number, note in enumerate(chronicle.notes):
         place = (note.sequence, 0, 2 * number + 1)
@@ -80,7 +93,7 @@ def _items(task: Task, chronicle: Chronicle) -> Iterator[Item]:
     for number, each in enumerate(chronicle.deliveries):
         before = events[each.delivery.event_id].place[0] if each.delivery.event_id in events else inf
         yield _owed(each, (before, 2, number))
-    for number, (delivery_id, attempt) in enumerate(chronicle.attempts):
+    for number, (delivery_id, attempt) in enumerate(attempts):
         if delivery_id in brought:
             yield _attempted(brought[delivery_id], attempt, number)
 
@@ -165,6 +178,8 @@ def _attempted(brought: Brought, attempt: Attempt, number: int) -> Item:
     took = f"after {span(attempt.duration_ms)}"
     if attempt.succeeded:
         became = f"arrived {took}"
+    elif attempt.error == LOST:
+        became = f"was {LOST}"
     elif attempt.error is not None:
         became = f"failed {took} ({attempt.error.rstrip('. ')})"
     else:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from receiver import formats
 from receiver.action_policy import Refusal
 from receiver.delivery_actions import cancel, retry
+from receiver.delivery_policy import attempt_log
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
@@ -87,10 +88,11 @@ def _owned(store: Store, delivery_id: str, caller: Caller) -> Delivery:
 
 def _shown(store: Store, delivery_id: str, caller: Caller, doors: Doors) -> dict[str, Any]:
     delivery = _owned(store, delivery_id, caller)
+    log = attempt_log(delivery, store.attempts(delivery_id), doors.clock.now())
     return {
         **delivery_fields(delivery),
         "blocked_reason": _blocked_reason(store, delivery, doors),
-        "attempt_log": [attempt_fields(each) for each in store.attempts(delivery_id)],
+        "attempt_log": [attempt_fields(each) for each in log],
     }
 
 

@@ -23,9 +23,10 @@ async def get_timeline(request: Request, caller: Caller) -> Response:
     def look(store: Store) -> tuple[Task, Chronicle]:
         return owned(store, task_id, caller), store.chronicle(task_id, most=MOST_ROWS)
 
+    now = doors.clock.now()
     task, chronicle = await doors.storage.read(look)
     items = [
         {"at": formats.timestamp(item.at), "kind": item.kind, "text": item.text, "data": item.data}
-        for item in timeline(task, chronicle, most=MOST_ROWS)
+        for item in timeline(task, chronicle, most=MOST_ROWS, now=now)
     ]
     return json_answer({"items": items})
