@@ -21,7 +21,7 @@ from tests.service.world import World, a_world, free_port
 pytestmark = pytest.mark.anyio
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
-ROUNDS, TASKS = 40, 25
+ROUNDS, TASKS = 20, 25
 
 
 @contextmanager

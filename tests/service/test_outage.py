@@ -54,7 +54,7 @@ async def days_pass(world: World, other: Consumer, hours: int) -> int:
         owed += count * len(STEPS) + 1
         await fresh(world, other, hour)
         for _ in range(4):
-            await world.turn(QUARTER_S)
+            await quiet(world, QUARTER_S)
     return owed
 
 
