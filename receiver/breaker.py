@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from receiver import breaker_policy, formats, operators
+from receiver import breaker_policy, delivery_policy, formats, operators
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, Destination, Ms, OperatorEvent
 from receiver.store.protocol import Store
 
 CALLER, GONE, FAILING = "caller", "gone", "failing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An attempt of a delivery, and for how long its consumer wants to be left alone after it."""
+
+    delivery: Delivery
+    attempt: Attempt
+    retry_after_s: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,25 +58,41 @@ def disable(store: Store, destination: Destination, reason: str, now: Ms) -> Des
     return disabled
 
 
-def heard(store: Store, kept: Destination, ended: Sequence[tuple[Delivery, Attempt]], now: Ms) -> Turn | None:
+def tested(store: Store, destination: Destination, now: Ms) -> None:
+    """A ping arrived: a held queue is tried at once. Where nothing is owed that it could be tried with, all is well.
+
+    It says nothing of one that was deleted or disabled meanwhile, or has another address by now.
+    """
+    kept, fares = current(store, destination), store.breaker(destination.id)
+    if kept is None or not kept.enabled or kept.target != destination.target or not fares.open:
+        return
+    if store.next_due_delivery(kept.id) is not None:
+        store.save_breaker(breaker_policy.hastened(fares, now))
+        return
+    store.save_breaker(breaker_policy.after_success(fares))
+    _tell(store, kept, Turn(kind=OperatorEvent.DESTINATION_RECOVERED, reason=None, since=fares.failing_since), now)
+
+
+def heard(store: Store, kept: Destination, ended: Sequence[Ended], now: Ms) -> Turn | None:
     """Count what was heard of an enabled destination; how that turned things for it.
 
     A failed operators' event counts for nothing, and whatever comes of one is told to nobody: it could go in circles.
     """
     before = after = store.breaker(kept.id)
-    for delivery, attempt in ended:
-        if attempt.succeeded:
+    for each in ended:
+        if each.attempt.succeeded:
             after = breaker_policy.after_success(after)
-        elif delivery.task_id:
-            after = breaker_policy.after_failure(after, delivery.id, now)
+        elif each.delivery.task_id:
+            after = breaker_policy.after_failure(after, each.delivery.id, now, _words(each.attempt))
+        after = breaker_policy.put_off(after, delivery_policy.asked_to_wait_s(each.attempt, each.retry_after_s), now)
     if after != before:
         store.save_breaker(after)
-    turn = _turn(before, after, [attempt for _, attempt in ended], now)
+    turn = _turn(before, after, [each.attempt for each in ended], now)
     if turn is None:
         return None
     if turn.kind is OperatorEvent.DESTINATION_DISABLED:
         store.save_destination(replace(kept, enabled=False, disabled_reason=turn.reason))
-    if any(delivery.task_id for delivery, _ in ended):
+    if any(each.delivery.task_id for each in ended):
         _tell(store, kept, turn, now)
     return turn
 

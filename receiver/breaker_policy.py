@@ -15,13 +15,15 @@ class Breaker:
     """How a destination fares: as it was made, all is well.
 
     `failures` counts those in a row, `failing` names up to three deliveries that they were of, `failing_since` is the
-    time of the first. From `opened_at` on its queue is held, and one delivery tried at `probe_at`.
+    time of the first, `reason` the words of the last. From `opened_at` on its queue is held, and one delivery tried at
+    `probe_at`.
     """
 
     destination_id: str
     failures: int = 0
     failing: tuple[str, ...] = ()
     failing_since: Ms | None = None
+    reason: str | None = None
     opened_at: Ms | None = None
     probe_at: Ms | None = None
     probes: int = 0
@@ -37,7 +39,7 @@ def after_success(breaker: Breaker) -> Breaker:
     return Breaker(destination_id=breaker.destination_id)
 
 
-def after_failure(breaker: Breaker, delivery_id: str, now: Ms) -> Breaker:
+def after_failure(breaker: Breaker, delivery_id: str, now: Ms, reason: str) -> Breaker:
     """One more failure in a row: five of them, over three deliveries or more, open the breaker."""
     known = delivery_id in breaker.failing or len(breaker.failing) >= OVER_DELIVERIES
     failed = replace(
@@ -45,6 +47,7 @@ def after_failure(breaker: Breaker, delivery_id: str, now: Ms) -> Breaker:
         failures=breaker.failures + 1,
         failing=breaker.failing if known else (*breaker.failing, delivery_id),
         failing_since=now if breaker.failing_since is None else breaker.failing_since,
+        reason=reason,
     )
     if failed.open or failed.failures < IN_A_ROW or len(failed.failing) < OVER_DELIVERIES:
         return failed
@@ -71,6 +74,13 @@ def probing(breaker: Breaker, now: Ms) -> Breaker:
     probes = breaker.probes + 1
     pause_s = PROBE_PAUSES_S[min(probes, len(PROBE_PAUSES_S) - 1)]
     return replace(breaker, probes=probes, probe_at=now + pause_s * 1000)
+
+
+def put_off(breaker: Breaker, wait_s: float, now: Ms) -> Breaker:
+    """Whoever failed wants to be left alone for so long: a held queue is not probed before."""
+    if breaker.probe_at is None:
+        return breaker
+    return replace(breaker, probe_at=max(breaker.probe_at, now + round(wait_s * 1000)))
 
 
 def after_change(breaker: Breaker, now: Ms) -> Breaker:

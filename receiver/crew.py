@@ -25,9 +25,9 @@ async def each_alone(rounds: Iterable[Coroutine[Any, Any, Result]]) -> list[Resu
 
 
 class Crew:
-    """Starts pieces of work and remembers them until they end; `on_free` is called whenever one does."""
+    """Starts pieces of work and remembers them until they end; `on_free` is called, with its key, whenever one does."""
 
-    def __init__(self, on_free: Callable[[], None]) -> None:
+    def __init__(self, on_free: Callable[[str], None]) -> None:
         self._on_free = on_free
         self._under_way: set[asyncio.Task[None]] = set()
         self._counts: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class Crew:
         self._leave(key, 1)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work.failed", error=repr(error), exc_info=error)
-        self._on_free()
+        self._on_free(key)
 
     def _leave(self, key: str, places: int) -> None:
         self._counts[key] -= places

@@ -18,6 +18,8 @@ from receiver.clock import Clock
 from receiver.crew import Crew
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, OperatorEvent
 from receiver.fair_shares import Manner, Wish, fair_shares
+from receiver.fresh import Fresh
+from receiver.hand_off import HandOff
 from receiver.ids import new_id
 from receiver.outcomes import Settled
 from receiver.paces import Paces
@@ -48,6 +50,7 @@ class Courier:
         senders: Mapping[str, Sender],
         clock: Clock,
         limits: DeliveryLimits | None = None,
+        hand_off: HandOff | None = None,
     ) -> None:
         self._storage = storage
         self._senders = senders
@@ -56,25 +59,37 @@ class Courier:
         self._paces = Paces()
         self.blocked = Blocked(senders)
         self.wake = asyncio.Event()
-        self.crew = Crew(self.wake.set)
+        self.crew = Crew(self._freed)
+        self.fresh = Fresh(
+            hand_off or HandOff(lease=0, now=0),
+            self.crew,
+            self._paces,
+            clock,
+            slots=self._limits.in_flight,
+            send=self._send,
+            give_back=self._give_back,
+        )
 
     async def run_once(self) -> float:
         """Start what is due; the seconds until something is.
 
-        What is due and must wait for its turn is started when something under way ends, which wakes the loop.
+        What is due and must wait for its turn is started when something under way ends, which then wakes the loop.
         """
         queues = await self._storage.read(lambda store: store.queues())
         self.blocked.keep(each.destination_id for each in queues)
         now = self._clock.now()
+        queues = [each for each in queues if not self.blocked.waits(each.destination_id, now)]
         grants = self._grants(queues, now)
         claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
         for each in claimed:
             self._start(each)
+        next_at = {each.destination.id: each.next_at for each in claimed}
+        ready_at = {each.destination_id: next_at.get(each.destination_id, each.ready_at) for each in queues}
+        self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
         if len(grants) == MOST_CLAIMS or any(each.told for each in claimed):
             return 0.0
-        next_at = {each.destination.id: each.next_at for each in claimed}
         waiting = (
-            self._begins_at(each, next_at.get(each.destination_id, each.ready_at), now)
+            self._begins_at(each, ready_at[each.destination_id], now)
             for each in queues
             if self._wants(each, self._paces.manner(each.destination_id, now)) > 0
         )
@@ -84,6 +99,11 @@ class Courier:
         """A caller changed something: there may be work, for those that were blocked, too."""
         self.blocked.look_again()
         self.wake.set()
+
+    def _freed(self, destination_id: str) -> None:
+        self.fresh.freed(destination_id)
+        if self.fresh.behind:
+            self.wake.set()
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
@@ -120,7 +140,7 @@ class Courier:
 
     def _wish(self, queue: Queue, now: Ms) -> Wish:
         manner, wants = self._paces.manner(queue.destination_id, now), 0
-        if queue.ready_at <= now and not self.blocked.waits(queue.destination_id, now):
+        if queue.ready_at <= now:
             wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue, manner))
         return Wish(
             destination_id=queue.destination_id,
@@ -147,13 +167,14 @@ class Courier:
         destination, step = claimed.destination, self._senders[claimed.destination.type].batch
         self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))
         for first in range(0, len(claimed.parcels), step):
-            self.crew.start(destination.id, self._send(claimed, claimed.parcels[first : first + step]))
+            parcels = claimed.parcels[first : first + step]
+            self.crew.start(destination.id, self._send(destination, parcels, probe=claimed.probe))
 
-    async def _send(self, claimed: Claimed, parcels: Sequence[Parcel]) -> None:
-        destination, began_at = claimed.destination, self._clock.now()
+    async def _send(self, destination: Destination, parcels: Sequence[Parcel], *, probe: bool = False) -> None:
+        began_at = self._clock.now()
         longest_s = self._senders[destination.type].longest_attempt_s
         if began_at + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0):
-            await self._storage.write(lambda store: _release(store, parcels))
+            await self._give_back(parcels)
             return
         self._paces.began(destination.id, began_at)
         try:
@@ -163,9 +184,18 @@ class Courier:
             self._paces.ended(destination.id, began_at, now)
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
-            lambda store: outcomes.settle(store, destination, ended, probe=claimed.probe, now=now)
+            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now)
         )
         _report(destination, ended, settled)
+        done = all(each.attempt.succeeded for each in sent)
+        self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
+        if destination.ordered or settled.turn is not None or not done:
+            self.wake.set()  # something is due at another time than the loop knows of
+
+    async def _give_back(self, parcels: Sequence[Parcel]) -> None:
+        """Let others begin what we came too late to: its lease might end under the attempt."""
+        await self._storage.write(lambda store: _release(store, parcels))
+        self.wake.set()
 
     async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         at = self._clock.now()
@@ -181,14 +211,14 @@ class Courier:
 
 
 def _release(store: Store, parcels: Sequence[Parcel]) -> None:
-    """Give back what we came too late to: its lease might end under the attempt, and somebody else begin one."""
     for parcel in parcels:
         store.release_delivery(parcel.delivery.id, owner=parcel.delivery.owner or "", now=parcel.was_due_at)
 
 
 def _report(destination: Destination, ended: Sequence[tuple[Parcel, Sent]], settled: Settled) -> None:
     for (parcel, sent), following in zip(ended, settled.nexts, strict=True):
-        log.info(
+        tell = log.debug if sent.attempt.succeeded else log.info
+        tell(
             "delivery.attempted",
             delivery_id=parcel.delivery.id,
             event_id=parcel.delivery.event_id,

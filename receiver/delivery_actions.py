@@ -83,7 +83,7 @@ def _line_waits(store: Store, destination: Destination, delivery: Delivery) -> b
 def cancel(store: Store, delivery: Delivery, *, now: Ms) -> Refusal | None:
     """Owe it no longer, and let the next one of its line be due; canceled again is no mistake.
 
-    An attempt that is under way may still arrive.
+    An attempt that is under way may still arrive, and then it is delivered.
     """
     if delivery.state is DeliveryState.CANCELED:
         return None

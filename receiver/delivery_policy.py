@@ -1,6 +1,6 @@
 """Every decision about a delivery, pure: who wants an event, and what becomes of one after an attempt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.domain import (
@@ -32,6 +32,11 @@ class Next:
     due_at: Ms | None = None
 
 
+def may_go_at_once(destination: Destination) -> bool:
+    """Whether a fresh event may go out without a look at what else is owed: nothing is in order, or held to a rate."""
+    return not destination.ordered and destination.rate_per_second is None
+
+
 def next_delivery(
     delivery: Delivery,
     attempt: Attempt,
@@ -54,8 +59,7 @@ def next_delivery(
     if tries >= len(PAUSES_S):
         return Next(state=DeliveryState.DEAD, tries=tries)
     pause_s = PAUSES_S[tries] * (0.8 + 0.4 * spread)
-    if attempt.status in (429, 503) and retry_after_s is not None:
-        pause_s = max(pause_s, min(retry_after_s, RETRY_AFTER_CAP_S))
+    pause_s = max(pause_s, asked_to_wait_s(attempt, retry_after_s))
     return Next(state=DeliveryState.PENDING, tries=tries, due_at=now + round(pause_s * 1000))
 
 
@@ -80,6 +84,26 @@ def _may_be_under_way(delivery: Delivery, now: Ms) -> bool:
     """Whether its last attempt is, or may be: one that is canceled under way ends all the same."""
     leased = delivery.owner is not None and delivery.due_at is not None and delivery.due_at > now
     return leased or delivery.state is DeliveryState.CANCELED
+
+
+def asked_to_wait_s(attempt: Attempt, retry_after_s: float | None) -> float:
+    """How long a consumer that failed wants to be left alone: its `Retry-After` on 429 and 503, at most a day."""
+    if retry_after_s is None or attempt.status not in (429, 503):
+        return 0.0
+    return min(retry_after_s, RETRY_AFTER_CAP_S)
+
+
+def tried_next_at(delivery: Delivery, held: Mapping[str, Ms | None]) -> Ms | None:
+    """When a delivery may be tried next, as far as anybody can tell; `held` is when each held queue is probed next.
+
+    None where it is over, waits behind another one, or its destination is disabled (`held` says None).
+    """
+    if delivery.state is not DeliveryState.PENDING or delivery.due_at is None:
+        return None
+    if delivery.destination_id not in held:
+        return delivery.due_at
+    probe_at = held[delivery.destination_id]
+    return None if probe_at is None else max(delivery.due_at, probe_at)
 
 
 def wants(destination: Destination, event: EventType, task: Task) -> bool:

@@ -3,31 +3,27 @@
 from dataclasses import replace
 
 from receiver import breaker, breaker_policy
-from receiver.action_policy import Refusal
 from receiver.domain import Destination, Ms
 from receiver.store.protocol import Store
+from receiver.store.records import BEHIND_ALL
 
 OVERLAP: Ms = 86_400_000
+_ALL = 2**62
 MOST_RETIRED = 10  # each of them is an entry of every signature's header
 
 
-def change(
-    store: Store, before: Destination, after: Destination, *, now: Ms, overlap: Ms = OVERLAP
-) -> Destination | Refusal:
+def change(store: Store, before: Destination, after: Destination, *, now: Ms, overlap: Ms = OVERLAP) -> Destination:
     """Make it what it shall be from now on; `before` was read in this transaction.
 
     A secret that is replaced signs along for `overlap`. Where anything that may have made it fail is changed, a held
-    queue is tried at once.
+    queue is tried at once. What waits in lines is due where it is ordered no more; where it is from now on, what is
+    pending is yet to form them.
     """
     if after.sealed_secret != before.sealed_secret:
-        refused = retire(store, before.id, before.sealed_secret, now=now, overlap=overlap)
-        if refused is not None:
-            return refused
+        retire(store, before.id, before.sealed_secret, now=now, overlap=overlap)
     store.save_destination(replace(after, enabled=before.enabled))
-    if after.ordered and not before.ordered:
-        store.form_lines(after.id)
-    elif before.ordered and not after.ordered:
-        store.dissolve_lines(after.id, now)
+    if before.ordered and not after.ordered:
+        store.dissolve_lines(after.id, now, before=BEHIND_ALL, limit=_ALL)
     if _how_sent(after) != _how_sent(before):
         store.save_breaker(breaker_policy.after_change(store.breaker(after.id), now))
     if after.enabled == before.enabled:
@@ -49,11 +45,12 @@ def _how_sent(destination: Destination) -> tuple[object, ...]:
     return destination.target, destination.format, destination.headers, destination.signature
 
 
-def retire(store: Store, owner: str, sealed: str, *, now: Ms, overlap: Ms) -> Refusal | None:
-    """Let a secret of this destination, or `tenant:<name>`, sign along a while; not too many at once."""
-    if overlap and len(store.retired_secrets(owner, now)) >= MOST_RETIRED:
-        return Refusal(
-            reason=f"{MOST_RETIRED} secrets sign along already: wait until one of them ends, or overlap by 0 seconds"
-        )
+def retire(store: Store, owner: str, sealed: str, *, now: Ms, overlap: Ms) -> None:
+    """Let a secret of this destination, or `tenant:<name>`, sign along a while.
+
+    Not too many at once: those whose time ends first make room for it.
+    """
+    if overlap:
+        for each in store.retired_secrets(owner, now)[MOST_RETIRED - 1 :]:
+            store.forget_retired_secret(owner, each.sealed)
     store.retire_secret(owner, sealed, now=now, until=now + overlap)
-    return None

@@ -1,6 +1,6 @@
 """Events as plain values: the envelope, and what its columns are where nesting will not do."""
 
-import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -208,9 +208,9 @@ def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any
     return {name: values[name] for name in LOG_COLUMNS}
 
 
-def prompt_of(input: str | None) -> str | None:
-    """The prompt in a task's input, which is JSON text; None where it has none, or is not kept."""
-    prompt = json.loads(input).get("prompt") if input else None
+def prompt_of(input: Mapping[str, Any] | None) -> str | None:
+    """The prompt in a task's input; None where it has none, or is not kept."""
+    prompt = input.get("prompt") if input else None
     return prompt if isinstance(prompt, str) else None
 
 

@@ -11,11 +11,12 @@ from receiver import delivery_policy, formats, json_text, policy
 from receiver.domain import Delivery, DeliveryState, Destination, Event, EventType, Ms, Source, Task, Update, Verified
 from receiver.ids import new_id
 from receiver.store.protocol import Store
+from receiver.store.records import Handed, Lease, Parcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What became of an update: the task after it, and how many deliveries wait because of it.
+    """What became of an update: the task after it, how many deliveries wait because of it, and which are handed off.
 
     `refused` is true where the update names a provider's id that is bound to another task.
     """
@@ -23,13 +24,15 @@ class Taken:
     task: Task
     events: tuple[Event, ...] = ()
     owed: int = 0
+    handed: tuple[Handed, ...] = ()
     refused: bool = False
 
     def then(self, later: "Taken") -> "Taken":
         """Both, as one."""
         if not self.events:
             return later
-        return replace(later, events=self.events + later.events, owed=self.owed + later.owed)
+        handed = self.handed + later.handed
+        return replace(later, events=self.events + later.events, owed=self.owed + later.owed, handed=handed)
 
 
 def take(
@@ -58,12 +61,21 @@ def take(
         after, types = replace(after, sequence=task.sequence), ()
     if not store.save_task(after, expected_version=task.version):
         raise RuntimeError(f"{task.id} changed inside its own transaction")
-    events = tuple(
-        _event(store, after, kind, number, source=source, verified_by=verified_by, late=change.late, now=now)
-        for number, kind in enumerate(types, start=task.sequence + 1)
-    )
-    owed = sum(_fan_out(store, event, destinations) for event in events)
-    return Taken(task=after, events=events, owed=owed)
+    taken = Taken(task=after)
+    for number, kind in enumerate(types, start=task.sequence + 1):
+        event = Event(
+            id=new_id("evt", now),
+            seq=store.next_seq(),
+            type=kind,
+            at=now,
+            task=after,
+            sequence=number,
+            source=source,
+            verified_by=verified_by,
+            late=change.late,
+        )
+        taken = taken.then(_recorded(store, event, destinations))
+    return taken
 
 
 def take_ours(store: Store, task: Task, verdict: Update, now: Ms) -> Taken:
@@ -92,37 +104,40 @@ def _asked_for(destinations: Iterable[Destination], task: Task) -> bool:
     return any(delivery_policy.wants(destination, EventType.PROGRESS, task) for destination in destinations)
 
 
-def _event(
-    store: Store,
-    task: Task,
-    kind: EventType,
-    number: int,
-    *,
-    source: Source,
-    verified_by: Verified | None,
-    late: bool,
-    now: Ms,
-) -> Event:
-    event = Event(
-        id=new_id("evt", now),
-        seq=store.next_seq(),
-        type=kind,
-        at=now,
-        task=task,
-        sequence=number,
-        source=source,
-        verified_by=verified_by,
-        late=late,
+def _recorded(store: Store, event: Event, destinations: Iterable[Destination]) -> Taken:
+    """An event, and one delivery of it for each destination that wants it: handed off where somebody takes it."""
+    body = json_text.write(formats.envelope(event))
+    store.record_event(event, body)
+    owed, handed = 0, []
+    for destination in destinations:
+        if not delivery_policy.wants(destination, event.type, event.task):
+            continue
+        lease = store.hand_off(destination, event.at) if delivery_policy.may_go_at_once(destination) else None
+        if lease is None:
+            owe(store, destination, event_id=event.id, seq=event.seq, task_id=event.task.id, now=event.at)
+            owed += 1
+        else:
+            handed.append(_hand_off(store, event, body, lease))
+    return Taken(task=event.task, events=(event,), owed=owed, handed=tuple(handed))
+
+
+def _hand_off(store: Store, event: Event, body: str, lease: Lease) -> Handed:
+    """Record a delivery whose first attempt counts as begun."""
+    delivery = Delivery(
+        id=new_id("dlv", event.at),
+        tenant=lease.destination.tenant,
+        event_id=event.id,
+        task_id=event.task.id,
+        destination_id=lease.destination.id,
+        state=DeliveryState.PENDING,
+        created_at=event.at,
+        due_at=lease.until,
+        attempts=1,
+        owner=lease.owner,
     )
-    store.record_event(event, json_text.write(formats.envelope(event)))
-    return event
-
-
-def _fan_out(store: Store, event: Event, destinations: Iterable[Destination]) -> int:
-    wanting = [each for each in destinations if delivery_policy.wants(each, event.type, event.task)]
-    for destination in wanting:
-        owe(store, destination, event_id=event.id, seq=event.seq, task_id=event.task.id, now=event.at)
-    return len(wanting)
+    store.record_delivery(delivery, event.seq)
+    parcel = Parcel(delivery=delivery, seq=event.seq, body=body, input=event.task.input, was_due_at=event.at)
+    return Handed(destination=lease.destination, parcel=parcel)
 
 
 def owe(store: Store, destination: Destination, *, event_id: str, seq: int, task_id: str, now: Ms) -> Delivery:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receiver import breaker, delivery_policy, operators
-from receiver.breaker import Turn
+from receiver.breaker import Ended, Turn
 from receiver.delivery_policy import Next
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, OperatorEvent
 from receiver.senders.base import Sent
@@ -42,7 +42,7 @@ def settle(
         ours = end(store, kept or destination, parcel.delivery, sent.attempt, following, now)
         nexts.append(following)
         if ours or sent.attempt.succeeded:
-            heard.append((parcel.delivery, sent.attempt))
+            heard.append(Ended(delivery=parcel.delivery, attempt=sent.attempt, retry_after_s=sent.retry_after_s))
     if kept is None or not kept.enabled or kept.target != destination.target:
         return Settled(nexts=nexts, turn=None)
     return Settled(nexts=nexts, turn=breaker.heard(store, kept, heard, now))

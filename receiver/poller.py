@@ -77,7 +77,7 @@ class Poller:
         self._bell = bell
         self._limits = limits or PollLimits()
         self.wake = asyncio.Event()
-        self.crew = Crew(self.wake.set)
+        self.crew = Crew(lambda _: self.wake.set())
 
     async def run_once(self) -> float:
         """End what is over unasked, start what is due; the seconds until something is."""

@@ -10,10 +10,9 @@ from receiver.action_policy import Refusal
 from receiver.delivery_actions import why_not_sent
 from receiver.delivery_policy import wants, wants_operator_event, wants_type
 from receiver.domain import Delivery, DeliveryState, Destination, EventType, Ms, OperatorEvent, Task
-from receiver.ids import first_id
 from receiver.intake import destinations_of, owe
 from receiver.store.protocol import Storage, Store
-from receiver.store.records import Recorded
+from receiver.store.records import Recorded, Span
 
 PAGE = 100
 _STANDS = {DeliveryState.PENDING, DeliveryState.DELIVERED}
@@ -61,9 +60,14 @@ class Replays:
         return await self._work(errand, now)
 
     async def _work(self, errand: Errand, now: Ms | None) -> int:
-        count, first = 0, first_id("evt", errand.since)
+        span = await self.storage.read(
+            lambda store: store.span_of_events(errand.tenant, since=errand.since, until=errand.until)
+        )
+        if span is None:
+            return 0
+        count, after = 0, span.first - 1
         while True:
-            events, wanted = await self.storage.read(partial(_page, errand, first))
+            events, wanted = await self.storage.read(partial(_page, errand, span, after))
             if now is None:
                 count += len(wanted)
             elif wanted:
@@ -74,12 +78,12 @@ class Replays:
                 count += made
             if len(events) < PAGE:
                 return count
-            first = events[-1].id + "0"  # the least text above it
+            after = events[-1].seq
 
 
-def _page(errand: Errand, first: str, store: Store) -> tuple[Sequence[Recorded], list[Recorded]]:
-    """A page of events from this id on, and those of them that the errand means, in the order of their `seq`."""
-    events = store.events_since(errand.tenant, first_id=first, until=errand.until, limit=PAGE)
+def _page(errand: Errand, span: Span, after: int, store: Store) -> tuple[Sequence[Recorded], list[Recorded]]:
+    """A page of events behind this seq, and those of them that the errand means; who was first is owed first."""
+    events = store.events_between(errand.tenant, span, after=after, limit=PAGE)
     destination = store.destination(errand.destination_id, errand.tenant)
     return events, _meant(store, errand, destination, events) if destination is not None else []
 
@@ -104,7 +108,6 @@ def _meant(store: Store, errand: Errand, destination: Destination, events: Seque
         if means(errand.only, states.get(event.id, set())) and _is_of(errand.event_types, event)
     ]
     tasks = {task_id: store.task(task_id) for task_id in {event.task_id for event in asked}}
-    asked.sort(key=lambda event: event.seq)  # ids of one millisecond are in no order, and the first owed is due first
     return [event for event in asked if _wants(destination, event, tasks[event.task_id])]
 
 

@@ -63,6 +63,7 @@ class Retention:
 
     async def _bites(self, now: Ms) -> AsyncIterator[Mapping[str, int]]:
         """Events first, then the tasks that these have left, then rows of logs; what each bite deleted, by table."""
+        await self._storage.write(lambda store: store.prune_retired_secrets(now))
         for prune in (_events, _tasks):
             after: str | None = ""
             while after is not None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType
 
@@ -15,8 +17,14 @@ from receiver.errors import ConfigurationError
 from receiver.service import Service
 from receiver.settings import Settings
 from receiver.telemetry import log
+from receiver.web.limits import SPARE, ReceiveLimits
+from receiver.web.reception import within
+from receiver.web.sweep import Sweep
 
 REQUESTS_GRACE_S = 3
+MOST_FILES = 65_536
+# Of an answer that nobody reads the kernel would take megabytes, and we would not see that nobody does.
+SEND_BUFFER = 128 * 1024
 
 
 def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
@@ -32,9 +40,12 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
             providers=sorted(settings.providers),
             allow_networks=settings.allow_networks,
         )
+        # A body may come in small chunks, each with its frame; half of the files are for what we ourselves open.
+        limits = ReceiveLimits(wire_bytes=2 * settings.max_body + SPARE, connections=_open_files() // 2)
         config = uvicorn.Config(
             service.app,
-            http="httptools",
+            http=within(limits),
+            ws="none",
             loop="uvloop",
             log_config=None,
             access_log=False,  # callback tokens are in the path
@@ -47,7 +58,7 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
         try:
-            Server(config, service).run(sockets=[listening])
+            Server(config, service, limits).run(sockets=[listening])
         except SystemExit:  # how uvicorn tells that the application did not start
             if service.refused is None:
                 raise
@@ -57,10 +68,20 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
 class Server(uvicorn.Server):
     """Told to stop, it finishes its work first, answering callbacks meanwhile; told twice, it stops at once."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, limits: ReceiveLimits) -> None:
         super().__init__(config)
         self._service = service
+        self._sweep = Sweep(self.server_state.connections, limits)
         self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._sweep.start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._sweep.hurry()
+        await super().shutdown(sockets)
+        await self._sweep.stop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._draining is not None or not self.started:
@@ -80,16 +101,29 @@ def _stopped(number: int, frame: object) -> None:
     """The server handles these signals while it runs, and raises them again after: by then all is done."""
 
 
+def _open_files() -> int:
+    """How many files this process may open: as many as it is allowed to, where that is not far too many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+    with suppress(ValueError, OSError):  # some systems name a limit that they do not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises `ConfigurationError` where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
             f"{host} port {port} cannot be listened on: {error.strerror}",
             hint="Set TASKWEIR_PORT (or TASKWEIR_HOST) to an address that is free and ours.",
         ) from None
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # what it accepts inherits it
+    return listening
 
 
 def url_of(listening: socket.socket) -> str:

@@ -11,11 +11,12 @@ from adapters.base import Adapter
 from receiver.bell import Bell
 from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
-from receiver.connections import is_here
 from receiver.delivery import Courier, DeliveryLimits
+from receiver.dialling import is_here
 from receiver.domain import MINUTE, Trust
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard
+from receiver.hand_off import HandOff
 from receiver.health import Health
 from receiver.intake import Taken
 from receiver.itself import Itself
@@ -71,7 +72,8 @@ class Service:
         itself = Itself(host=settings.host, port=settings.port, public_url=settings.public_url, is_here=is_here)
         self._guard = Guard(settings.allow_networks, itself=itself)
         self.refused: Exception | None = None
-        self.storage = SqliteStorage(path)
+        self.hand_off = HandOff(lease=round(limits.delivery.lease_s * 1000), now=self._clock.now())
+        self.storage = SqliteStorage(path, self.hand_off)
         self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
         served = serve_providers(settings, adapters)
@@ -108,6 +110,7 @@ class Service:
             },
             clock=self._clock,
             limits=limits.delivery,
+            hand_off=self.hand_off,
         )
         self.retention = Retention(storage=self.storage, logs=logs, clock=self._clock, days=settings.retention_days)
         self.bell.listen(self._wake)
@@ -148,8 +151,7 @@ class Service:
         except Exception as error:
             self.refused = error
             raise
-        for loop in self.loops:
-            loop.start()
+        self.start_loops()
         try:
             yield
         finally:
@@ -164,6 +166,12 @@ class Service:
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 
+    def start_loops(self) -> None:
+        """Work from now on; only what is started takes over what is recorded."""
+        for loop in self.loops:
+            loop.start()
+        self.hand_off.open = True
+
     async def drain(self) -> None:
         """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.
 
@@ -172,6 +180,7 @@ class Service:
         if self.health.draining:
             return
         self.health.draining = True
+        self.hand_off.open = False
         await asyncio.gather(*(loop.stop() for loop in self.loops))
         workers = (self.submitter, self.poller, self.courier)
         await asyncio.gather(*(worker.crew.stop(self._limits.drain_s) for worker in workers))
@@ -189,6 +198,7 @@ class Service:
         log.info("server.stopped")
 
     def _wake(self, taken: Taken) -> None:
+        self.courier.fresh.take(taken.handed)
         if taken.owed:
             self.courier.wake.set()
         if taken.task.status.final:

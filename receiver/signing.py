@@ -5,6 +5,7 @@ task id are.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 TOLERANCE_S = 300
+_MOST_SIGNERS = 64
 _FAMILIES = ("webhook-", "svix-")  # Svix sends the same values under its own names
 
 _SLASH = rb"(?:\\{0,4}/|%(?:25){0,4}2[fF]|\\{1,4}u002[fF])"
@@ -117,6 +119,7 @@ class CallbackTokens:
         if not keys:
             raise ConfigurationError("there is no secret key", hint="Set TASKWEIR_SECRET_KEY.")
         self._keys = tuple(reversed(keys))  # itsdangerous signs with the last
+        self._signers: dict[str, Signer] = {}
 
     def issue(self, provider_name: str, task_id: str) -> str:
         """The token of one task at one provider: safe in a URL's path."""
@@ -130,12 +133,16 @@ class CallbackTokens:
             raise NotVerified("the callback token is not ours") from None
 
     def _signer(self, provider_name: str) -> Signer:
-        return Signer(
-            list(self._keys),
-            salt=f"taskweir callback {provider_name}",
-            key_derivation="hmac",
-            digest_method=hashlib.sha256,
-        )
+        signer = self._signers.get(provider_name)
+        if signer is None:
+            if len(self._signers) >= _MOST_SIGNERS:  # names come from the address: anybody can make some up
+                self._signers.clear()
+            salt = f"taskweir callback {provider_name}".encode()
+            # What itsdangerous derives by "hmac", once and not for every token.
+            keys = [hmac.digest(key.encode(), salt, "sha256") for key in self._keys]
+            signer = Signer(keys, key_derivation="none", digest_method=hashlib.sha256)
+            self._signers[provider_name] = signer
+        return signer
 
 
 def token_in(url: str) -> str | None:

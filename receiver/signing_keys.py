@@ -8,6 +8,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -52,6 +53,7 @@ def check_secret(secret: str, scheme: Scheme) -> None:
         secret_bytes(secret)
 
 
+@lru_cache(maxsize=1024)  # every webhook needs its own again
 def secret_bytes(secret: str) -> bytes:
     """The key in a shared secret, with or without `whsec_` and base64 padding; raises `Malformed` on anything else."""
     key = _decoded(secret.strip().removeprefix(SECRET_PREFIX), f"a secret is {SECRET_PREFIX} and base64")
@@ -117,6 +119,7 @@ def _hmac_entry(key: bytes, content: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
 
 
+@lru_cache(maxsize=1024)
 def _private_key(secret: str) -> Ed25519PrivateKey:
     text = secret.strip()
     if not text.startswith(PRIVATE_PREFIX):

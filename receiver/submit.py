@@ -66,7 +66,7 @@ class Submitter:
         self._bell = bell
         self._limits = limits or SubmitLimits()
         self.wake = asyncio.Event()
-        self.crew = Crew(self.wake.set)
+        self.crew = Crew(lambda _: self.wake.set())
 
     async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None) -> None:
         """Commit a new task, and `also` what belongs to it, then hand it over; that goes on if the caller leaves.

@@ -1,16 +1,16 @@
 """Makes one story of all that is kept of a task: notes, counts, events, deliveries, attempts, in time order."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 from receiver import formats
-from receiver.delivery_policy import LOST, attempt_log
-from receiver.domain import Attempt, Delivery, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
+from receiver.delivery_policy import LOST, attempt_log, tried_next_at
+from receiver.domain import Attempt, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
 from receiver.provider_policy import PAUSED_WORDS, Pause
 from receiver.spans import span
 from receiver.store.records import Brought, Chronicle, Recorded, Tally
@@ -42,6 +42,16 @@ _WHY_OF_TYPE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Owed:
+    """A delivery, its destination in words, whether that gets nothing now, and when it is tried next."""
+
+    brought: Brought
+    whom: str
+    held: bool
+    next_at: Ms | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One line of a timeline.
 
@@ -56,10 +66,16 @@ class Item:
     place: tuple[float, int, int]
 
 
-def timeline(task: Task, chronicle: Chronicle, *, most: int, now: Ms) -> list[Item]:
-    """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have."""
-    attempts = chronicle.attempts if len(chronicle.attempts) >= most else _with_lost(chronicle, now)
-    items = sorted(_items(task, chronicle, attempts), key=lambda item: (item.at, item.place))
+def timeline(
+    task: Task, chronicle: Chronicle, *, most: int, now: Ms, held: Mapping[str, Ms | None] | None = None
+) -> list[Item]:
+    """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have.
+
+    `held` is when each destination that gets nothing now is probed next; None where it is disabled.
+    """
+    if len(chronicle.attempts) < most:
+        chronicle = replace(chronicle, attempts=_with_lost(chronicle, now))
+    items = sorted(_items(task, chronicle, held or {}), key=lambda item: (item.at, item.place))
     rows = (chronicle.events, chronicle.deliveries, chronicle.attempts, chronicle.pauses)
     if max(len(each) for each in rows) < most:
         return items
@@ -68,7 +84,7 @@ def timeline(task: Task, chronicle: Chronicle, *, most: int, now: Ms) -> list[It
 
 
 def _with_lost(chronicle: Chronicle, now: Ms) -> list[tuple[str, Attempt]]:
-    """Every attempt by its delivery's id, those that nothing was heard of again among them, as far as all were read."""
+    """Every attempt by its delivery's id, those that nothing was heard of again among them."""
     kept: defaultdict[str, list[Attempt]] = defaultdict(list)
     for delivery_id, attempt in chronicle.attempts:
         kept[delivery_id].append(attempt)
@@ -77,7 +93,7 @@ def _with_lost(chronicle: Chronicle, now: Ms) -> list[tuple[str, Attempt]]:
     return sorted(found, key=lambda pair: (pair[1].at, pair[1].number))
 
 
-def _items(task: Task, chronicle: Chronicle, attempts: Sequence[tuple[str, Attempt]]) -> Iterator[Item]:
+def _items(task: Task, chronicle: Chronicle, held: Mapping[str, Ms | None]) -> Iterator[Item]:
     yield _asked_for(task)
     for number, note in enumerate(chronicle.notes):
         place = (note.sequence, 0, 2 * number + 1)
@@ -89,13 +105,23 @@ def _items(task: Task, chronicle: Chronicle, attempts: Sequence[tuple[str, Attem
     yield from events.values()
     for event in chronicle.pauses:
         yield _paused_or_resumed(event, task.provider)
-    brought = {each.delivery.id: each for each in chronicle.deliveries}
-    for number, each in enumerate(chronicle.deliveries):
-        before = events[each.delivery.event_id].place[0] if each.delivery.event_id in events else inf
+    whom = _whom(chronicle.deliveries)
+    owed = {
+        each.delivery.id: _Owed(
+            brought=each,
+            whom=whom[each.delivery.destination_id],
+            held=each.delivery.destination_id in held,
+            next_at=tried_next_at(each.delivery, held),
+        )
+        for each in chronicle.deliveries
+    }
+    for number, each in enumerate(owed.values()):
+        event_id = each.brought.delivery.event_id
+        before = events[event_id].place[0] if event_id in events else inf
         yield _owed(each, (before, 2, number))
-    for number, (delivery_id, attempt) in enumerate(attempts):
-        if delivery_id in brought:
-            yield _attempted(brought[delivery_id], attempt, number)
+    for number, (delivery_id, attempt) in enumerate(chronicle.attempts):
+        if delivery_id in owed:
+            yield _attempted(owed[delivery_id], attempt, number)
 
 
 def _asked_for(task: Task) -> Item:
@@ -157,60 +183,91 @@ def _paused_or_resumed(event: Recorded, provider: str) -> Item:
     return Item(at=at, kind="provider", text=text, data=data, place=(order, 0, event.seq))
 
 
-def _owed(brought: Brought, place: tuple[float, int, int]) -> Item:
-    delivery = brought.delivery
+def _owed(owed: _Owed, place: tuple[float, int, int]) -> Item:
+    brought, delivery = owed.brought, owed.brought.delivery
     canceled = ", but that is canceled" if delivery.state is DeliveryState.CANCELED else ""
     data = {
         "id": delivery.id,
         "event_id": delivery.event_id,
         "destination_id": delivery.destination_id,
+        "destination": _name(brought),
+        "description": brought.description,
         "state": delivery.state.value,
         "attempts": delivery.attempts,
-        "next_attempt_at": _next(delivery),
+        "next_attempt_at": _time(owed.next_at),
     }
-    text = f"{brought.event_type} is owed to {_whom(brought)}{canceled}."
+    text = f"{brought.event_type} is owed to {owed.whom}{canceled}."
     return Item(at=delivery.created_at, kind="delivery", text=text, data=data, place=place)
 
 
-def _attempted(brought: Brought, attempt: Attempt, number: int) -> Item:
-    delivery = brought.delivery
+def _attempted(owed: _Owed, attempt: Attempt, number: int) -> Item:
+    brought, delivery = owed.brought, owed.brought.delivery
     last = attempt.number == delivery.attempts
-    took = f"after {span(attempt.duration_ms)}"
-    if attempt.succeeded:
-        became = f"arrived {took}"
-    elif attempt.error == LOST:
-        became = f"was {LOST}"
-    elif attempt.error is not None:
-        became = f"failed {took} ({attempt.error.rstrip('. ')})"
-    else:
-        became = f"failed {took} (HTTP {attempt.status})"
-    if last and delivery.state is DeliveryState.DEAD:
-        became += ": it was the last, the delivery is dead"
-    elif last and delivery.state is DeliveryState.PENDING and delivery.due_at is not None:
-        became += f", {again_in('tried', delivery.due_at, attempt.at)}"
     data = {
         "delivery_id": delivery.id,
         "destination_id": delivery.destination_id,
+        "destination": _name(brought),
         "number": attempt.number,
         "status": attempt.status,
         "error": attempt.error,
         "duration_ms": attempt.duration_ms,
-        "next_attempt_at": _next(delivery) if last else None,
+        "next_attempt_at": _time(owed.next_at) if last else None,
     }
-    text = f"Attempt {attempt.number} to bring {brought.event_type} to {_whom(brought)} {became}."
+    became = _became(attempt) + (_follows(owed, attempt) if last else "")
+    text = f"Attempt {attempt.number} to bring {brought.event_type} to {owed.whom} {became}."
     return Item(at=attempt.at, kind="attempt", text=text, data=data, place=(inf, 3, number))
 
 
-def _next(delivery: Delivery) -> str | None:
-    pending = delivery.state is DeliveryState.PENDING and delivery.due_at is not None
-    return formats.timestamp(delivery.due_at) if pending and delivery.due_at else None
+def _became(attempt: Attempt) -> str:
+    took = f"after {span(attempt.duration_ms)}"
+    if attempt.succeeded:
+        return f"arrived {took}"
+    if attempt.error == LOST:
+        return f"was {LOST}"
+    if attempt.error is not None:
+        return f"failed {took} ({attempt.error.rstrip('. ')})"
+    return f"failed {took} (HTTP {attempt.status})"
 
 
-def _whom(brought: Brought) -> str:
-    """The destination by its host only: the path and the query of a webhook may hold a secret."""
-    if brought.target is None:
+def _follows(owed: _Owed, attempt: Attempt) -> str:
+    """What comes after the last attempt so far."""
+    delivery = owed.brought.delivery
+    if delivery.state is DeliveryState.DEAD:
+        return ": it was the last, the delivery is dead"
+    if delivery.state is not DeliveryState.PENDING or delivery.due_at is None:
+        return ""
+    if owed.next_at is None:
+        return ", and waits until its destination is enabled"
+    again = f", {again_in('tried', owed.next_at, attempt.at)}"
+    return f"{again} at the earliest, for its destination fails" if owed.held else again
+
+
+def _time(at: Ms | None) -> str | None:
+    return None if at is None else formats.timestamp(at)
+
+
+def _name(brought: Brought) -> str | None:
+    """A destination by its host only: the path and the query of a webhook may hold a secret."""
+    if brought.target is None or brought.destination_type != "webhook":
+        return brought.target
+    return urlsplit(brought.target).netloc.rpartition("@")[2]
+
+
+def _whom(deliveries: Sequence[Brought]) -> dict[str, str]:
+    """Each destination in words, no two in the same: where they would be, by what its owner says of it, or by id."""
+    of = {each.delivery.destination_id: each for each in deliveries}
+    told = {name: (_words(each), f"{_words(each)} ({each.description or name})") for name, each in of.items()}
+    how_often = Counter(words for both in told.values() for words in both)
+    return {
+        name: next((words for words in both if how_often[words] == 1), f"{both[0]} ({name})")
+        for name, both in told.items()
+    }
+
+
+def _words(brought: Brought) -> str:
+    name = _name(brought)
+    if name is None:
         return "a destination that is deleted since"
     if brought.destination_type != "webhook":
-        return f"the SQLite log {brought.target}"
-    host = urlsplit(brought.target).netloc
-    return f"its own webhook at {host}" if brought.hidden else f"the webhook at {host}"
+        return f"the SQLite log {name}"
+    return f"its own webhook at {name}" if brought.hidden else f"the webhook at {name}"

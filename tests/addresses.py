@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from receiver.connections import Found
+from receiver.names import Found
 
 V4 = {
     "0.0.0.0": "unspecified",

@@ -4,18 +4,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
-from receiver.connections import DIAL
+from receiver.outbound import Outbound
 
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """Where to, the files whose code was running from the innermost on, and whether `outbound` has a request under way.
+    """Where to, the files whose code was running from the innermost on, and whether one was `outbound` sending.
 
-    Several addresses of one host are tried in tasks of aiohttp's own: their code runs under nobody else's, but in a
-    copy of the context of the request.
+    The room dials in the task of the request that needs the connection, so that the request is found below it.
     """
 
     address: Any
@@ -28,15 +27,16 @@ _watching: list[list[Dialled]] = []
 
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if _watching and event in ("socket.connect", "socket.sendto"):
-        request = DIAL.get(None) is not None
-        dialled = Dialled(arguments[1], tuple(_files(sys._getframe(1))), request)
+        codes = tuple(_codes(sys._getframe(1)))
+        files = tuple(code.co_filename for code in codes)
+        dialled = Dialled(arguments[1], files, Outbound.send.__code__ in codes)
         for watched in _watching:
             watched.append(dialled)
 
 
-def _files(frame: FrameType | None) -> Iterator[str]:
+def _codes(frame: FrameType | None) -> Iterator[CodeType]:
     while frame is not None:
-        yield frame.f_code.co_filename
+        yield frame.f_code
         frame = frame.f_back
 
 

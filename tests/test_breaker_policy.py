@@ -12,6 +12,7 @@ from receiver.breaker_policy import (
     given_up,
     probe_due,
     probing,
+    put_off,
 )
 from receiver.domain import Ms
 from tests.make import HOUR, MINUTE, NOW, SECOND
@@ -22,7 +23,7 @@ WELL = Breaker(destination_id="dst_1")
 def failed(*deliveries: str, breaker: Breaker = WELL, at: Ms = NOW) -> Breaker:
     """After one failure of each of these deliveries, a second after each other."""
     for number, delivery_id in enumerate(deliveries):
-        breaker = after_failure(breaker, delivery_id, at + number * SECOND)
+        breaker = after_failure(breaker, delivery_id, at + number * SECOND, f"of {delivery_id}")
     return breaker
 
 
@@ -51,6 +52,7 @@ def test_it_says_since_when_and_over_what() -> None:
         failures=5,
         failing=("a", "b", "c"),
         failing_since=NOW,
+        reason="of d",
         opened_at=NOW + 4 * SECOND,
         probe_at=NOW + 4 * SECOND + MINUTE,
     )
@@ -66,7 +68,7 @@ def test_a_success_makes_all_well() -> None:
 def test_further_failures_neither_open_it_anew_nor_move_its_probe() -> None:
     """What was under way when it opened may still fail."""
     held = failed("a", "b", "c", "d", "e")
-    assert failed("f", breaker=held, at=NOW + HOUR) == replace(held, failures=6)
+    assert failed("f", breaker=held, at=NOW + HOUR) == replace(held, failures=6, reason="of f")
 
 
 def test_probes_come_after_1_2_4_8_and_then_every_15_minutes() -> None:
@@ -82,6 +84,15 @@ def test_probes_come_after_1_2_4_8_and_then_every_15_minutes() -> None:
         breaker = failed("a", breaker=probing(breaker, now), at=now)
     assert pauses == [minutes * MINUTE for minutes in (1, 2, 4, 8, 15, 15, 15)]
     assert breaker.open
+
+
+def test_its_consumer_may_ask_for_a_longer_pause_not_for_a_shorter_one() -> None:
+    """Nothing is put off where no queue is held."""
+    held = failed("a", "b", "c", "d", "e", at=NOW - 4 * SECOND)
+    assert put_off(held, 59, NOW) == held
+    assert put_off(held, 3600, NOW) == replace(held, probe_at=NOW + HOUR)
+    shaky = failed("a", "b", "c", "d")
+    assert put_off(shaky, 3600, NOW) == shaky
 
 
 def test_a_queue_that_is_not_held_is_not_probed() -> None:

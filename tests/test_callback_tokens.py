@@ -54,6 +54,18 @@ def test_token_keys_rotate() -> None:
         CallbackTokens([OLD]).read("apikley", TOKEN)
 
 
+def test_made_up_providers_leave_nothing_behind() -> None:
+    """However many names are tried, tokens stay what they are, and what is remembered of names stays small."""
+    tokens = CallbackTokens([NEW])
+    issued = tokens.issue("apikley", "task_1")
+    for number in range(1000):
+        with pytest.raises(NotVerified):
+            tokens.read(f"nobody{number}", issued)
+    assert tokens.read("apikley", issued) == "task_1"
+    assert tokens.issue("apikley", "task_1") == CallbackTokens([NEW]).issue("apikley", "task_1") == issued
+    assert len(tokens._signers) <= 64
+
+
 def test_without_a_key_there_are_no_tokens() -> None:
     """An empty setting is the operator's mistake, told at the start."""
     with pytest.raises(ConfigurationError):

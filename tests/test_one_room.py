@@ -13,7 +13,7 @@ from tests.service.world import World, a_world, created, record, scripted
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent
-ROOM = ("receiver/outbound.py", "receiver/connections.py")
+ROOM = ("receiver/outbound.py", "receiver/dialling.py", "receiver/connection.py", "receiver/names.py")
 # Not of the server: the command line talks to the server as anybody does, the sandbox plays the providers.
 OTHERS = ("receiver/cli/", "adapters/sandbox/")
 LISTENS = "receiver/server.py"
@@ -90,9 +90,9 @@ def test_a_way_out_is_found_wherever_it_stands(text: str) -> None:
 
 
 def by_the_room(dialled: Dialled) -> bool:
-    """Whether `outbound` had a request under way, and its code was running, as aiohttp connected."""
-    files = [file for file in dialled.files if "/aiohttp/" in file or file.endswith(ROOM)]
-    return dialled.for_a_request and bool(files) and files[-1].endswith(ROOM[0])
+    """Whether `outbound` was sending a request, and nobody but its dialler connected."""
+    files = [file for file in dialled.files if file.endswith(ROOM)]
+    return dialled.for_a_request and dialled.files[0].endswith(ROOM[1]) and files[-1].endswith(ROOM[0])
 
 
 async def _everything_once(world: World, consumer_url: str) -> None:

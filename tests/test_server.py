@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -102,6 +102,26 @@ def test_a_request_that_hangs_does_not_keep_it_from_stopping(tmp_path: Path) -> 
     with a_server(tmp_path) as (url, _):
         [task] = httpx.get(f"{url}/v1/tasks", headers={"authorization": f"Bearer {API_KEY}"}).json()["items"]
         assert task["status"] == "unconfirmed"
+
+
+def test_who_asks_nothing_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
+    """Silent, idle, in the midst of a head or a body: the process ends as soon as without them, or a second later."""
+    head = b"POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\nauthorization: Bearer " + API_KEY.encode()
+    asked = {b"": b"", head: b"", head + b"\r\n\r\n{": b"HTTP/1.1 503 ", b"GET / HTTP/1.1\r\n\r\n": b"HTTP/1.1 404 "}
+    with a_server(tmp_path) as (url, process), ExitStack() as stack:
+        address = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
+        callers = [(stack.enter_context(socket.create_connection(address)), *each) for each in list(asked.items()) * 20]
+        for caller, said, _ in callers:
+            caller.sendall(said)
+        assert httpx.get(f"{url}/health/live").status_code == 200
+        asked_at = time.monotonic()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        assert time.monotonic() - asked_at < 2.5
+        for caller, said, answer in callers:
+            heard = caller.makefile("rb").read()
+            assert heard.startswith(answer), said
+            assert bool(heard) == bool(answer), said
 
 
 def test_a_second_server_on_the_same_file_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def parcel(
     event = an_event(seq, type=type, at=at, task=a_task(**task))
     delivery = a_delivery(id=f"dlv_{seq}", event_id=event.id, attempts=1)
     body, text = json_text.write(formats.envelope(event)), json_text.write({"prompt": prompt})
-    return Parcel(delivery=delivery, seq=seq, body=body, input=text, was_due_at=NOW)
+    return Parcel(delivery=delivery, seq=seq, body=body, input=json_text.Unread(text), was_due_at=NOW)
 
 
 @pytest.fixture

@@ -28,7 +28,12 @@ def recorded(sequence: int = 1, **fields: Any) -> Recorded:
 
 
 def brought(**fields: Any) -> Brought:
-    whom = {"destination_type": "webhook", "target": "https://example.com:8443/hook?key=k", "hidden": False}
+    whom: dict[str, Any] = {
+        "destination_type": "webhook",
+        "target": "https://example.com:8443/hook?key=k",
+        "hidden": False,
+    }
+    whom["description"] = ""
     of = {name: fields.pop(name, default) for name, default in whom.items()}
     return Brought(delivery=a_delivery(**fields), event_type="task.succeeded", **of)
 
@@ -251,6 +256,60 @@ def test_an_attempt_that_was_never_heard_of_again_stands_between_the_others() ->
     assert [item.data["number"] for item in (first, lost, third)] == [1, 2, 3]
     assert (lost.at, lost.data["next_attempt_at"]) == (first.at, None)
     assert [item.data["number"] for item in told(chronicle, most=2) if item.kind == "attempt"] == [1, 3]
+
+
+def test_several_destinations_are_told_apart() -> None:
+    """By what their owner says of them where they are at one host, and by their ids where that says nothing."""
+    places = [
+        {"target": "https://one.example/a"},
+        {"target": "https://two.example/a", "description": "orders"},
+        {"target": "https://two.example/b", "description": "stock"},
+        {"target": "https://two.example/c"},
+        {"target": "https://six.example/a", "description": "twins"},
+        {"target": "https://six.example/b", "description": "twins"},
+        {"target": None},
+        {"target": "https://two.example/a", "description": "orders", "destination_id": "dst_1"},
+    ]
+    fields = [{"destination_id": f"dst_{number}", "id": f"dlv_{number}"} | each for number, each in enumerate(places)]
+    items = told(a_chronicle(deliveries=[brought(**each) for each in fields]))
+    assert [item.text.removeprefix("task.succeeded is owed to ").rstrip(".") for item in items] == [
+        "the webhook at one.example",
+        "the webhook at two.example (orders)",
+        "the webhook at two.example (stock)",
+        "the webhook at two.example (dst_3)",
+        "the webhook at six.example (dst_4)",
+        "the webhook at six.example (dst_5)",
+        "a destination that is deleted since",
+        "the webhook at two.example (orders)",
+    ]
+    named = [(item.data["destination_id"], item.data["destination"], item.data["description"]) for item in items]
+    assert named[1:4] == [
+        ("dst_1", "two.example", "orders"),
+        ("dst_2", "two.example", "stock"),
+        ("dst_3", "two.example", ""),
+    ]
+    assert named[6] == ("dst_6", None, "")
+
+
+@pytest.mark.parametrize(
+    ("held", "next_at", "follows"),
+    [
+        ({}, NOW + SECOND, ", tried again in 1 s"),
+        ({"dst_1": NOW + HOUR}, NOW + HOUR, ", tried again in 60 min at the earliest, for its destination fails"),
+        ({"dst_1": None}, None, ", and waits until its destination is enabled"),
+    ],
+)
+def test_a_held_delivery_is_not_told_to_be_tried_before_its_destination(
+    held: dict[str, Ms | None], next_at: Ms | None, follows: str
+) -> None:
+    """Neither as a time nor in words."""
+    failed = Attempt(number=1, at=NOW, duration_ms=12, status=500)
+    waits = brought(attempts=1, due_at=NOW + SECOND, destination_id="dst_1")
+    chronicle = a_chronicle(deliveries=[waits], attempts=[("dlv_1", failed)])
+    _, owed, tried = timeline(TASK, chronicle, most=9, now=NOW, held=held)
+    assert owed.data["next_attempt_at"] == tried.data["next_attempt_at"]
+    assert tried.data["next_attempt_at"] == (None if next_at is None else formats.timestamp(next_at))
+    assert tried.text.endswith(f"failed after 12 ms (HTTP 500){follows}.")
 
 
 def test_what_is_too_much_is_cut_and_says_so() -> None:

@@ -104,7 +104,7 @@ def _newest(api: Api, filters: Mapping[str, str], limit: int) -> list[dict[str, 
 
 
 def _stream(
-    api: Api, filters: Mapping[str, str], *, after: int | None, limit: int, follow: bool
+    api: Api, filters: Mapping[str, str], *, after: int | str | None, limit: int, follow: bool
 ) -> Iterator[dict[str, Any]]:
     """Events in order; where `after` is None the last `limit` first."""
     if after is None:
@@ -124,7 +124,7 @@ def _stream(
             continue
         patience.answered()
         yield from page["items"]
-        after = int(page["next_cursor"])
+        after = str(page["next_cursor"])
         if not page["has_more"]:
             if not follow:
                 return

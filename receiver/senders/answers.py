@@ -4,11 +4,13 @@ An answer is whatever somebody else wrote, our own headers among it: consumers t
 of headers that their owner gave us, and those are to be seen nowhere.
 """
 
+import base64
 import codecs
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 KEPT_BYTES = 4096
@@ -24,8 +26,9 @@ def kept_text(body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -
     """The first 4 KiB of an answer; header names are in small letters.
 
     What steers a terminal, and what is not UTF-8, is U+FFFD; line ends are `\\n`. Where that is a third of it, or the
-    answer is compressed though we asked for plain bytes, it is `NOT_TEXT`. `secrets`, as they are, JSON-, percent- or
-    HTML-encoded, whole or cut off at the end, are `HIDDEN`.
+    answer is compressed though we asked for plain bytes, it is `NOT_TEXT`. `secrets`, as they are, as JSON or a program
+    quotes them, percent-, HTML- or base64-encoded, whole or cut off at the end, are `HIDDEN`; not those of less than
+    four characters.
     """
     kept = body[:KEPT_BYTES]
     if kept and headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
@@ -39,13 +42,21 @@ def kept_text(body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -
 
 
 def _without(text: str, secrets: Iterable[str], *, cut_off: bool) -> str:
-    forms = sorted({form for secret in secrets for part in _parts(secret) for form in _forms(part)}, key=len)
-    if not forms:
+    forms, either = _sought(tuple(secrets)) if text else ((), None)
+    if either is None:
         return text
-    either = re.compile("|".join(re.escape(form) for form in reversed(forms)), re.IGNORECASE)
     text = either.sub(HIDDEN, text)
     begun = max((_begun(text, form) for form in forms), default=0) if cut_off else 0
     return text[: len(text) - begun] + HIDDEN if begun else text
+
+
+@lru_cache(maxsize=256)  # every answer is looked through, and hundreds of forms are made of a few secrets
+def _sought(secrets: tuple[str, ...]) -> tuple[Sequence[str], re.Pattern[str] | None]:
+    """All that may stand for a secret, the longest first, and what finds any of it; None where there is nothing."""
+    forms = {form for secret in secrets for part in _parts(secret) for form in _forms(part)}
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    either = "|".join(re.escape(form) for form in longest_first)
+    return longest_first, re.compile(either, re.IGNORECASE) if forms else None
 
 
 def _parts(secret: str) -> list[str]:
@@ -55,15 +66,37 @@ def _parts(secret: str) -> list[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    as_json = json.dumps(secret)[1:-1]
     return {
         secret,
-        as_json,
-        as_json.replace("/", "\\/"),
+        *_quoted(secret),
+        *_based(secret.encode()),
         quote(secret, safe=""),
         quote_plus(secret),
         html.escape(secret),
     }
+
+
+def _quoted(secret: str) -> set[str]:
+    """As it stands in JSON, by the habits of several languages, in JSON within JSON, and between a program's quotes."""
+    as_json = json.dumps(secret)[1:-1]
+    go, gson = (as_json.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in signs}) for signs in ("<>&", "<>&'="))
+    slashed = as_json.replace("/", "\\/")
+    within = (json.dumps(each)[1:-1] for each in (as_json, slashed))
+    # With a quote of each kind in it Python escapes the single ones, else none.
+    python = (written for each in (secret, as_json) for written in (repr(each)[1:-1], repr(each + "'\"")[1:-4]))
+    return {as_json, slashed, go, gson, *within, *python}
+
+
+def _based(secret: bytes) -> set[str]:
+    """In base64, alone or wherever in a longer text: of its first and last letter some bits may be its neighbours'."""
+    forms = set()
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + secret).decode()
+        whole = (before + len(secret)) * 8 // 6
+        forms.add(text[(before * 8 + 5) // 6 : whole])
+    alone = base64.b64encode(secret).decode()
+    forms |= {alone, alone.rstrip("=")}
+    return forms | {form.replace("+", "-").replace("/", "_") for form in forms}
 
 
 def _begun(text: str, form: str) -> int:

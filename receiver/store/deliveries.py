@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from receiver import json_text
-from receiver.domain import Attempt, Delivery, DeliveryState, Ms
-from receiver.store.records import Page, Parcel, Queue
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
+from receiver.store.records import Lease, Page, Parcel, Queue
 from receiver.store.rows import attempt_of, delivery_of, delivery_row
 from receiver.store.statements import Row, Statements, Where
 
@@ -14,21 +15,34 @@ class DeliveryVerbs(Statements):
     def record_delivery(self, delivery: Delivery, seq: int) -> None:
         self.count("insert_delivery", **delivery_row(delivery, seq))
 
+    def hand_off(self, destination: Destination, now: Ms) -> Lease | None:
+        return None
+
     def delivery(self, delivery_id: str, tenant: str) -> Delivery | None:
         row = self.one("select_delivery", id=delivery_id)
         return delivery_of(row) if row and row["tenant"] == tenant else None
 
     def list_deliveries(self, page: Page) -> Sequence[Delivery]:
         filters = page.where or {}
-        # A task, or an event, has a handful: found by it, not by the tenant's index, which holds all there ever were.
-        few = filters.get("task_id") is not None or filters.get("event_id") is not None
+        # A task, or an event, has a handful: not looked for among all that a tenant, or a destination, ever had.
+        if filters.get("task_id") is not None or filters.get("event_id") is not None:
+            aside: Sequence[str] = ("tenant", "state", "destination_id")
+            return [delivery_of(row) for row in self._deliveries(page, filters, aside=aside)]
+        # Each state is a piece of an index, in the order of ids.
+        states = DeliveryState if filters.get("state") is None else (filters["state"],)
+        aside = () if filters.get("destination_id") is None else ("tenant",)
+        rows = [row for each in states for row in self._deliveries(page, {**filters, "state": each}, aside=aside)]
+        rows.sort(key=lambda row: str(row["id"]), reverse=True)
+        return [delivery_of(row) for row in rows[: page.limit]]
+
+    def _deliveries(self, page: Page, filters: Mapping[str, Any], *, aside: Sequence[str]) -> Sequence[Row]:
+        """One piece of a list, newest first; columns that stand `aside` are no way to find it."""
         where = Where()
-        where.add("tenant || '' = ?" if few else "tenant = ?", page.tenant)
         where.add("id < ?", page.cursor)
-        for column in ("state", "destination_id", "task_id", "event_id"):
-            where.add(f"{column} = ?", filters.get(column))
-        rows = self.page("SELECT * FROM deliveries", where, order="id DESC", limit=page.limit)
-        return [delivery_of(row) for row in rows]
+        for column in ("tenant", "state", "destination_id", "task_id", "event_id"):
+            value = page.tenant if column == "tenant" else filters.get(column)
+            where.add(f"{column} || '' = ?" if column in aside else f"{column} = ?", value)
+        return self.page("SELECT * FROM deliveries", where, order="id DESC", limit=page.limit)
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]:
         return [attempt_of(row) for row in self.run("select_attempts", delivery_id=delivery_id)]
@@ -70,7 +84,8 @@ class DeliveryVerbs(Statements):
         self.count("lease_delivery", owner=owner, until=until, id=row["id"])
         leased = replace(delivery_of(row), owner=owner, due_at=until, attempts=row["attempts"] + 1)
         was_due_at, seq = row["due_at"], row["event_seq"]
-        return Parcel(delivery=leased, seq=seq, body=row["body"], input=row["input"], was_due_at=was_due_at)
+        asked = None if row["input"] is None else json_text.Unread(row["input"])
+        return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at)
 
     def unended_attempts(self, delivery: Delivery) -> int:
         [row] = self.run("select_last_attempt", delivery_id=delivery.id)
@@ -106,11 +121,23 @@ class DeliveryVerbs(Statements):
         if self.count("fall_in", id=delivery.id):
             self.advance_line(delivery.destination_id, delivery.task_id, due_at)
 
-    def form_lines(self, destination_id: str) -> None:
-        self.count("form_lines", destination_id=destination_id)
+    def form_lines(self, destination_id: str, *, before: str, limit: int) -> str | None:
+        rows = self.run("select_latest_pending", destination_id=destination_id, before=before, limit=limit)
+        return self._bite("form_lines", rows, limit)
 
-    def dissolve_lines(self, destination_id: str, now: Ms) -> None:
-        self.count("dissolve_lines", destination_id=destination_id, now=now)
+    def dissolve_lines(self, destination_id: str, now: Ms, *, before: str, limit: int) -> str | None:
+        rows = self.run("select_latest_waiting", destination_id=destination_id, before=before, limit=limit)
+        return self._bite("dissolve_lines", rows, limit, now=now)
+
+    def cancel_owed(self, destination_id: str, *, before: str, limit: int) -> str | None:
+        rows = self.run("select_latest_pending", destination_id=destination_id, before=before, limit=limit)
+        return self._bite("cancel_some_deliveries", rows, limit)
+
+    def _bite(self, name: str, rows: Sequence[Row], limit: int, **values: Any) -> str | None:
+        """Do this to these rows; the id of the last of them, None where there are no more behind it."""
+        if rows:
+            self.count(name, ids=json_text.write([row["id"] for row in rows]), **values)
+        return str(rows[-1]["id"]) if len(rows) == limit else None
 
 
 def _queue(row: Row) -> Queue:

@@ -1,8 +1,9 @@
 """Verbs about destinations: where tenants want events, and how each fares."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from receiver import json_text
 from receiver.breaker_policy import Breaker
 from receiver.domain import Destination, Ms
 from receiver.sealing import tenant_row
@@ -68,6 +69,10 @@ class DestinationVerbs(Statements):
     def breaker(self, destination_id: str) -> Breaker:
         row = self.one("select_breaker", destination_id=destination_id)
         return breaker_of(row) if row else Breaker(destination_id=destination_id)
+
+    def held(self, destination_ids: Collection[str], now: Ms) -> Mapping[str, Ms | None]:
+        rows = self.run("select_held", ids=json_text.write(list(destination_ids)))
+        return {row["id"]: max(row["probe_at"], now) if row["enabled"] else None for row in rows}
 
     def save_breaker(self, breaker: Breaker) -> None:
         if breaker == Breaker(destination_id=breaker.destination_id):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from receiver import json_text
 from receiver.domain import Event, Ms
-from receiver.ids import first_id as first_id_at
-from receiver.store.records import Page, Recorded
+from receiver.ids import first_id
+from receiver.store.records import Page, Recorded, Span
 from receiver.store.statements import Row, Statements, Where
 
 
@@ -65,9 +65,14 @@ class EventVerbs(Statements):
         order = "seq DESC" if newest_first else "seq"
         return [_recorded(row) for row in self.page("SELECT * FROM events", where, order=order, limit=page.limit)]
 
-    def events_since(self, tenant: str, *, first_id: str, until: Ms, limit: int) -> Sequence[Recorded]:
-        end_id = first_id_at("evt", until)
-        rows = self.run("select_events_since", tenant=tenant, first_id=first_id, end_id=end_id, limit=limit)
+    def span_of_events(self, tenant: str, *, since: Ms, until: Ms) -> Span | None:
+        ends = {"first_id": first_id("evt", since), "end_id": first_id("evt", until)}
+        [row] = self.run("select_span", tenant=tenant, **ends)
+        return None if row["first"] is None else Span(**ends, first=row["first"], last=row["last"])
+
+    def events_between(self, tenant: str, span: Span, *, after: int, limit: int) -> Sequence[Recorded]:
+        ends = {"first_id": span.first_id, "end_id": span.end_id, "last": span.last}
+        rows = self.run("select_events_between", tenant=tenant, **ends, after=after, limit=limit)
         return [_recorded(row) for row in rows]
 
 

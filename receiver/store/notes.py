@@ -74,5 +74,6 @@ def _brought(row: Row) -> Brought:
         event_type=row["event_type"],
         destination_type=row["destination_type"],
         target=row["target"],
+        description=row["description"] or "",
         hidden=bool(row["hidden"]),
     )

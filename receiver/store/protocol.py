@@ -4,13 +4,13 @@ A `Store` is synchronous and lives inside one open transaction. `Storage` hands 
 before it returns, together with whatever else was waiting; `read` sees only what is committed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, KeptKey, Page, Parcel, Queue, Recorded, Sealed
+from receiver.store.records import Bite, Chronicle, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed, Span
 
 Result = TypeVar("Result")
 
@@ -109,8 +109,11 @@ class Store(Protocol):
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
 
-    def events_since(self, tenant: str, *, first_id: str, until: Ms, limit: int) -> Sequence[Recorded]:
-        """A tenant's events from this id on, before this time, in the order of their ids."""
+    def span_of_events(self, tenant: str, *, since: Ms, until: Ms) -> Span | None:
+        """Where a tenant's events since then, and before `until`, are to be found; None where there are none."""
+
+    def events_between(self, tenant: str, span: Span, *, after: int, limit: int) -> Sequence[Recorded]:
+        """Those of a span behind this seq, in the order of their `seq`."""
 
     # What is told of a task
     def note(self, task_id: str, *, at: Ms, sequence: int, kind: str, text: str, data: Mapping[str, Any]) -> None:
@@ -159,6 +162,9 @@ class Store(Protocol):
 
     def save_breaker(self, breaker: Breaker) -> None: ...
 
+    def held(self, destination_ids: Collection[str], now: Ms) -> Mapping[str, Ms | None]:
+        """Those of them that get nothing now: when the next probe goes out, not before `now`; None of disabled ones."""
+
     # Secrets
     def tenant_secret(self, tenant: str) -> str | None:
         """What signs for a tenant's hidden destinations, sealed; None where there is none yet."""
@@ -173,7 +179,9 @@ class Store(Protocol):
         """Let a secret of this destination, or `tenant:<name>`, sign along until then; forget those of the past."""
 
     def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
-        """Those of this destination, or `tenant:<name>`, that sign along now."""
+        """Those of this destination, or `tenant:<name>`, that sign along now; those that do so longest first."""
+
+    def forget_retired_secret(self, owner: str, sealed: str) -> None: ...
 
     def sealed_secrets(self) -> Sequence[Sealed]:
         """Every secret that is kept, header values included."""
@@ -183,6 +191,12 @@ class Store(Protocol):
 
     # Deliveries
     def record_delivery(self, delivery: Delivery, seq: int) -> None: ...
+
+    def hand_off(self, destination: Destination, now: Ms) -> Lease | None:
+        """Lease what is about to be owed to a destination to the courier of this process, where it takes it at once.
+
+        Whoever asks records the delivery with that lease, and sees to it that the courier is told after the commit.
+        """
 
     def delivery(self, delivery_id: str, tenant: str) -> Delivery | None: ...
 
@@ -225,13 +239,16 @@ class Store(Protocol):
         tries: int,
         due_at: Ms | None,
     ) -> bool:
-        """Record an attempt and what becomes of the delivery; False where the lease was lost and it did not succeed."""
+        """Record an attempt and what becomes of the delivery; False where the lease was lost and it did not succeed.
+
+        A success makes it delivered, dead or canceled as it may be by then.
+        """
 
     def release_delivery(self, delivery_id: str, *, owner: str, now: Ms) -> None:
         """Give back a delivery that was claimed and never tried; the attempt does not count."""
 
     def set_delivery(self, delivery_id: str, *, state: DeliveryState, tries: int, due_at: Ms | None) -> None:
-        """Move a delivery whatever it was; an attempt under way moves it no more, unless it succeeds while pending."""
+        """Move a delivery whatever it was; an attempt under way moves it no more, unless it succeeds."""
 
     def waits_for(self, destination_id: str, task_id: str) -> bool:
         """Whether anything of a task is still pending for a destination."""
@@ -242,21 +259,29 @@ class Store(Protocol):
     def fall_in(self, delivery: Delivery, due_at: Ms) -> None:
         """Let one that failed wait where an earlier one of its task is pending; if all wait, the first is due then."""
 
-    def form_lines(self, destination_id: str) -> None:
+    # Each looks at `limit` of a destination's pending ones, the latest first, from where the bite before ended, or from
+    # `BEHIND_ALL` on; the id that it ended at, None where it was the last.
+    def form_lines(self, destination_id: str, *, before: str, limit: int) -> str | None:
         """Let what is pending, and not under way, wait behind the first one of its task."""
 
-    def dissolve_lines(self, destination_id: str, now: Ms) -> None:
+    def dissolve_lines(self, destination_id: str, now: Ms, *, before: str, limit: int) -> str | None:
         """Make due whatever waits behind another one."""
 
-    # Retention: each looks at `limit` rows beyond the id `after`, where the bite before ended
+    def cancel_owed(self, destination_id: str, *, before: str, limit: int) -> str | None: ...
+
+    # Retention
+    def prune_retired_secrets(self, now: Ms) -> None:
+        """Delete the secrets that sign along no longer, whoever they are of."""
+
+    # Each looks at `limit` rows beyond the id `after`, where the bite before ended
     def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
         """Delete events of an earlier time with their deliveries, but for those that are still owed to anybody."""
 
     def prune_tasks(self, before: Ms, *, after: str, limit: int) -> Bite:
         """Delete what ended at an earlier time with all that belongs to it, unless it has a timer or events."""
 
-    def cut_off(self, tenant: str, seq: int) -> bool:
-        """Whether who stopped at this event has missed deleted ones; not where that one is kept itself, being owed."""
+    def pruned_seq(self, tenant: str) -> int:
+        """The highest seq of a tenant's events that were deleted, 0 where none was: earlier ones may yet be owed."""
 
     # The store itself
     def lapse_leases(self, now: Ms) -> None:

@@ -166,6 +166,9 @@ SELECT * FROM retired_secrets WHERE owner = :owner AND until > :now ORDER BY unt
 -- delete_retired_secrets --
 DELETE FROM retired_secrets WHERE until <= :now
 
+-- delete_retired_secret --
+DELETE FROM retired_secrets WHERE owner = :owner AND sealed_secret = :sealed_secret
+
 -- delete_retired_secrets_of --
 DELETE FROM retired_secrets WHERE owner = :owner
 
@@ -199,9 +202,16 @@ SELECT * FROM destinations WHERE tenant = :tenant AND enabled = 1 AND hidden = 0
 -- delete_destination --
 DELETE FROM destinations WHERE id = :id
 
+-- select_latest_pending --
+SELECT id FROM deliveries
+WHERE destination_id = :destination_id AND state = 'pending' AND id < :before ORDER BY id DESC LIMIT :limit
+
 -- cancel_deliveries --
 UPDATE deliveries SET state = 'canceled', due_at = NULL, owner = NULL
 WHERE destination_id = :destination_id AND state = 'pending'
+
+-- cancel_some_deliveries --
+UPDATE deliveries SET state = 'canceled', due_at = NULL, owner = NULL WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- insert_delivery --
 INSERT INTO deliveries (id, tenant, event_seq, event_id, task_id, destination_id, state, created_at, due_at, attempts,
@@ -213,8 +223,9 @@ VALUES (:id, :tenant, :event_seq, :event_id, :task_id, :destination_id, :state, 
 SELECT * FROM deliveries WHERE id = :id
 
 -- select_delivery_states --
+-- `|| ''` as in form_lines.
 SELECT DISTINCT event_id, state FROM deliveries
-WHERE event_id IN (SELECT value FROM json_each(:event_ids)) AND destination_id = :destination_id
+WHERE event_id IN (SELECT value FROM json_each(:event_ids)) AND destination_id || '' = :destination_id
 
 -- select_queues --
 -- One index step per destination that is owed something, however long its queue is.
@@ -273,23 +284,31 @@ SELECT min(due_at) AS due_at FROM deliveries WHERE destination_id = :destination
 -- select_breaker --
 SELECT * FROM breakers WHERE destination_id = :destination_id
 
+-- select_held --
+SELECT destinations.id, destinations.enabled, breakers.probe_at
+FROM destinations LEFT JOIN breakers ON breakers.destination_id = destinations.id
+WHERE destinations.id IN (SELECT value FROM json_each(:ids))
+  AND (destinations.enabled = 0 OR breakers.probe_at IS NOT NULL)
+
 -- upsert_breaker --
-INSERT INTO breakers (destination_id, failures, failing, failing_since, opened_at, probe_at, probes)
-VALUES (:destination_id, :failures, :failing, :failing_since, :opened_at, :probe_at, :probes)
+INSERT INTO breakers (destination_id, failures, failing, failing_since, reason, opened_at, probe_at, probes)
+VALUES (:destination_id, :failures, :failing, :failing_since, :reason, :opened_at, :probe_at, :probes)
 ON CONFLICT (destination_id) DO UPDATE SET failures = excluded.failures, failing = excluded.failing,
-  failing_since = excluded.failing_since, opened_at = excluded.opened_at, probe_at = excluded.probe_at,
+  failing_since = excluded.failing_since, reason = excluded.reason, opened_at = excluded.opened_at, probe_at = excluded.probe_at,
   probes = excluded.probes
 
 -- delete_breaker --
 DELETE FROM breakers WHERE destination_id = :destination_id
 
 -- select_waiting_delivery --
+-- `|| ''` as in form_lines.
 SELECT id FROM deliveries
-WHERE task_id = :task_id AND destination_id = :destination_id AND state = 'pending' LIMIT 1
+WHERE task_id = :task_id AND destination_id || '' = :destination_id AND state = 'pending' LIMIT 1
 
 -- advance_line --
+-- `|| ''` as in form_lines.
 UPDATE deliveries SET due_at = :now WHERE due_at IS NULL AND id = (
-  SELECT id FROM deliveries WHERE task_id = :task_id AND destination_id = :destination_id AND state = 'pending'
+  SELECT id FROM deliveries WHERE task_id = :task_id AND destination_id || '' = :destination_id AND state = 'pending'
   ORDER BY due_at IS NULL, event_seq, id LIMIT 1
 )
 
@@ -303,17 +322,22 @@ UPDATE deliveries SET due_at = NULL WHERE id = :id AND state = 'pending' AND EXI
 
 -- form_lines --
 -- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
--- the planner off the index by destination, which holds thousands where a task has a handful.
+-- the planner off the indexes by destination, which hold thousands where a task has a handful.
 UPDATE deliveries SET due_at = NULL
-WHERE destination_id = :destination_id AND state = 'pending' AND owner IS NULL AND task_id <> '' AND EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
   WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
     AND other.state = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
     AND (other.owner IS NOT NULL OR (other.event_seq, other.id) < (deliveries.event_seq, deliveries.id))
 )
 
+-- select_latest_waiting --
+SELECT id FROM deliveries
+WHERE destination_id = :destination_id AND state = 'pending' AND due_at IS NULL AND id < :before
+ORDER BY id DESC LIMIT :limit
+
 -- dissolve_lines --
-UPDATE deliveries SET due_at = :now WHERE destination_id = :destination_id AND state = 'pending' AND due_at IS NULL
+UPDATE deliveries SET due_at = :now WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- set_delivery --
 UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL WHERE id = :id
@@ -321,9 +345,16 @@ UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = 
 -- select_newest_seq --
 SELECT max(seq) AS seq FROM events WHERE tenant = :tenant
 
--- select_events_since --
--- By the index of ids, not by the tenant's, which would be read and sorted for every page.
-SELECT * FROM events WHERE id >= :first_id AND id < :end_id AND tenant || '' = :tenant ORDER BY id LIMIT :limit
+-- select_span --
+-- By the index of ids, not by the tenant's, which would be read from its beginning.
+SELECT min(seq) AS first, max(seq) AS last FROM events
+WHERE id >= :first_id AND id < :end_id AND tenant || '' = :tenant
+
+-- select_events_between --
+-- Around the ends of a span ids and seqs may be in different orders: what was made earlier is passed over.
+SELECT * FROM events
+WHERE tenant = :tenant AND seq > :after AND seq <= :last AND id || '' >= :first_id AND id || '' < :end_id
+ORDER BY seq LIMIT :limit
 
 -- select_old_events --
 -- Those that are still owed, too: they are passed over, and a bite's work has an end.
@@ -347,9 +378,8 @@ DELETE FROM events WHERE id IN (SELECT value FROM json_each(:ids))
 INSERT INTO pruned (tenant, seq) VALUES (:tenant, :seq)
 ON CONFLICT (tenant) DO UPDATE SET seq = CASE WHEN excluded.seq > pruned.seq THEN excluded.seq ELSE pruned.seq END
 
--- select_cut_off --
-SELECT 1 AS yes FROM pruned WHERE tenant = :tenant AND seq > :seq
-  AND NOT EXISTS (SELECT 1 FROM events WHERE events.seq = :seq AND events.tenant = pruned.tenant)
+-- select_pruned --
+SELECT seq FROM pruned WHERE tenant = :tenant
 
 -- select_old_tasks --
 SELECT id, webhook_id, finished_at IS NULL OR finished_at >= :before
@@ -396,9 +426,10 @@ VALUES (:delivery_id, :number, :at, :duration_ms, :status, :error, :response)
 ON CONFLICT (delivery_id, number) DO NOTHING
 
 -- settle_delivery --
--- A success is recorded whoever holds the lease; anything else only if it is still ours.
+-- A success is recorded whoever holds the lease, and of one that was given up meanwhile: it did arrive. Anything else
+-- only if it is still ours.
 UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL
-WHERE id = :id AND state = 'pending' AND (owner = :owner OR :state = 'delivered')
+WHERE id = :id AND (state = 'pending' AND owner = :owner OR state <> 'delivered' AND :state = 'delivered')
 
 -- select_attempts --
 SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number
@@ -463,7 +494,7 @@ WHERE tasks.id = :task_id ORDER BY events.seq LIMIT :limit
 
 -- select_deliveries_of_task --
 SELECT deliveries.*, events.type AS event_type, destinations.type AS destination_type, destinations.target,
-  destinations.hidden
+  destinations.description, destinations.hidden
 FROM deliveries
 JOIN events ON events.seq = deliveries.event_seq
 LEFT JOIN destinations ON destinations.id = deliveries.destination_id

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.domain import Attempt, Delivery, Ms
+from receiver.domain import Attempt, Delivery, Destination, Ms
+
+BEHIND_ALL = "\uffff"  # an id that none comes after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +18,16 @@ class Recorded:
     type: str
     task_id: str
     body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The events of a time, which their ids tell: the first and the last `seq` among them. Others may lie between."""
+
+    first_id: str
+    end_id: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +54,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """A claimed delivery with all that its sender needs; `input` is the task's, as JSON text (None: not kept).
+    """A claimed delivery with all that its sender needs; `input` is the task's (None: not kept).
 
     `was_due_at` is when it was due before the claim.
     """
@@ -50,8 +62,25 @@ class Parcel:
     delivery: Delivery
     seq: int
     body: str
-    input: str | None
+    input: Mapping[str, Any] | None
     was_due_at: Ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who holds a delivery until when, and the destination as it is delivered to."""
+
+    owner: str
+    until: Ms
+    destination: Destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """A parcel that was recorded as leased to the courier of this process, which is to be told after the commit."""
+
+    destination: Destination
+    parcel: Parcel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +148,7 @@ class Brought:
     destination_type: str | None
     target: str | None
     hidden: bool
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,9 @@ class RetentionVerbs(Statements):
         webhooks = {row["webhook_id"] for row in gone if row["webhook_id"] is not None}
         return Bite(rows=deleted | self._prune(_OF_WEBHOOKS, sorted(webhooks)), last=_last(rows, limit))
 
-    def cut_off(self, tenant: str, seq: int) -> bool:
-        return self.one("select_cut_off", tenant=tenant, seq=seq) is not None
+    def pruned_seq(self, tenant: str) -> int:
+        row = self.one("select_pruned", tenant=tenant)
+        return int(row["seq"]) if row else 0
 
     def _prune(self, tables: Sequence[str], ids: Sequence[str]) -> dict[str, int]:
         if not ids:

@@ -173,6 +173,7 @@ def breaker_of(row: Row) -> Breaker:
         failures=row["failures"],
         failing=tuple(json.loads(row["failing"])),
         failing_since=row["failing_since"],
+        reason=row["reason"],
         opened_at=row["opened_at"],
         probe_at=row["probe_at"],
         probes=row["probes"],

@@ -24,9 +24,15 @@ class SecretVerbs(Statements):
         return before
 
     def retire_secret(self, owner: str, sealed: str, *, now: Ms, until: Ms) -> None:
-        self.count("delete_retired_secrets", now=now)
+        self.prune_retired_secrets(now)
         if until > now:
             self.count("insert_retired_secret", owner=owner, sealed_secret=sealed, until=until)
+
+    def forget_retired_secret(self, owner: str, sealed: str) -> None:
+        self.count("delete_retired_secret", owner=owner, sealed_secret=sealed)
+
+    def prune_retired_secrets(self, now: Ms) -> None:
+        self.count("delete_retired_secrets", now=now)
 
     def retired_secrets(self, owner: str, now: Ms) -> Sequence[RetiredSecret]:
         rows = self.run("select_retired_secrets_of", owner=owner, now=now)

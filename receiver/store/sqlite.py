@@ -12,6 +12,7 @@ from typing import IO, Any, NoReturn, TypeVar
 
 from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Unavailable
+from receiver.hand_off import HandOff
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
@@ -97,8 +98,9 @@ class SqliteStore(
 class _WritingStore(KeptVerbs, SqliteStore):
     """The verbs of the one connection that writes."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, handing: HandOff) -> None:
         super().__init__(connection)
+        self._handing = handing
         self.forget()
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
@@ -112,10 +114,10 @@ class _Connection:
     SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two connections reset at the same moment, so readers never do.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, handing: HandOff) -> None:
         self._connection = _connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        self._store = _WritingStore(self._connection)
+        self._store = _WritingStore(self._connection, handing)
         self.store: Store = self._store
 
     def begin(self) -> None:
@@ -152,9 +154,10 @@ def _tell(error: sqlite3.DatabaseError) -> NoReturn:
 class SqliteStorage:
     """A database file: one writer with group commit, readers beside it, and a lock against a second process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, handing: HandOff | None = None) -> None:
         self._path = path
-        self._writer = Writer(lambda: _Connection(path))
+        handing = handing or HandOff(lease=0, now=0)
+        self._writer = Writer(lambda: _Connection(path, handing))
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="taskweir-reader")
         self._of_thread = threading.local()
         self._opened: list[sqlite3.Connection] = []

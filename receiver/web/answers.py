@@ -35,6 +35,8 @@ STATUS_OF: dict[type[TaskweirError], int] = {
     Unavailable: 503,
 }
 _RETRY_AFTER_S = 5
+# Inputs, secrets and results are for who asked, and for no cache on the way.
+_FOR_NO_CACHE = {"cache-control": "no-store"}
 # What is wrong is told in the sender's own words, which may be long.
 _LONGEST_PATH = 200
 _LONGEST_TEXT = 1000
@@ -47,7 +49,7 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def text_answer(text: str, status: int = 200) -> Response:
     """A JSON body that is text already."""
-    return Response(text, status, media_type="application/json")
+    return Response(text, status, _FOR_NO_CACHE, "application/json")
 
 
 def page_answer(items: Sequence[Any], limit: int, cursors: Sequence[str]) -> Response:
@@ -66,7 +68,7 @@ def problem(status: int, detail: str, *, faults: Sequence[Fault] = ()) -> Respon
     }
     if faults:
         body["errors"] = [_fault_fields(fault) for fault in faults]
-    response = Response(json_text.write(body), status, media_type="application/problem+json")
+    response = Response(json_text.write(body), status, _FOR_NO_CACHE, "application/problem+json")
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
     if status in (429, 503):

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from receiver.errors import TaskweirError
 from receiver.telemetry import log
@@ -34,6 +36,17 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 Private = Callable[[Request, Caller], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a route leads to. From a function Starlette would make one with a second net for errors inside the first."""
+
+    answer: Callable[[Request], Awaitable[Response]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.answer(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
 def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
     """The ASGI application over what main wired; `lifespan` starts and stops what runs beside it."""
     app = Starlette(
@@ -49,18 +62,18 @@ def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
 
 def _routes() -> list[BaseRoute]:
     health = [
-        Route(path, endpoint)
-        for endpoint, paths in ((ops.live, ("/health/live", "/healthz")), (ops.ready, ("/health/ready", "/readyz")))
+        Route(path, Door(answer), methods=["GET"])
+        for answer, paths in ((ops.live, ("/health/live", "/healthz")), (ops.ready, ("/health/ready", "/readyz")))
         for path in paths
     ]
     calls = [
-        Route(path, callbacks.receive, methods=["GET", "HEAD", "OPTIONS", "POST"])
+        Route(path, Door(callbacks.receive), methods=["GET", "HEAD", "OPTIONS", "POST"])
         for path in ("/callbacks/{provider}/{token}", "/callbacks/{provider}/{token}/")
     ]
-    return [
-        *health,
+    return [  # each is tried in turn
         *calls,
-        Route("/metrics", ops.metrics),
+        *health,
+        Route("/metrics", Door(ops.metrics), methods=["GET"]),
         _private("/v1/me", GET=ops.me),
         _private("/v1/providers", GET=providers.list_providers),
         _private("/v1/providers/{name}/pause", POST=providers.pause_provider),
@@ -114,7 +127,7 @@ def _private(path: str, **doors: Private) -> Route:
         method = "GET" if request.method == "HEAD" else request.method
         return await doors[method](request, caller_of(request))
 
-    return Route(path, guarded, methods=list(doors))
+    return Route(path, Door(guarded), methods=list(doors))
 
 
 async def _ours(request: Request, error: Exception) -> Response:

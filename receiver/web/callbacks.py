@@ -38,7 +38,8 @@ async def receive(request: Request) -> Response:
     if served is None:
         await _keep_unread(doors, name, task_id, await _body(request))
         return Response(status_code=200)
-    callback = Callback(headers=dict(request.headers), body=await _body(request))
+    # Of a header that is there twice the first counts, as everywhere.
+    callback = Callback(headers=dict(reversed(request.headers.items())), body=await _body(request))
     challenge = served.adapter.answer_challenge(callback)
     if challenge is not None:
         return Response(challenge, media_type="application/json")

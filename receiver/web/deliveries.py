@@ -1,5 +1,6 @@
 """The door for deliveries: what is owed, what was tried, once more or no longer."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from starlette.requests import Request
@@ -8,7 +9,7 @@ from starlette.responses import Response
 from receiver import formats
 from receiver.action_policy import Refusal
 from receiver.delivery_actions import cancel, retry
-from receiver.delivery_policy import attempt_log
+from receiver.delivery_policy import attempt_log, tried_next_at
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
@@ -43,8 +44,9 @@ async def list_deliveries(request: Request, caller: Caller) -> Response:
     limit, where = query_limit(request), query_filters(request, *filters)
     query_word(request, "state", DeliveryState)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dlv"), where=where)
-    rows = await doors_of(request).storage.read(lambda store: store.list_deliveries(page))
-    return page_answer([delivery_fields(row) for row in rows], limit, [row.id for row in rows])
+    doors = doors_of(request)
+    items = await doors.storage.read(lambda store: shown(store, store.list_deliveries(page), doors.clock.now()))
+    return page_answer(items, limit, [item["id"] for item in items])
 
 
 async def get_delivery(request: Request, caller: Caller) -> Response:
@@ -87,13 +89,11 @@ def _owned(store: Store, delivery_id: str, caller: Caller) -> Delivery:
 
 
 def _shown(store: Store, delivery_id: str, caller: Caller, doors: Doors) -> dict[str, Any]:
-    delivery = _owned(store, delivery_id, caller)
-    log = attempt_log(delivery, store.attempts(delivery_id), doors.clock.now())
-    return {
-        **delivery_fields(delivery),
-        "blocked_reason": _blocked_reason(store, delivery, doors),
-        "attempt_log": [attempt_fields(each) for each in log],
-    }
+    delivery, now = _owned(store, delivery_id, caller), doors.clock.now()
+    [fields] = shown(store, [delivery], now)
+    log = attempt_log(delivery, store.attempts(delivery_id), now)
+    blocked = _blocked_reason(store, delivery, doors)
+    return fields | {"blocked_reason": blocked, "attempt_log": [attempt_fields(each) for each in log]}
 
 
 def _blocked_reason(store: Store, delivery: Delivery, doors: Doors) -> str | None:
@@ -104,9 +104,14 @@ def _blocked_reason(store: Store, delivery: Delivery, doors: Doors) -> str | Non
     return blocked_reason(doors.seal, destination) if destination else None
 
 
-def delivery_fields(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as an item of the list."""
-    pending = delivery.state is DeliveryState.PENDING and delivery.due_at is not None
+def shown(store: Store, deliveries: Sequence[Delivery], now: Ms) -> list[dict[str, Any]]:
+    """Deliveries as items of the list."""
+    held = store.held({each.destination_id for each in deliveries}, now)
+    return [_fields(each, held) for each in deliveries]
+
+
+def _fields(delivery: Delivery, held: Mapping[str, Ms | None]) -> dict[str, Any]:
+    next_at = tried_next_at(delivery, held)
     return {
         "id": delivery.id,
         "event_id": delivery.event_id,
@@ -114,7 +119,7 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "task_id": delivery.task_id or None,
         "state": delivery.state.value,
         "attempts": delivery.attempts,
-        "next_attempt_at": formats.timestamp(delivery.due_at) if pending and delivery.due_at else None,
+        "next_attempt_at": None if next_at is None else formats.timestamp(next_at),
         "created_at": formats.timestamp(delivery.created_at),
     }
 

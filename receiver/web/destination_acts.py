@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import destination_actions, formats
+from receiver import breaker, destination_actions, formats
 from receiver.delivery_actions import why_not_sent
 from receiver.domain import Destination, Ms
 from receiver.errors import Fault, Invalid, Unknown
@@ -45,7 +45,7 @@ class ReplayIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    since: Moment
+    since: Moment | None = None
     until: Moment | None = None
     event_types: Types | None = None
     only: Literal["missing", "dead", "all"] = "missing"
@@ -71,7 +71,7 @@ async def _switch(request: Request, caller: Caller, *, enabled: bool) -> Respons
     def switch(store: Store) -> dict[str, object]:
         before = owned(store, known.id, caller)
         after = destination_actions.switch(store, before, enabled=enabled, now=now)
-        return shown(store, after, doors.seal)
+        return shown(store, after, doors)
 
     fields = await doors.storage.write(switch)
     doors.wake_courier()
@@ -79,13 +79,20 @@ async def _switch(request: Request, caller: Caller, *, enabled: bool) -> Respons
 
 
 async def test_destination(request: Request, caller: Caller) -> Response:
-    """`POST /v1/destinations/{id}/test`: a `ping` is sent now, be it disabled or held; its attempt is the answer."""
+    """`POST /v1/destinations/{id}/test`: a `ping` is sent now, be it disabled or held; its attempt is the answer.
+
+    Where it arrives, a held queue is tried at once.
+    """
     doors = doors_of(request)
     known = await known_destination(request, caller)
     await read_optional(request, NothingIn)
     now = doors.clock.now()
     retired = await doors.storage.read(lambda store: store.retired_secrets(known.id, now))
-    return json_answer(attempt_fields(await doors.ping(replace(known, retired=tuple(retired)))))
+    attempt = await doors.ping(replace(known, retired=tuple(retired)))
+    if attempt.succeeded:
+        await doors.storage.write(lambda store: breaker.tested(store, known, doors.clock.now()))
+        doors.wake_courier()
+    return json_answer(attempt_fields(attempt))
 
 
 async def get_secret(request: Request, caller: Caller) -> Response:
@@ -109,7 +116,7 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
         secret = asked.secret or new_secret(before.signature)
         after = replace(before, sealed_secret=doors.seal.seal(secret, row=before.id))
         overlap = asked.overlap_seconds * 1000
-        return allowed(destination_actions.change(store, before, after, now=now, overlap=overlap))
+        return destination_actions.change(store, before, after, now=now, overlap=overlap)
 
     rotated = await doors.storage.write(rotate)
     doors.wake_courier()
@@ -128,11 +135,11 @@ async def replay_to_destination(request: Request, caller: Caller) -> Response:
     known = await known_destination(request, caller)
     asked = await read_model(request, ReplayIn)
     now = doors.clock.now()
-    _check_range(asked, now)
+    since = _checked_since(asked, now)
     errand = Errand(
         tenant=caller.tenant,
         destination_id=known.id,
-        since=asked.since,
+        since=since,
         until=now + 1 if asked.until is None else min(asked.until, now + 1),
         event_types=asked.event_types,
         only=Only(asked.only),
@@ -144,8 +151,12 @@ async def replay_to_destination(request: Request, caller: Caller) -> Response:
     return json_answer({"count": await replays.run(errand, now)})
 
 
-def _check_range(asked: ReplayIn, now: Ms) -> None:
+def _checked_since(asked: ReplayIn, now: Ms) -> Ms:
+    if asked.since is None:
+        message = "required: events recorded from then on are delivered again, as 2026-11-20T19:48:00Z"
+        raise Invalid([Fault(path="since", message=message)])
     if asked.since > now:
         raise Invalid([Fault(path="since", message="lies in the future")])
     if asked.until is not None and asked.until <= asked.since:
         raise Invalid([Fault(path="until", message="must be later than `since`")])
+    return asked.since

@@ -3,18 +3,20 @@
 from typing import Any
 
 from receiver import formats, signing
-from receiver.domain import Destination, Scheme
+from receiver.breaker_policy import Breaker
+from receiver.domain import Destination, Ms, Scheme
 from receiver.errors import NotVerified
 from receiver.sealing import Seal
 from receiver.store.protocol import Store
 from receiver.unsealing import blocked_reason
+from receiver.web.doors import Doors
 
 
-def shown(store: Store, destination: Destination, seal: Seal) -> dict[str, Any]:
+def shown(store: Store, destination: Destination, doors: Doors) -> dict[str, Any]:
     """A destination as its owner sees it: headers by their names only, and no secret."""
+    fares, blocked = store.breaker(destination.id), blocked_reason(doors.seal, destination)
     webhook = destination.type == "webhook"
-    blocked = blocked_reason(seal, destination)
-    only = _shown_webhook(destination, seal) if webhook else {"retention_days": destination.retention_days}
+    only = _shown_webhook(destination, doors.seal) if webhook else {"retention_days": destination.retention_days}
     return {
         "id": destination.id,
         "type": destination.type,
@@ -29,11 +31,20 @@ def shown(store: Store, destination: Destination, seal: Seal) -> dict[str, Any]:
         "ordered": destination.ordered,
         "max_in_flight": destination.max_in_flight,
         "enabled": destination.enabled,
-        "state": _state(store, destination, blocked=blocked is not None),
+        "state": _state(destination, fares, blocked),
         "disabled_reason": destination.disabled_reason,
         "blocked_reason": blocked,
+        "failing": _failing(store, destination, fares, doors.clock.now()) if fares.open else None,
         "created_at": formats.timestamp(destination.created_at),
     }
+
+
+def _state(destination: Destination, fares: Breaker, blocked: str | None) -> str:
+    if not destination.enabled:
+        return "disabled"
+    if blocked is not None:
+        return "blocked"
+    return "failing" if fares.open else "healthy"
 
 
 def _shown_webhook(destination: Destination, seal: Seal) -> dict[str, Any]:
@@ -54,9 +65,11 @@ def _public_key(destination: Destination, seal: Seal) -> str | None:
         return None
 
 
-def _state(store: Store, destination: Destination, *, blocked: bool) -> str:
-    if not destination.enabled:
-        return "disabled"
-    if blocked:
-        return "blocked"
-    return "failing" if store.breaker(destination.id).open else "healthy"
+def _failing(store: Store, destination: Destination, fares: Breaker, now: Ms) -> dict[str, Any]:
+    """Why its queue is held. There is no next probe while it is disabled, nor while there is nothing to probe with."""
+    probed = destination.enabled and store.next_due_delivery(destination.id) is not None
+    return {
+        "since": fares.failing_since and formats.timestamp(fares.failing_since),
+        "reason": fares.reason,
+        "next_probe_at": formats.timestamp(max(fares.probe_at, now)) if probed and fares.probe_at else None,
+    }

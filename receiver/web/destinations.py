@@ -6,7 +6,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import breaker, destination_actions
+from receiver import breaker, destination_actions, owed
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES
 from receiver.domain import Destination, Scheme
 from receiver.errors import Conflict, Fault, Invalid, Malformed, Unknown
@@ -18,7 +18,7 @@ from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished
 from receiver.web.destination_secrets import faults_of_merge, merged_headers, new_secret
 from receiver.web.destination_showing import shown
-from receiver.web.doors import Caller, Doors, allowed, check_query, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
 
 
 async def create_destination(request: Request, caller: Caller) -> Response:
@@ -35,7 +35,7 @@ async def create_destination(request: Request, caller: Caller) -> Response:
         if destination.type == "sqlite" and store.log_named(destination.target, caller.tenant):
             return None
         store.record_destination(destination)
-        return shown(store, destination, doors.seal)
+        return shown(store, destination, doors)
 
     fields = await doors.storage.write(record)
     if fields is None:
@@ -65,9 +65,7 @@ async def list_destinations(request: Request, caller: Caller) -> Response:
     check_query(request, "cursor")
     doors, limit = doors_of(request), query_limit(request)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dst"))
-    rows = await doors.storage.read(
-        lambda store: [shown(store, row, doors.seal) for row in store.list_destinations(page)]
-    )
+    rows = await doors.storage.read(lambda store: [shown(store, row, doors) for row in store.list_destinations(page)])
     return page_answer(rows, limit, [row["id"] for row in rows])
 
 
@@ -75,7 +73,7 @@ async def get_destination(request: Request, caller: Caller) -> Response:
     """`GET /v1/destinations/{id}`."""
     doors, destination_id = doors_of(request), request.path_params["id"]
     return json_answer(
-        await doors.storage.read(lambda store: shown(store, owned(store, destination_id, caller), doors.seal))
+        await doors.storage.read(lambda store: shown(store, owned(store, destination_id, caller), doors))
     )
 
 
@@ -93,9 +91,13 @@ async def change_destination(request: Request, caller: Caller) -> Response:
     def change(store: Store) -> dict[str, object]:
         before = owned(store, known.id, caller)
         after = _changed(doors, before, asked)
-        return shown(store, allowed(destination_actions.change(store, before, after, now=now)), doors.seal)
+        return shown(store, destination_actions.change(store, before, after, now=now), doors)
 
+    if known.ordered and "ordered" in asked.model_fields_set and not asked.ordered:
+        await owed.dissolve_lines(doors.storage, known.id, now)
     fields = await doors.storage.write(change)
+    if asked.ordered:  # though it was before: a process that died may have left the lines half formed
+        await owed.form_lines(doors.storage, known.id)
     doors.wake_courier()
     return json_answer(fields)
 
@@ -111,8 +113,9 @@ def _changed(doors: Doors, before: Destination, asked: ChangesIn) -> Destination
 
 async def delete_destination(request: Request, caller: Caller) -> Response:
     """`DELETE /v1/destinations/{id}`: what is still owed to it is canceled."""
-    destination = await known_destination(request, caller)
-    await doors_of(request).storage.write(lambda store: store.delete_destination(destination.id))
+    destination, storage = await known_destination(request, caller), doors_of(request).storage
+    await owed.cancel(storage, destination.id)
+    await storage.write(lambda store: store.delete_destination(destination.id))
     return Response(status_code=204)
 
 

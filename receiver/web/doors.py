@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 DEFAULT_LIMIT = 50
 MOST = 200
 PAGE = ("limit", "tenant")  # what every list takes
+CURSORS = ("cursor", "after")
 MOST_FAULTS = 100  # told at once: the refusal of a body must not be larger than the body
 _ID = re.compile(r"[0-9a-z]{26}")
 
@@ -162,8 +163,9 @@ def _fault(item: Any) -> Fault:
 def check_query(request: Request, *known: str, several: Iterable[str] = (), free: str = "") -> None:
     """Refuse a list's query that would be misread: raises `Invalid` for each name that the list does not know.
 
-    One given twice with different values is refused, too, but for those that take `several`. Names that begin with
-    `free` are the caller's own. An empty parameter is none.
+    One given twice with different values is refused, too, but for those that take `several`, and a filter without a
+    value, which in a script is one that was never set, and would let everything through. Names that begin with `free`
+    are the caller's own, and so are their values. What pages need is none where it is empty.
     """
     given, names = request.query_params, (*known, *([f"{free}<key>"] if free else []), *PAGE)
     faults = []
@@ -172,6 +174,8 @@ def check_query(request: Request, *known: str, several: Iterable[str] = (), free
         if name not in (*known, *PAGE) and not (free and name.startswith(free) and name != free):
             if values != {""}:
                 faults.append(Fault(path=name, message=f"unknown parameter; there are {', '.join(names)}"))
+        elif name in known and name not in CURSORS and "" in values:
+            faults.append(Fault(path=name, message="has no value: give one, or leave it out"))
         elif name not in several and len(values) > 1:
             faults.append(Fault(path=name, message="given more than once, with different values: give one"))
     if faults:

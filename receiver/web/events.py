@@ -1,6 +1,9 @@
 """The door for events: read them from a cursor, or one; deliver one again."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -8,25 +11,25 @@ from starlette.responses import Response
 
 from receiver.delivery_actions import destination_named
 from receiver.delivery_policy import GROUPS, wants_type
-from receiver.domain import Delivery, Destination, EventType, OperatorEvent
+from receiver.domain import Destination, EventType, OperatorEvent
 from receiver.errors import Fault, Gone, Invalid, Unknown
 from receiver.replays import replay, replay_to
 from receiver.store.protocol import Store
 from receiver.store.records import Page, Recorded
 from receiver.web.answers import json_answer, text_answer
-from receiver.web.deliveries import delivery_fields
+from receiver.web.deliveries import shown
 from receiver.web.doors import (
     Caller,
     allowed,
     check_query,
     doors_of,
     query_filters,
-    query_integer,
     query_limit,
     read_optional,
 )
 
 _LAST_SEQ = 2**62
+_CURSOR = re.compile(r"([0-9]{1,19})(?::([0-9]{1,19}))?")
 
 
 class ReplayIn(BaseModel):
@@ -42,36 +45,51 @@ async def list_events(request: Request, caller: Caller) -> Response:
     check_query(request, "after", "order", "type", "task_id", "provider", several=("type",))
     doors, limit = doors_of(request), query_limit(request)
     read = _backward if _order(request) == "desc" else _forward
-    after = query_integer(request, "after", 0, least=0, most=_LAST_SEQ)
+    after = _place(request)
     where = query_filters(request, "task_id", "provider")
     page = Page(tenant=caller.tenant, limit=limit + 1, where=where | {"type": _types(request)})
     rows, end = await doors.storage.read(lambda store: read(store, page, after))
     shown = rows[:limit]
     items = ",".join(_item(row) for row in shown)
-    more, cursor = ("true", shown[-1].seq) if len(rows) > limit else ("false", end)
+    more, cursor = ("true", replace(end, seq=shown[-1].seq)) if len(rows) > limit else ("false", end)
     return text_answer(f'{{"items":[{items}],"next_cursor":"{cursor}","has_more":{more}}}')
 
 
-def _forward(store: Store, page: Page, after: int) -> tuple[Sequence[Recorded], int]:
-    """What comes after a seq, and where a reader of it stands after the last: at the newest event of all, whatever its
-    filter let through, so that one who reads on never falls behind what is kept.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a reader stands: behind the event `seq`, aware of what was deleted up to `pruned`.
+
+    Of these only what is still owed is there to be read, so that none of it is missed by going on.
+    """
+
+    seq: int
+    pruned: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.pruned}" if self.seq < self.pruned else f"{self.seq}"
+
+
+def _forward(store: Store, page: Page, after: _Place) -> tuple[Sequence[Recorded], _Place]:
+    """What comes after a place, and where a reader of it stands after the last: at the newest event of all, whatever
+    its filter let through, so that one who reads on never falls behind what is kept.
 
     Raises `Gone` where he has missed something that was deleted; who begins with the oldest has not.
     """
-    if after and store.cut_off(page.tenant, after):
+    pruned = store.pruned_seq(page.tenant)
+    if after.seq and pruned > max(after.seq, after.pruned):
         raise Gone(
-            f"events up to {after} are kept no longer, nor are some of those after it: "
-            "read on with after=0, which begins with the oldest that is kept"
+            f"events after {after.seq} were deleted, up to {pruned}: read on with after=0, which begins with the "
+            "oldest that is kept, and from there with `next_cursor`"
         )
     newest = store.newest_seq(page.tenant)  # asked first: what comes in between is not passed over
-    rows = store.list_events(page, after=after, newest_first=False)
-    return rows, max(after, newest, *(row.seq for row in rows[-1:]))
+    rows = store.list_events(page, after=after.seq, newest_first=False)
+    return rows, _Place(max(after.seq, newest, pruned, *(row.seq for row in rows[-1:])), pruned)
 
 
-def _backward(store: Store, page: Page, before: int) -> tuple[Sequence[Recorded], int]:
+def _backward(store: Store, page: Page, before: _Place) -> tuple[Sequence[Recorded], _Place]:
     """What comes before a seq (0: all), newest first, and the last of it."""
-    rows = store.list_events(page, after=before or None, newest_first=True)
-    return rows, rows[-1].seq if rows else before
+    rows = store.list_events(page, after=before.seq or None, newest_first=True)
+    return rows, _Place(rows[-1].seq if rows else before.seq)
 
 
 async def get_event(request: Request, caller: Caller) -> Response:
@@ -88,15 +106,15 @@ async def replay_event(request: Request, caller: Caller) -> Response:
     await doors.storage.read(lambda store: _target(store, asked, caller))
     now = doors.clock.now()
 
-    def do(store: Store) -> list[Delivery]:
+    def do(store: Store) -> list[dict[str, Any]]:
         event, target = _owned(store, event_id, caller), _target(store, asked, caller)
         if target is None:
-            return replay(store, event, caller.tenant, now=now)
-        return allowed(replay_to(store, event, target, now=now))
+            return shown(store, replay(store, event, caller.tenant, now=now), now)
+        return shown(store, allowed(replay_to(store, event, target, now=now)), now)
 
     made = await doors.storage.write(do)
     doors.wake_courier()
-    return json_answer({"count": len(made), "deliveries": [delivery_fields(each) for each in made]}, 202)
+    return json_answer({"count": len(made), "deliveries": made}, 202)
 
 
 def _owned(store: Store, event_id: str, caller: Caller) -> Recorded:
@@ -121,6 +139,16 @@ def _item(row: Recorded) -> str:
     return f'{{"seq":{row.seq},{row.body[1:]}'
 
 
+def _place(request: Request) -> _Place:
+    """`?after=`: a seq, or the `next_cursor` of a page; raises `Invalid`."""
+    text = request.query_params.get("after") or "0"
+    found = _CURSOR.fullmatch(text)
+    if found is None or int(found[1]) > _LAST_SEQ:
+        message = f"must be a whole number from 0 to {_LAST_SEQ}, or the `next_cursor` of an earlier page"
+        raise Invalid([Fault(path="after", message=message)])
+    return _Place(int(found[1]), int(found[2] or 0))
+
+
 def _order(request: Request) -> str:
     order = request.query_params.get("order", "asc")
     if order not in ("asc", "desc"):
@@ -133,5 +161,7 @@ def _types(request: Request) -> list[str] | None:
     for word in asked:
         if word not in {*EventType, *OperatorEvent, *GROUPS}:
             raise Invalid([Fault(path="type", message=f"no event type {word!r}")])
+    if not asked and "type" in request.query_params:
+        raise Invalid([Fault(path="type", message="names no event type: give one, or leave it out")])
     named = [kind.value for kind in OperatorEvent if kind in asked]
     return [*named, *(kind.value for kind in EventType if wants_type(asked, kind))] if asked else None

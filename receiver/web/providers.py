@@ -13,11 +13,12 @@ from receiver.providers import Served
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, Doors, doors_of
+from receiver.web.doors import Caller, Doors, check_query, doors_of
 
 
 async def list_providers(request: Request, caller: Caller) -> Response:
-    """`GET /v1/providers`: what is configured, in the order of names."""
+    """`GET /v1/providers`: what is configured, in the order of names, on one page."""
+    check_query(request)
     doors = doors_of(request)
     items = await doors.storage.read(
         lambda store: [_fields(doors, store, served) for _, served in sorted(doors.providers.items())]

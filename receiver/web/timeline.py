@@ -4,10 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import formats
-from receiver.domain import Task
 from receiver.store.protocol import Store
-from receiver.store.records import Chronicle
-from receiver.timeline import timeline
+from receiver.timeline import Item, timeline
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of
 from receiver.web.showing import owned, resolved
@@ -20,13 +18,14 @@ async def get_timeline(request: Request, caller: Caller) -> Response:
     doors = doors_of(request)
     task_id = await resolved(doors, request.path_params["id"], caller)
 
-    def look(store: Store) -> tuple[Task, Chronicle]:
-        return owned(store, task_id, caller), store.chronicle(task_id, most=MOST_ROWS)
+    def look(store: Store) -> list[Item]:
+        task, chronicle = owned(store, task_id, caller), store.chronicle(task_id, most=MOST_ROWS)
+        now = doors.clock.now()
+        held = store.held({each.delivery.destination_id for each in chronicle.deliveries}, now)
+        return timeline(task, chronicle, most=MOST_ROWS, now=now, held=held)
 
-    now = doors.clock.now()
-    task, chronicle = await doors.storage.read(look)
     items = [
         {"at": formats.timestamp(item.at), "kind": item.kind, "text": item.text, "data": item.data}
-        for item in timeline(task, chronicle, most=MOST_ROWS, now=now)
+        for item in await doors.storage.read(look)
     ]
     return json_answer({"items": items})

@@ -25,6 +25,7 @@ from rich.table import Table
 from receiver import intake
 from receiver.clock import SystemClock
 from receiver.domain import Destination, EventType, Source, Status, Update, Verified
+from receiver.intake import Taken
 from receiver.main import load_adapters, settings_of
 from receiver.service import Limits, Service
 from receiver.store.protocol import Store
@@ -118,6 +119,7 @@ async def _service(directory: Path) -> AsyncIterator[Service]:
     service = Service(settings, adapters, limits=Limits(drain_s=0.1))
     await service.start()
     service.loops[2].start()
+    service.hand_off.open = True
     try:
         yield service
     finally:
@@ -155,16 +157,16 @@ async def _stream(service: Service, first: int, count: int, per_second: float) -
 async def _happen(service: Service, number: int, status: Status) -> str:
     """A task ends; the courier is told after the commit, as intake's callers do."""
 
-    def record(store: Store) -> str:
+    def record(store: Store) -> Taken:
         now = SystemClock().now()
         task = a_task(id=f"task_{number:08}", provider_task_id=f"p{number}", created_at=now, deadline_at=now + DAY)
         store.record_task(task)
         update = Update(status=status, provider_task_id=task.provider_task_id)
-        return intake.take(store, task, update, source=Source.POLL, verified_by=Verified.POLL, now=now).events[0].id
+        return intake.take(store, task, update, source=Source.POLL, verified_by=Verified.POLL, now=now)
 
-    event_id = await service.storage.write(record)
-    service.courier.wake.set()
-    return event_id
+    taken = await service.storage.write(record)
+    service.bell.ring(taken)
+    return taken.events[0].id
 
 
 async def _arrived(pipe: Connection, began: dict[str, float], within_s: float = 30) -> list[float]:

@@ -7,9 +7,10 @@ from itertools import cycle
 
 import pytest
 
-from receiver.connections import Found, LookUp, is_here
+from receiver.dialling import is_here
 from receiver.errors import AddressRefused
 from receiver.guard import Guard
+from receiver.names import Found, LookUp
 from receiver.outbound import Audience, Outbound
 from receiver.wire import Call, NoReply, Reply
 from tests.addresses import Spelling, found, look_up, spellings
@@ -125,7 +126,7 @@ async def test_no_address_of_a_host_is_dialled_where_one_is_forbidden() -> None:
     "addresses", ["127.0.0.1 127.0.0.2", "127.0.0.2 ::1 127.0.0.1", "127.0.0.3 127.0.0.2 127.0.0.1"]
 )
 async def test_an_open_name_is_known_wherever_its_addresses_are_dialled(addresses: str) -> None:
-    """Several addresses are tried in tasks of aiohttp's own: the guard still knows for which host."""
+    """Several addresses are tried, each judged as it is dialled: the guard knows for which host."""
     async with (
         raw_server(answer_all) as server,
         Outbound(Guard("twin.example"), look_up=telling(addresses)) as outbound,

@@ -1,10 +1,12 @@
 """What is kept of a consumer's answer: text, 4 KiB of it, that steers nothing and gives nothing away."""
 
+import base64
 import gzip
 import html
 import json
 import random
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -99,6 +101,16 @@ ECHOES = {
     "percent-encoded": quote(KEY, safe=""),
     "percent-encoded in small letters": quote(KEY, safe="").lower(),
     "a form": "key=" + quote(KEY, safe="").replace("%20", "+"),
+    "base64": base64.b64encode(KEY.encode()).decode(),
+    "base64 without its end": base64.b64encode(KEY.encode()).decode().rstrip("="),
+    "base64 for URLs": base64.urlsafe_b64encode(KEY.encode()).decode(),
+    "JSON within JSON": json.dumps(json.dumps({"authorization": KEY})),
+    "PHP's JSON within JSON": json.dumps(json.dumps({"authorization": KEY}).replace("/", "\\/")),
+    "Go's JSON": json.dumps({"authorization": KEY}).replace("&", "\\u0026"),
+    "Java's JSON": json.dumps({"authorization": KEY}).replace("&", "\\u0026").replace("=", "\\u003d"),
+    "Python": repr({"authorization": KEY}),
+    "Python's bytes": repr(KEY.encode()),
+    "Python's quotes": repr([f"it's {KEY}"]),
     "HTML": f"<td>{html.escape(KEY)}</td>",
     "without its scheme": 'no such key: c4n4ry/Key+"A&B"==',
     "in capitals": KEY.upper(),
@@ -116,6 +128,27 @@ def test_a_headers_value_is_cut_out_of_an_echo(answer: str) -> None:
     assert HIDDEN in text
     assert text.startswith("before ")
     assert text.endswith(" after")
+
+
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("before", ["", "x", "xy"])
+@pytest.mark.parametrize("after", ["", "z", "zz"])
+@pytest.mark.parametrize("secret", ["abcd", "abcde", "abcdef", "?>?>?>~~", KEY])
+def test_a_value_is_cut_out_of_a_longer_text_in_base64(
+    encode: Callable[[bytes], bytes], before: str, after: str, secret: str
+) -> None:
+    """Wherever it begins: a consumer that logs what it got in base64 logs our headers in the midst of it."""
+    text = kept(encode(f"{before}{secret}{after}".encode()), secret)
+    shown = "".join(text.split(HIDDEN))
+    assert HIDDEN in text
+    assert len(shown) <= len(encode(f"{before}{after}".encode())) + 4
+
+
+def test_a_value_with_quotes_of_both_kinds_is_cut_out() -> None:
+    """As Python writes it, and as JSON and JavaScript do."""
+    key = 'it\'s a "key" with a \\ in it'
+    for written in (repr(key), repr({"x": key}), json.dumps(key), json.dumps(json.dumps(key)), repr(json.dumps(key))):
+        assert "key" not in kept(f"got {written}", key), written
 
 
 @pytest.mark.parametrize("echo", [SECRET, SECRET.removeprefix("whsec_"), SECRET[6:].lower()])

@@ -14,7 +14,6 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook
 
-from receiver import json_text
 from receiver.clock import SystemClock
 from receiver.domain import Format, Scheme
 from receiver.signing import new_secret, public_key, verify
@@ -49,7 +48,7 @@ async def _send_all() -> list[Arrived]:
                 body_of(kind),
                 event_id=json.loads(body_of(kind))["id"],
                 seq=0 if kind == "ping" else SEQ,
-                input=json_text.write({"prompt": PROMPT}) if "task." in kind else None,
+                input={"prompt": PROMPT} if "task." in kind else None,
             )
             outcome = await sent(sender, destination, parcel)
             assert outcome.attempt.status == 200

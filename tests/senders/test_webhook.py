@@ -11,7 +11,7 @@ import pytest
 
 from receiver.domain import Format, RetiredSecret, Scheme
 from receiver.errors import NotVerified
-from receiver.outbound import USER_AGENT
+from receiver.heads import USER_AGENT
 from receiver.sealing import Seal, tenant_row
 from receiver.senders.answers import HIDDEN, KEPT_BYTES, NOT_TEXT
 from receiver.senders.webhook import DEADLINE_S
@@ -152,7 +152,7 @@ async def test_a_retired_secret_whose_key_is_gone_stops_nothing() -> None:
 async def test_the_prompt_is_in_flat_only() -> None:
     """From the input as it is kept; of half a megabyte, whole."""
     prompt = "\U0001f43c" * 125_000
-    parcel = a_parcel(body_of("task.succeeded"), input=json.dumps({"prompt": prompt}))
+    parcel = a_parcel(body_of("task.succeeded"), input={"prompt": prompt})
     async with raw_server(answer_all) as server, a_sender() as sender:
         for each in Format:
             await sent(sender, a_target(server.url(), format=each), parcel)

@@ -23,6 +23,7 @@ def complaint(answer: httpx.Response, status: int, *paths: str) -> str | None:
     promised = {
         "status": answer.status_code == status,
         "content-type": problem,
+        "cache-control": answer.headers.get("cache-control") == "no-store",
         "size": len(answer.content) <= LARGEST_REFUSAL,
         "members": bare or (body.keys() == members and all(body[name] for name in members)),
         "type": bare or body["type"] == "about:blank",

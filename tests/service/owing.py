@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,12 @@ OPERATORS = ["destination.failing", "destination.recovered", "destination.disabl
 # For endpoints that hang until they are told: on a busy machine that may be for longer than production waits.
 PATIENT = replace(LIMITS, delivery=DeliveryLimits(deadline_s=300, lease_s=600))
 STEPS = (Status.RUNNING, Status.SUCCEEDED)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the loop come round until this holds."""
+    while not holds():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0)
 
 
 async def happen(
@@ -114,6 +120,13 @@ async def enable(world: World, destination_id: str) -> None:
 async def disable(world: World, destination_id: str) -> None:
     destination, now = await kept(world, destination_id), world.clock.now()
     await world.service.storage.write(lambda store: breaker.disable(store, destination, breaker.CALLER, now))
+
+
+async def due_at(world: World, delivery_id: str) -> int | None:
+    """When a delivery is due by its schedule, whatever holds its queue."""
+    found = await world.service.storage.read(lambda store: store.delivery(delivery_id, "default"))
+    assert found is not None
+    return found.due_at
 
 
 async def breaker_of(world: World, destination_id: str) -> Breaker:

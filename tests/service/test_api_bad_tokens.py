@@ -1,16 +1,24 @@
 """Tokens that are none of ours open nothing: the providers' door looks the same to every stranger."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
+from typing import TypeVar
+from urllib.parse import quote, unquote
 
 import pytest
 from itsdangerous import Signer
+from starlette.types import Message
 
 from receiver.signing import CallbackTokens
+from receiver.store.protocol import Store
+from receiver.web.app import create_app
+from tests.raw.talking import post, receiving, statuses
 from tests.service.asking import complaint, everything, failures
 from tests.service.world import a_pair, created, record, scripted
 
 pytestmark = pytest.mark.anyio
+Result = TypeVar("Result")
 
 SECRET = "s" * 32  # the world's own
 SUCCESS = record("success")[1]
@@ -78,3 +86,66 @@ async def test_a_token_that_we_did_not_sign_is_404(tmp_path: Path) -> None:
         assert failures(wrong) == {}
         assert everything(tmp_path) == before
         assert len(apikley.lines) == 1
+
+
+class NoStore:
+    """A storage that nobody may ask."""
+
+    async def write(self, do: Callable[[Store], Result]) -> Result:
+        raise AssertionError("the store was written")
+
+    async def read(self, do: Callable[[Store], Result]) -> Result:
+        raise AssertionError("the store was read")
+
+
+async def test_a_token_that_we_did_not_sign_costs_no_look_at_the_store(tmp_path: Path) -> None:
+    """Neither a write nor a read, nor the body: the signature alone decides."""
+
+    async def nothing() -> Message:
+        raise AssertionError("the body was read")
+
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit()
+        path = await world.callback_url(task["id"])
+        app = create_app(replace(world.service.doors, storage=NoStore()))
+
+        async def ask(method: str, path: str) -> list[int]:
+            said: list[Message] = []
+
+            async def hear(message: Message) -> None:
+                said.append(message)
+
+            scope = {"type": "http", "method": method, "path": unquote(path), "query_string": b"", "headers": []}
+            await app(scope, nothing, hear)
+            return [message["status"] for message in said if message["type"] == "http.response.start"]
+
+        strange = strange_tokens(path.rsplit("/", 1)[1]).values()
+        answered = [await ask(method, each) for each in strange for method in ("POST", "GET", "HEAD", "OPTIONS")]
+        assert len(answered) > 100
+        assert answered == [[404]] * len(answered)
+        with pytest.raises(AssertionError, match="the body was read"):
+            await ask("POST", path)
+
+
+async def test_a_flood_of_strange_callbacks_leaves_the_files_as_they_are(tmp_path: Path) -> None:
+    """Not a byte of the database or its log changes, and nobody is told to send the body."""
+
+    def files() -> dict[str, tuple[int, int]]:
+        return {each.name: (each.stat().st_size, each.stat().st_mtime_ns) for each in tmp_path.glob("taskweir.db*")}
+
+    async with (
+        scripted(created()) as apikley,
+        a_pair(tmp_path, apikley) as world,
+        receiving(world.service.app) as server,
+    ):
+        path = await world.callback_url((await world.submit())["id"])
+        before = files()
+        assert len(before) >= 2
+        for each in strange_tokens(path.rsplit("/", 1)[1]).values():
+            raw = post(quote(each, safe="/%"), b"x" * 50_000, "Connection: close")
+            assert statuses(await server.ask(raw)) in ([404], [414])
+        waits = post(path + "x", b"", "Connection: close", "Expect: 100-continue", length=50_000)
+        assert statuses(await server.ask(waits)) == [404]
+        assert files() == before
+        assert statuses(await server.ask(post(path, b"{}", "Connection: close"))) == [200]
+        assert files() != before

@@ -13,7 +13,7 @@ from receiver.domain import DeliveryState
 from receiver.store.protocol import Store
 from tests.make import MINUTE, NOW, a_delivery, a_destination
 from tests.service.asking import complaint, everything
-from tests.service.consumer import a_consumer
+from tests.service.consumer import a_consumer, a_gated_consumer
 from tests.service.instant import a_quick_world, finish, post
 from tests.service.world import World, a_world
 
@@ -248,6 +248,26 @@ async def test_what_is_under_way_can_be_canceled(tmp_path: Path) -> None:
         await world.service.courier.run_once()
         assert len(consumer.ids) == 1
         assert (await get(world, waiting["id"]))["state"] == "canceled"
+
+
+@pytest.mark.parametrize(("status", "state"), [(204, "delivered"), (500, "canceled")])
+async def test_what_arrives_though_it_was_canceled_is_delivered(tmp_path: Path, status: int, state: str) -> None:
+    """Nobody is told that it did not arrive; one that fails is not tried again."""
+    async with a_quick_world(tmp_path) as world, a_gated_consumer() as consumer:
+        await world.destination(consumer.url)
+        await finish(world)
+        await world.service.courier.run_once()
+        await consumer.arrived(1)
+        [waiting] = await world.deliveries()
+        assert (await post(world, f"/v1/deliveries/{waiting['id']}/cancel"))["state"] == "canceled"
+        consumer.answer(status)
+        await world.service.courier.crew.drain()
+        found = await get(world, waiting["id"])
+        assert (found["state"], found["next_attempt_at"]) == (state, None)
+        assert [each["status"] for each in found["attempt_log"]] == [status]
+        world.clock.advance(3600)
+        await world.service.courier.run_once()
+        assert len(consumer.ids) == 1
 
 
 @pytest.mark.parametrize("act", ["retry", "cancel"])

@@ -24,6 +24,7 @@ DEFAULTS = {
     "state": "healthy",
     "disabled_reason": None,
     "blocked_reason": None,
+    "failing": None,
     "created_at": "2025-12-08T09:40:00.000Z",
 }
 OF_A_WEBHOOK = {"headers": {}, "signature": "v1", "rate_per_second": None}

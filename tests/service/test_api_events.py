@@ -126,7 +126,6 @@ async def test_filters_of_events(tmp_path: Path) -> None:
             "type=task.finished": [4, 5],
             "type=task.*": [1, 2, 4, 5, 6],
             "type=task.*,task.progress": [1, 2, 3, 4, 5, 6],
-            "type=,": [1, 2, 3, 4, 5, 6],
             "task_id=task_2": [6],
             "task_id=task_1&type=task.submitted": [1],
             "task_id=task_3": [],

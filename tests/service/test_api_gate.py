@@ -29,6 +29,8 @@ FILTERS = {
     "/v1/deliveries": r"limit|cursor|tenant|state|destination_id|task_id|event_id",
 }
 
+LISTS = ("/v1/tasks", "/v1/events", "/v1/destinations", "/v1/deliveries", "/v1/webhook-secret", "/v1/me")
+
 KEYS: dict[str, bytes | None] = {
     "none": None,
     "empty": b"",
@@ -89,6 +91,8 @@ QUERIES: dict[str, list[tuple[str, str]]] = {
         *((f"error_kind={value}", "error_kind") for value in ("x", "Quota")),
         *((f"created_after={value}", "created_after") for value in ("x", "-1", "2026-13-01", "1e9", "9" * 40, "%00")),
         ("created_before=yesterday", "created_before"),
+        *((f"{name}=", name) for name in ("status", "provider", "model", "provider_task_id", "error_kind")),
+        *((f"created_{name}=", f"created_{name}") for name in ("after", "before")),
         ("&".join(f"metadata.k{number}=v" for number in range(51)), "metadata"),
         ("&".join(f"metadata.k{number}=v" for number in range(2000)), "metadata"),
     ],
@@ -99,12 +103,19 @@ QUERIES: dict[str, list[tuple[str, str]]] = {
         *((f"order={value}", "order") for value in ("x", "", "ASC", "desc,asc")),
         *((f"type={value}", "type") for value in ("x", "task", "task.", "TASK.FAILED", "task.failed,x", "*", "%00")),
         ("type=task.failed&type=x", "type"),
+        *((f"type={value}", "type") for value in ("", ",")),
+        ("task_id=", "task_id"),
+        ("provider=&provider=reapi", "provider"),
+        ("destination_id=dst_1", "destination_id"),
     ],
+    "/v1/providers": [("foo=1", "foo"), ("name=reapi", "name"), ("cursor=x", "cursor")],
     "/v1/destinations": [("limit=0", "limit"), ("cursor=x", "cursor"), ("cursor=task_" + "0" * 26, "cursor")],
     "/v1/deliveries": [
         *((f"state={value}", "state") for value in ("x", "PENDING", "dead,pending", "%00")),
         ("limit=201", "limit"),
         ("cursor=x", "cursor"),
+        *((f"{name}=", name) for name in ("state", "destination_id", "task_id", "event_id")),
+        ("destination_id", "destination_id"),
     ],
 }
 
@@ -268,7 +279,7 @@ async def test_queries_that_cannot_be_meant_are_422(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "limit=&cursor=&status=&wait=&state=&after=&type=&order=asc&created_after=",
+        "limit=&cursor=&wait=&after=&metadata.x=&order=asc&other=",
         "limit=200",
         "limit=0001",
         "provider=nobody",
@@ -286,7 +297,7 @@ async def test_queries_that_cannot_be_meant_are_422(tmp_path: Path) -> None:
     ],
 )
 async def test_odd_queries_that_can_be_meant_are_answered(tmp_path: Path, query: str) -> None:
-    """An empty parameter is none, an unknown one is named, a filter that nothing matches gives an empty list."""
+    """What pages need is none where it is empty, what is unknown is named, what nothing matches gives an empty list."""
     async with a_world(tmp_path) as world:
         for path, known in FILTERS.items():
             request = world.api.build_request("GET", path)
@@ -299,3 +310,11 @@ async def test_odd_queries_that_can_be_meant_are_answered(tmp_path: Path, query:
                 assert (answer.status_code, named) == (422, [name[:200] for name in unknown])
             else:
                 assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
+async def test_answers_are_for_no_cache(tmp_path: Path) -> None:
+    """What is behind a key stays between us and who has it."""
+    async with a_world(tmp_path) as world:
+        for path in LISTS:
+            answer = await world.api.get(path)
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")

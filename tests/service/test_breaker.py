@@ -18,6 +18,7 @@ from tests.service.owing import (
     attempt_log,
     breaker_of,
     disable,
+    due_at,
     enable,
     happen,
     kept,
@@ -41,10 +42,10 @@ async def held(world: World, broken: Consumer, **fields: Any) -> dict[str, Any]:
     return made
 
 
-async def waiting(world: World, destination_id: str) -> dict[str, tuple[int, str]]:
-    """What is pending for a destination: attempts and next time, by delivery."""
+async def waiting(world: World, destination_id: str) -> dict[str, tuple[int, int | None]]:
+    """What is pending for a destination: attempts, and when it is due by its schedule, by delivery."""
     found = await world.deliveries(state="pending", destination_id=destination_id)
-    return {each["id"]: (each["attempts"], each["next_attempt_at"]) for each in found}
+    return {each["id"]: (each["attempts"], await due_at(world, each["id"])) for each in found}
 
 
 # Held, probed, recovered

@@ -20,6 +20,7 @@ COUNT = 150
 async def delivering(world: World) -> AsyncIterator[None]:
     """The courier at work beside the test, as a server's loop has it."""
     over, courier = asyncio.Event(), world.service.courier
+    world.service.hand_off.open = True
 
     async def deliver() -> None:
         while not over.is_set():
@@ -33,6 +34,7 @@ async def delivering(world: World) -> AsyncIterator[None]:
         yield
     finally:
         over.set()
+        world.service.hand_off.open = False
         await worker
         await courier.crew.drain()
         await world.turn()

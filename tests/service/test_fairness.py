@@ -11,7 +11,7 @@ import pytest
 from receiver.domain import Status
 from tests.make import NOW, a_destination
 from tests.service.consumer import Consumer, Gated, a_consumer, a_gated_consumer
-from tests.service.owing import PATIENT, change, happen, quiet, trusted
+from tests.service.owing import PATIENT, change, happen, quiet, trusted, until
 from tests.service.world import World, a_world
 
 pytestmark = pytest.mark.anyio
@@ -24,11 +24,15 @@ def slots(count: int) -> Any:
 async def some_more(world: World, rounds: int = 5) -> None:
     """Rounds beside what hangs: what can end, ends, and what that makes room for begins."""
     for _ in range(rounds):
-        before = world.service.courier.crew.total
-        await world.service.courier.run_once()
-        if world.service.courier.crew.total > before:
-            await world.service.courier.wake.wait()
-        world.service.courier.wake.clear()
+        await one_more(world)
+
+
+async def one_more(world: World) -> None:
+    crew = world.service.courier.crew
+    before = crew.total
+    await world.service.courier.run_once()
+    started = crew.total
+    await until(lambda: crew.total != started or started <= before)
 
 
 async def all_of(world: World, consumer: Consumer, destination_id: str, count: int) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from receiver.connections import Found, is_here
+from receiver.dialling import is_here
 from receiver.guard import Guard
+from receiver.names import Found
 from receiver.outbound import Outbound
 from receiver.store.protocol import Store
 from receiver.store.records import Page

@@ -8,6 +8,7 @@ import pytest
 from receiver import delivery_policy
 from receiver.domain import Status
 from receiver.store.protocol import Store
+from receiver.store.records import BEHIND_ALL
 from tests.service.consumer import Consumer, a_consumer, a_gated_consumer
 from tests.service.owing import OPERATORS, PATIENT, STEPS, breaker_of, change, enable, go_on, happen, quiet
 from tests.service.world import World, a_world
@@ -128,7 +129,7 @@ async def test_turned_on_under_way_the_line_forms_behind_what_is_under_way(tmp_p
         await world.service.courier.run_once()
         await consumer.arrived(1)
         await change(world, made["id"], ordered=True)
-        await world.service.storage.write(lambda store: store.form_lines(made["id"]))
+        await world.service.storage.write(lambda store: store.form_lines(made["id"], before=BEHIND_ALL, limit=99))
         consumer.answer(204)
         await world.service.courier.crew.drain()
         await world.service.courier.run_once()
@@ -146,7 +147,7 @@ async def test_turned_on_under_way_what_fails_falls_in_line(tmp_path: Path) -> N
         await world.service.courier.run_once()
         await consumer.arrived(2)
         await change(world, made["id"], ordered=True)
-        await world.service.storage.write(lambda store: store.form_lines(made["id"]))
+        await world.service.storage.write(lambda store: store.form_lines(made["id"], before=BEHIND_ALL, limit=99))
         consumer.answer(500)
         await world.service.courier.crew.drain()
         [first, second] = [event["id"] for event in await world.events(task_id)]

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from receiver.connections import Found, is_here, look_up
+from receiver.dialling import is_here
 from receiver.guard import Guard
 from receiver.itself import Itself
+from receiver.names import Found, look_up
 from receiver.outbound import Outbound
 from receiver.store.protocol import Store
 from receiver.store.records import Page

@@ -13,9 +13,9 @@ import pytest
 
 from adapters.apikley import Apikley
 from adapters.base import Input
-from receiver.connections import Found
 from receiver.domain import Provider, Status, Work
 from receiver.guard import Guard
+from receiver.names import Found
 from receiver.outbound import Outbound
 from receiver.submit import SubmitLimits
 from receiver.wire import Call

@@ -259,27 +259,59 @@ async def test_a_reader_that_reads_on_is_never_told_so(tmp_path: Path) -> None:
         assert [item["seq"] for item in (await page(world, quiet["next_cursor"]))["items"]] == [11]
 
 
+async def owe(world: World, *seqs: int) -> None:
+    """Let these events be owed to somebody."""
+
+    def record(store: Store) -> None:
+        for event in store.list_events(Page(tenant="default", limit=99), after=0, newest_first=False):
+            if event.seq in seqs:
+                store.record_delivery(a_delivery(id=f"dlv_{event.seq}", event_id=event.id), event.seq)
+
+    await world.service.storage.write(record)
+
+
 async def test_a_reader_that_begins_with_the_oldest_gets_past_what_is_owed(tmp_path: Path) -> None:
     """Events that are kept for a destination stand among those that went; page after page leads past them."""
     async with a_world(tmp_path) as world:
         await remember(world, NOW, 6)
-
-        def owe(store: Store) -> None:
-            listed = store.list_events(Page(tenant="default", limit=9), after=0, newest_first=False)
-            for event in listed:
-                if event.seq in (1, 2, 4):
-                    store.record_delivery(a_delivery(id=f"dlv_{event.seq}", event_id=event.id), event.seq)
-
-        await world.service.storage.write(owe)
+        await owe(world, 1, 2, 4)
         world.clock.advance(31 * DAY_S)
         await remember(world, world.clock.now(), 2)
         await retain(world)
-        seen, cursor, more = [], "0", True
+        seen, cursors, more = [], ["0"], True
         while more:
-            read = await page(world, cursor, limit=1)
+            read = await page(world, cursors[-1], limit=1)
             seen += [item["seq"] for item in read["items"]]
-            cursor, more = read["next_cursor"], read["has_more"]
-        assert (seen, cursor) == ([1, 2, 4, 7, 8], "8")
+            cursors.append(read["next_cursor"])
+            more = read["has_more"]
+        assert (seen, cursors) == ([1, 2, 4, 7, 8], ["0", "1:6", "2:6", "4:6", "7", "8"])
+        back = await page(world, "4:6", order="desc")
+        assert [item["seq"] for item in back["items"]] == [2, 1]
+
+
+async def test_a_reader_that_stopped_at_what_is_owed_is_told_what_it_missed(tmp_path: Path) -> None:
+    """The event that it stopped at is kept, those after it are not; what it knew to be gone was less."""
+    async with a_world(tmp_path) as world:
+        await remember(world, NOW, 3)
+        await remember(world, NOW + DAY_S * 1000, 3)
+        await owe(world, 1, 4)
+        read = await page(world, 0, limit=1)
+        assert read["next_cursor"] == "1"
+        world.clock.advance(30.5 * DAY_S)
+        await retain(world)
+        assert complaint(await world.api.get("/v1/events", params={"after": "1"}), 410) is None
+        aware = (await page(world, 0, limit=1))["next_cursor"]
+        assert aware == "1:3"
+        assert [item["seq"] for item in (await page(world, aware))["items"]] == [4, 5, 6]
+        world.clock.advance(1 * DAY_S)
+        await retain(world)
+        for after in ("1", "1:3", "4"):
+            gone = await world.api.get("/v1/events", params={"after": after})
+            assert complaint(gone, 410) is None
+            assert "next_cursor" in gone.json()["detail"]
+        read = await page(world, 0)
+        assert ([item["seq"] for item in read["items"]], read["next_cursor"]) == ([1, 4], "6")
+        assert (await page(world, "6"))["items"] == []
 
 
 # The run itself

@@ -1,11 +1,12 @@
 """What every store holds about deliveries: what is owed, claimed, tried, and settled."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from receiver.domain import Attempt, Delivery, DeliveryState
-from receiver.ids import first_id, new_id
+from receiver.ids import new_id
 from receiver.store.protocol import Storage, Store
 from receiver.store.records import Page, Parcel
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, a_task, an_event
@@ -31,13 +32,13 @@ async def test_what_is_owed_is_claimed_per_destination_and_counted_before_the_wo
     assert (queue.destination_id, queue.next_due_at, queue.ready_at) == ("dst_1", NOW, NOW)
     assert await storage.read(lambda store: store.deliverable("dst_1", NOW)) == a_destination()
 
-    def claim(store: Store) -> list[tuple[str, int, str | None]]:
+    def claim(store: Store) -> list[tuple[str, int, Any]]:
         parcels = store.claim_deliveries("dst_1", owner="me", now=NOW + 1, until=NOW + MINUTE, limit=5)
         assert all((parcel.body, parcel.seq) == ('{"id":"evt_1"}', 1) for parcel in parcels)
         return [(parcel.delivery.id, parcel.delivery.attempts, parcel.input) for parcel in parcels]
 
-    text = '{"prompt":"a red panda"}'
-    assert await storage.write(claim) == [("dlv_0", 1, text), ("dlv_1", 1, text)]
+    asked = {"prompt": "a red panda"}
+    assert await storage.write(claim) == [("dlv_0", 1, asked), ("dlv_1", 1, asked)]
     assert await storage.write(claim) == []
 
 
@@ -157,7 +158,7 @@ async def test_a_probe_is_the_delivery_due_first_be_it_in_the_future(storage: St
     parcel = await _probe(storage, now=NOW - DAY)
     assert parcel is not None
     assert (parcel.delivery.id, parcel.was_due_at, parcel.delivery.attempts) == ("dlv_0", NOW, 1)
-    assert (parcel.seq, parcel.body, parcel.input) == (1, '{"id":"evt_1"}', '{"prompt":"a red panda"}')
+    assert (parcel.seq, parcel.body, parcel.input) == (1, '{"id":"evt_1"}', {"prompt": "a red panda"})
     assert await _delivery(storage) == parcel.delivery
 
 
@@ -285,7 +286,7 @@ async def test_a_delivery_is_moved_whatever_it_was(
 
 
 async def test_an_attempt_under_way_does_not_move_what_was_moved_since(storage: Storage) -> None:
-    """It stands in the log. A delivery that a caller canceled stays so; one that he retries is done by a success."""
+    """It stands in the log; but a success is one: whatever was given up meanwhile did arrive."""
     await _owe(storage, 1)
     await _claim(storage)
     failure = Attempt(number=1, at=NOW, duration_ms=1, status=500)
@@ -296,9 +297,14 @@ async def test_an_attempt_under_way_does_not_move_what_was_moved_since(storage: 
     assert (await _delivery(storage)).due_at == NOW
     assert await storage.read(lambda store: store.attempts("dlv_0")) == [failure]
     assert await _settle(storage, success, state=DeliveryState.DELIVERED)
-    await storage.write(lambda store: store.set_delivery("dlv_0", state=DeliveryState.CANCELED, tries=0, due_at=None))
     assert not await _settle(storage, success, state=DeliveryState.DELIVERED)
-    assert (await _delivery(storage)).state is DeliveryState.CANCELED
+    for state in (DeliveryState.CANCELED, DeliveryState.DEAD):
+        give_up = {"state": state, "tries": 0, "due_at": None}
+        await storage.write(lambda store, to=give_up: store.set_delivery("dlv_0", **to))
+        assert not await _settle(storage, failure, tries=1, due_at=NOW + DAY)
+        assert (await _delivery(storage)).state is state
+        assert await _settle(storage, success, state=DeliveryState.DELIVERED)
+        assert (await _delivery(storage)).state is DeliveryState.DELIVERED
 
 
 async def test_states_of_an_events_deliveries_are_told_per_destination(storage: Storage) -> None:
@@ -322,26 +328,27 @@ async def test_states_of_an_events_deliveries_are_told_per_destination(storage: 
     assert await states() == {}
 
 
-async def test_events_of_a_time_are_read_by_their_ids(storage: Storage) -> None:
-    """From an id on, before a time, one tenant's, in their order: the ids that were made at a time are its bounds."""
-    times = [NOW - 1, NOW, NOW, NOW + SECOND, NOW + MINUTE]
-    ids = sorted(new_id("evt", at) for at in times)
+async def test_events_of_a_time_are_read_in_the_order_in_which_they_were_recorded(storage: Storage) -> None:
+    """Their ids tell the time, and are in another order; those of another time, or tenant, lie among them."""
+    times = [NOW, NOW - 1, NOW + SECOND, NOW, NOW + MINUTE, NOW + 2 * SECOND]
 
     def write(store: Store) -> None:
-        for number, event_id in enumerate(ids, start=1):
-            store.record_event(an_event(number, id=event_id, at=times[number - 1]), f"{number}")
+        for seq, at in enumerate(times, start=1):
+            store.record_event(an_event(seq, id=new_id("evt", at), at=at), f"{seq}")
         store.record_event(an_event(9, id=new_id("evt", NOW), task=a_task(tenant="other")), "other")
 
-    async def bodies(first: str, until: int, limit: int = 9) -> list[str]:
-        rows = await storage.read(lambda store: store.events_since("default", first_id=first, until=until, limit=limit))
-        return [row.body for row in rows]
+    async def bodies(until: int, limit: int = 9, after: int = 0) -> list[str]:
+        def read(store: Store) -> list[str]:
+            span = store.span_of_events("default", since=NOW, until=until)
+            assert span is not None
+            return [row.body for row in store.events_between("default", span, after=after, limit=limit)]
+
+        return await storage.read(read)
 
     await storage.write(write)
-    since = first_id("evt", NOW)
-    assert await bodies(since, NOW + MINUTE) == ["2", "3", "4"]
-    assert await bodies(since, NOW + MINUTE + 1) == ["2", "3", "4", "5"]
-    assert await bodies(first_id("evt", 0), NOW) == ["1"]
-    assert await bodies(since, NOW + DAY, limit=2) == ["2", "3"]
-    assert await bodies(f"{ids[2]}~", NOW + DAY) == ["4", "5"]
-    assert await storage.read(lambda store: store.newest_seq("default")) == 5
-    assert await storage.read(lambda store: store.newest_seq("nobody")) == 0
+    assert await bodies(NOW + MINUTE) == ["1", "3", "4", "6"]
+    assert await bodies(NOW + MINUTE + 1) == ["1", "3", "4", "5", "6"]
+    assert await bodies(NOW + MINUTE, limit=2) == ["1", "3"]
+    assert await bodies(NOW + MINUTE, limit=2, after=3) == ["4", "6"]
+    assert await storage.read(lambda store: store.span_of_events("default", since=2 * NOW, until=3 * NOW)) is None
+    assert await storage.read(lambda store: store.span_of_events("nobody", since=0, until=3 * NOW)) is None

@@ -157,6 +157,7 @@ OPEN = Breaker(
     failures=6,
     failing=("dlv_1", "dlv_2", "dlv_3"),
     failing_since=NOW,
+    reason="HTTP 500",
     opened_at=NOW + 1,
     probe_at=NOW + MINUTE,
     probes=2,

@@ -1,10 +1,13 @@
 """What every store holds about ordered destinations: one delivery per task at a time, by sequence."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 
 from receiver.domain import DeliveryState, Ms
 from receiver.store.protocol import Storage, Store
-from receiver.store.records import Page
+from receiver.store.records import BEHIND_ALL, Page
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_destination, an_event
 
 pytestmark = pytest.mark.anyio
@@ -125,7 +128,7 @@ async def test_lines_are_formed_behind_the_first_of_each_task(storage: Storage) 
     await storage.write(lambda store: store.record_delivery(a_delivery(id="dlv_9", destination_id="dst_2"), 1))
     formed = {"dlv_1": None, "dlv_2": NOW + DAY, "dlv_3": None, "dlv_4": NOW, "dlv_5": NOW, "dlv_6": NOW, "dlv_9": NOW}
     for _ in range(2):
-        await storage.write(lambda store: store.form_lines("dst_1"))
+        await storage.write(lambda store: store.form_lines("dst_1", before=BEHIND_ALL, limit=99))
         assert await _due(storage) == formed
 
 
@@ -133,7 +136,7 @@ async def test_lines_are_formed_behind_whatever_is_under_way(storage: Storage) -
     """Be it not the first of its task, or more than one: those end, and then the first one comes."""
     await _owe(storage, *UNORDERED)
     assert await _claim(storage, limit=2) == ["dlv_1", "dlv_3"]
-    await storage.write(lambda store: store.form_lines("dst_1"))
+    await storage.write(lambda store: store.form_lines("dst_1", before=BEHIND_ALL, limit=99))
     due = await _due(storage)
     assert (due["dlv_1"], due["dlv_2"], due["dlv_3"]) == (NOW + MINUTE, None, NOW + MINUTE)
     await _end(storage, "dlv_1", DeliveryState.DELIVERED)
@@ -145,8 +148,31 @@ async def test_lines_are_formed_behind_whatever_is_under_way(storage: Storage) -
 async def test_forming_lines_again_keeps_a_head_that_an_earlier_event_waits_for(storage: Storage) -> None:
     """Else the two would wait for each other."""
     await _owe(storage, ("dlv_1", "task_1", 2, NOW), ("dlv_2_replayed", "task_1", 1, None))
-    await storage.write(lambda store: store.form_lines("dst_1"))
+    await storage.write(lambda store: store.form_lines("dst_1", before=BEHIND_ALL, limit=99))
     assert await _due(storage) == {"dlv_1": NOW, "dlv_2_replayed": None}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 6])
+async def test_lines_are_formed_and_dissolved_bite_by_bite(storage: Storage, limit: int) -> None:
+    """To the same end, however small the bites are; each says where it ended, and the last one that it was."""
+    await _owe(storage, *UNORDERED)
+
+    async def bites(take: Callable[[Store, str], str | None]) -> int:
+        before: str | None = BEHIND_ALL
+        count = 0
+        while before is not None:
+            before = await storage.write(partial(lambda store, at: take(store, at), at=before))
+            count += 1
+        return count
+
+    assert await bites(lambda store, at: store.form_lines("dst_1", before=at, limit=limit)) == 6 // limit + 1
+    due = await _due(storage)
+    assert [name for name, at in due.items() if at is None] == ["dlv_1", "dlv_3"]
+    assert await bites(lambda store, at: store.dissolve_lines("dst_1", LATER, before=at, limit=limit)) == 2 // limit + 1
+    assert await _due(storage) == due | {"dlv_1": LATER, "dlv_3": LATER}
+    assert await bites(lambda store, at: store.cancel_owed("dst_1", before=at, limit=limit)) == 6 // limit + 1
+    found = await storage.read(lambda store: store.list_deliveries(Page(tenant="default", limit=9)))
+    assert {each.state for each in found} == {DeliveryState.CANCELED}
 
 
 async def test_lines_are_dissolved(storage: Storage) -> None:
@@ -154,10 +180,10 @@ async def test_lines_are_dissolved(storage: Storage) -> None:
     await _owe(storage, *UNORDERED)
 
     def dissolve(store: Store) -> None:
-        store.form_lines("dst_1")
+        store.form_lines("dst_1", before=BEHIND_ALL, limit=99)
         store.record_delivery(a_delivery(id="dlv_9", destination_id="dst_2", due_at=None), 1)
         store.set_delivery("dlv_4", state=DeliveryState.DEAD, tries=10, due_at=None)
-        store.dissolve_lines("dst_1", LATER)
+        store.dissolve_lines("dst_1", LATER, before=BEHIND_ALL, limit=99)
 
     await storage.write(dissolve)
     assert await _due(storage) == {
@@ -182,7 +208,7 @@ async def test_lines_of_a_long_queue_are_formed_at_once(storage: Storage) -> Non
             store.record_delivery(delivery, 1 + number % 2)
 
     await storage.write(write)
-    await storage.write(lambda store: store.form_lines("dst_1"))
+    await storage.write(lambda store: store.form_lines("dst_1", before=BEHIND_ALL, limit=20_000))
     rows = await storage.read(lambda store: store.list_deliveries(Page(tenant="default", limit=20_000)))
     assert {row.due_at is None for row in rows if int(row.id[4:]) % 2} == {True}
     assert {row.due_at for row in rows if not int(row.id[4:]) % 2} == {NOW}

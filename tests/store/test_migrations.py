@@ -59,8 +59,8 @@ def written_before(tmp_path: Path) -> Path:
 
 def test_only_what_is_missing_is_run(written_before: Path) -> None:
     """And the file has the newest schema after it."""
-    assert sqlite.migrate_file(written_before, now=NOW) == [5]
-    assert sqlite.schema_version(written_before) == sqlite.newest_version() == 5
+    assert sqlite.migrate_file(written_before, now=NOW) == [5, 6]
+    assert sqlite.schema_version(written_before) == sqlite.newest_version() == 6
 
 
 async def test_deliveries_stand_where_they_stood_on_the_schedule(written_before: Path) -> None:
@@ -79,7 +79,7 @@ async def test_deliveries_stand_where_they_stood_on_the_schedule(written_before:
     assert (dead.state, dead.attempts) == (DeliveryState.DEAD, 10)
     claim = {"owner": "me", "now": NOW, "until": NOW + MINUTE, "limit": 9}
     [parcel] = await storage.write(lambda store: store.claim_deliveries("dst_1", **claim))
-    assert (parcel.delivery.id, parcel.delivery.attempts, parcel.input) == ("dlv_due", 4, '{"prompt":"a red panda"}')
+    assert (parcel.delivery.id, parcel.delivery.attempts, parcel.input) == ("dlv_due", 4, {"prompt": "a red panda"})
     assert await storage.read(lambda store: store.unended_attempts(parcel.delivery)) == 0
     await storage.close()
 
@@ -141,7 +141,7 @@ async def test_all_else_is_as_it_was(written_before: Path) -> None:
     attempts = await storage.read(lambda store: store.attempts("dlv_due"))
     assert [(each.number, each.status, each.error) for each in attempts] == [(1, 500, None), (3, None, "timeout")]
     assert await storage.write(lambda store: store.next_seq()) == 3
-    assert not await storage.read(lambda store: store.cut_off("default", 1))
+    assert await storage.read(lambda store: store.pruned_seq("default")) == 0
     await storage.close()
 
 

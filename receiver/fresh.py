@@ -1,0 +1,97 @@
+"""Sends what is handed off as it is recorded: to destinations that answer quickly and well, and have no backlog.
+
+Everybody else's deliveries are claimed from the store, where shares are fair and queues are held.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from typing import Any
+
+from receiver.clock import Clock
+from receiver.crew import Crew
+from receiver.domain import Destination
+from receiver.fair_shares import Manner
+from receiver.hand_off import HandOff
+from receiver.paces import Paces
+from receiver.store.records import Handed, Parcel
+
+MOST_REMEMBERED = 10_000
+
+
+class Fresh:
+    """Knows who is well, and says how much of them is taken; `slots` are all that may be under way at once.
+
+    `send` tries parcels of one destination, `give_back` returns their leases untried.
+    """
+
+    def __init__(
+        self,
+        hand_off: HandOff,
+        crew: Crew,
+        paces: Paces,
+        clock: Clock,
+        *,
+        slots: int,
+        send: Callable[[Destination, Sequence[Parcel]], Coroutine[Any, Any, None]],
+        give_back: Callable[[Sequence[Parcel]], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.behind: Collection[str] = ()
+        self._hand_off = hand_off
+        self._crew = crew
+        self._paces = paces
+        self._clock = clock
+        self._slots = slots
+        self._send = send
+        self._give_back = give_back
+        self._well: dict[str, Destination] = {}
+        self._waiting: dict[str, deque[Handed]] = {}
+
+    def take(self, handed: Iterable[Handed]) -> None:
+        """Begin what was recorded as leased to us."""
+        for each in handed:
+            self._waiting.setdefault(each.destination.id, deque()).append(each)
+        self._begin()
+
+    def heard(self, destination: Destination, *, well: bool) -> None:
+        """An attempt ended; only who did well last is offered anything."""
+        if not well:
+            self._well.pop(destination.id, None)
+            self._hand_off.offer(destination.id, 0)
+        elif len(self._well) < MOST_REMEMBERED or destination.id in self._well:
+            self._well[destination.id] = destination
+
+    def freed(self, destination_id: str) -> None:
+        """Something of a destination is no longer under way."""
+        self._begin()
+        self._offer(destination_id)
+
+    def fall_behind(self, behind: Collection[str]) -> None:
+        """Whose queues hold what is due: until they are empty, nothing goes past them."""
+        before, self.behind = self.behind, behind
+        for destination_id in {*before, *behind}:
+            self._offer(destination_id)
+
+    def _offer(self, destination_id: str) -> None:
+        room, destination = 0, self._well.get(destination_id)
+        if destination is not None and destination_id not in self.behind and self._quick(destination_id):
+            left = self._slots - self._slots // 8 - self._crew.total
+            waiting = len(self._waiting.get(destination_id, ()))
+            room = min(destination.max_in_flight - self._crew.count(destination_id) - waiting, left)
+        self._hand_off.offer(destination_id, room)
+
+    def _begin(self) -> None:
+        for destination_id, waiting in list(self._waiting.items()):
+            while waiting and self._may_begin(waiting[0].destination):
+                each = waiting.popleft()
+                self._crew.start(destination_id, self._send(each.destination, [each.parcel]))
+            if waiting and not self._quick(destination_id):
+                self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
+                waiting.clear()
+            if not waiting:
+                del self._waiting[destination_id]
+
+    def _may_begin(self, destination: Destination) -> bool:
+        return self._crew.count(destination.id) < destination.max_in_flight and self._crew.total < self._slots
+
+    def _quick(self, destination_id: str) -> bool:
+        return self._paces.manner(destination_id, self._clock.now()) is Manner.QUICK

@@ -1,0 +1,35 @@
+"""Moves all that is owed to one destination, bite by bite, so that whoever else writes has a turn in between."""
+
+from collections.abc import Callable
+from functools import partial
+
+from receiver.domain import Ms
+from receiver.store.protocol import Storage, Store
+from receiver.store.records import BEHIND_ALL
+
+BITE = 2000  # deliveries: 10 to 50 ms of the writer's time
+
+
+async def cancel(storage: Storage, destination_id: str) -> None:
+    """Cancel what is pending, the latest first: broken off, nothing is left that waits behind what is gone."""
+    await _bites(storage, lambda store, before: store.cancel_owed(destination_id, before=before, limit=BITE))
+
+
+async def form_lines(storage: Storage, destination_id: str) -> None:
+    """Let what is pending wait in the line of its task, of a destination that is ordered already."""
+    await _bites(storage, lambda store, before: store.form_lines(destination_id, before=before, limit=BITE))
+
+
+async def dissolve_lines(storage: Storage, destination_id: str, now: Ms) -> None:
+    """Make due what waits, of a destination that is still ordered: broken off, it can go on as it was."""
+    await _bites(storage, lambda store, before: store.dissolve_lines(destination_id, now, before=before, limit=BITE))
+
+
+async def _bites(storage: Storage, bite: Callable[[Store, str], str | None]) -> None:
+    before: str | None = BEHIND_ALL
+    while before is not None:
+        before = await storage.write(partial(_bite, bite, before))
+
+
+def _bite(bite: Callable[[Store, str], str | None], before: str, store: Store) -> str | None:
+    return bite(store, before)
