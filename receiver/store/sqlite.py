@@ -29,6 +29,7 @@ from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
 _READERS = 3
+_PATIENCE_MS = 5000
 _STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 _OUT_OF_SERVICE = frozenset(
@@ -117,10 +118,14 @@ class _Connection:
     def __init__(self, path: Path, handing: HandOff) -> None:
         self._connection = _connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self._patient = True
         self._store = _WritingStore(self._connection, handing)
         self.store: Store = self._store
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool) -> None:
+        if patient is not self._patient:
+            _run(self._connection, f"PRAGMA busy_timeout = {_PATIENCE_MS if patient else 0}")
+            self._patient = patient
         # A plain BEGIN that reads before it writes fails at once with "database is locked", whatever the timeout.
         _run(self._connection, "BEGIN IMMEDIATE")
 
@@ -183,8 +188,8 @@ class SqliteStorage:
                 f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
 
-    async def write(self, do: Callable[[Store], Result]) -> Result:
-        return await self._writer.write(do)
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        return await self._writer.write(do, brief=brief)
 
     async def read(self, do: Callable[[Store], Result]) -> Result:
         if self._closed:
@@ -316,7 +321,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _dial(path: Path, *pragmas: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=_STATEMENTS
+        path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_MS / 1000, cached_statements=_STATEMENTS
     )
     try:
         for pragma in pragmas:
