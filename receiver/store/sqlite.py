@@ -2,10 +2,12 @@
 
 import asyncio
 import fcntl
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
@@ -64,7 +66,7 @@ class SqliteStore(
 
     def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         try:
-            cursor = self._connection.execute(sql, values)
+            cursor = self._connection.execute(*_bound(sql, values))
             rows = cursor.fetchall()
         except sqlite3.DatabaseError as error:
             _tell(error)
@@ -76,7 +78,7 @@ class SqliteStore(
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
         try:
-            return self._connection.execute(sql, values).rowcount
+            return self._connection.execute(*_bound(sql, values)).rowcount
         except sqlite3.DatabaseError as error:
             _tell(error)
 
@@ -94,6 +96,20 @@ class SqliteStore(
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
         return int(row["version"] or 0) if row else 0
+
+
+_NAME = re.compile(r":(\w+)")
+
+
+def _bound(sql: str, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    """A statement with its values in order: by name SQLite would be asked for each one's place, every time."""
+    statement, names = _in_order(sql)
+    return statement, tuple([values[name] for name in names])
+
+
+@lru_cache(maxsize=_STATEMENTS)
+def _in_order(sql: str) -> tuple[str, tuple[str, ...]]:
+    return _NAME.sub("?", sql), tuple(_NAME.findall(sql))
 
 
 class _WritingStore(KeptVerbs, SqliteStore):
