@@ -18,7 +18,6 @@ _MAX_HEADERS = 128
 _MAX_UNTOLD = 2 * _MAX_HEADER  # read, and nothing learnt from it: a line that does not end
 _MAX_INTERIM = 16
 _COPIED = 64 * 1024  # a longer body goes out after its head, not joined to it
-_READ = 256 * 1024
 
 NOT_HTTP = NoReply(sent=True, reason="the answer is not HTTP")
 CLOSED = NoReply(sent=True, reason="the connection was closed before an answer")
@@ -184,18 +183,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        if exc is not None and not self.tls and self._answer is not None:
-            self._read_rest()
         self._ended(exc)
         self._gone(self)
-
-    def _read_rest(self) -> None:
-        """What came before a write failed: a refusal of a body that the server did not want to read to its end."""
-        try:
-            while self._answer is not None and (data := self._sock.recv(_READ)):
-                self.data_received(data)
-        except OSError:
-            pass
 
     def _ended(self, exc: Exception | None) -> None:
         if self._answer is None:

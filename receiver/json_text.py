@@ -6,7 +6,7 @@ same rules, and written again by us, so that no second parser ever sees the send
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from receiver.errors import Malformed
@@ -25,7 +25,7 @@ def read_strict(raw: bytes) -> Json:
     That is: not UTF-8, not JSON, NaN or infinite numbers, a duplicate key, a lone surrogate, a NUL, or nesting
     deeper than `MAX_DEPTH`.
     """
-    value = _parse(raw, pairs=_unique_pairs)
+    value = _parse(raw, _STRICT)
     if _has_unsafe_text(raw, value):
         raise Malformed("a string holds a lone surrogate or a NUL")
     return value
@@ -37,7 +37,7 @@ def read_tolerant(raw: bytes) -> Json:
     The last of duplicate keys wins; lone surrogates and NULs become U+FFFD, because a prompt that we passed on may
     come back with them and must not cost the task its result.
     """
-    value = _parse(raw, pairs=None)
+    value = _parse(raw, _TOLERANT)
     return _clean(value) if _has_unsafe_text(raw, value) else value
 
 
@@ -70,14 +70,12 @@ class Unread(Mapping[str, Json]):
         return len(self._read())
 
 
-def _parse(raw: bytes, *, pairs: Callable[[list[tuple[str, Json]]], dict[str, Json]] | None) -> Json:
+def _parse(raw: bytes, decoder: json.JSONDecoder) -> Json:
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = decoder.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {_reason(error)}") from None
-    if _deeper_than(value, MAX_DEPTH):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
     return value
 
@@ -136,3 +134,7 @@ def _clean(value: Json) -> Json:
     if isinstance(value, list):
         return [_clean(item) for item in value]
     return value
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant, parse_float=_finite)
+_TOLERANT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -38,12 +38,11 @@ class Audience(Enum):
 class Outbound:
     """Sends requests; start it in the event loop that it serves, and close it there.
 
-    `limit` caps all connections of one audience (0: none), `limit_per_host` those to one host and port.
+    `limit_per_host` caps the connections that one audience has to one host and port of a provider (0: no cap).
     """
 
-    def __init__(self, guard: Guard, *, limit: int = 0, limit_per_host: int = 256, look_up: LookUp = look_up) -> None:
+    def __init__(self, guard: Guard, *, limit_per_host: int = 256, look_up: LookUp = look_up) -> None:
         self._guard = guard
-        self._limit = limit
         self._limit_per_host = limit_per_host
         self._pools: dict[Audience, Pool] = {}
         # Apart, so that no webhook's dead name server can keep a provider from being found, and no caller who saves
@@ -113,7 +112,6 @@ class Outbound:
         return Pool(
             Dialler(names, self._guard if guarded else None),
             keepalive_s=audience.value,
-            limit=self._limit,
             per_host=0 if guarded else self._limit_per_host,  # many destinations share one host
         )
 

@@ -17,20 +17,18 @@ _Key = tuple[bool, str, int]
 class Pool:
     """Lends connections, the one given back last first; start it in the event loop that it serves.
 
-    None is lent that idled longer than `keepalive_s`. At most `limit` are lent at once, `per_host` of them to one host
-    and port (0: any number); whoever comes later waits, in order.
+    None is lent that idled longer than `keepalive_s`. At most `per_host` are lent at once to one host and port (0: any
+    number); whoever comes later waits, in order.
     """
 
-    def __init__(self, dialler: Dialler, *, keepalive_s: float, limit: int, per_host: int) -> None:
+    def __init__(self, dialler: Dialler, *, keepalive_s: float, per_host: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._dialler = dialler
         self._keepalive_s = keepalive_s
-        self._limit = limit
         self._per_host = per_host
         self._idle: dict[_Key, list[Connection]] = {}
         self._open: set[Connection] = set()
-        self._lent = 0
-        self._lent_to: dict[_Key, int] = {}
+        self._lent: dict[_Key, int] = {}
         self._waiting: dict[_Key, deque[asyncio.Future[None]]] = {}
         self._making: set[asyncio.Timeout] = set()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -140,16 +138,13 @@ class Pool:
 
     def _has_place(self, key: _Key) -> bool:
         """Whether one more may be lent; where somebody waits for that, there is none."""
-        if self._limit and self._lent >= self._limit:
-            return False
-        return not self._per_host or self._lent_to.get(key, 0) < self._per_host
+        return not self._per_host or self._lent.get(key, 0) < self._per_host
 
     def _count(self, key: _Key, more: int) -> None:
-        self._lent += more
         if self._per_host:
-            self._lent_to[key] = self._lent_to.get(key, 0) + more
-            if not self._lent_to[key]:
-                del self._lent_to[key]
+            self._lent[key] = self._lent.get(key, 0) + more
+            if not self._lent[key]:
+                del self._lent[key]
 
     async def _place(self, key: _Key) -> None:
         if self._has_place(key):
@@ -165,25 +160,16 @@ class Pool:
             raise
 
     def _free(self, key: _Key) -> None:
-        """Hand a place on to whoever waits for the same host, else, where they may all be taken, for another."""
-        if self._waiting and self._wake(key):
-            return
-        self._count(key, -1)
-        for other in list(self._waiting) if self._limit else ():
-            if self._has_place(other) and self._wake(other):
-                self._count(other, 1)
-                break
-
-    def _wake(self, key: _Key) -> bool:
-        waiting = self._waiting.get(key)
+        """Hand a place on to whoever waits for it first."""
+        waiting = self._waiting.get(key) if self._waiting else None
         while waiting:
             turn = waiting.popleft()
             if not waiting:
                 del self._waiting[key]
             if not turn.done():
                 turn.set_result(None)
-                return True
-        return False
+                return
+        self._count(key, -1)
 
 
 async def _is_fit(connection: Connection) -> bool:

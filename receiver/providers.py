@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
-from receiver.domain import Failure, FailureKind, Kind, Ms, Provider, Task, Trust, Update
+from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Provider, Task, Trust, Update
 from receiver.errors import Malformed, NotVerified
-from receiver.signing import CallbackTokens, redact
+from receiver.signing import CallbackTokens, may_hold_token, redact
 from receiver.telemetry import log
 from receiver.wire import Call, Callback, NoReply, Reply
 
@@ -80,7 +80,7 @@ class Served:
 
     def _clean_update(self, update: Update) -> Update:
         error = self._clean_failure(update.error) if update.error else None
-        outputs = tuple(replace(output, url=self._clean(output.url) or "") for output in update.outputs)
+        outputs = tuple(self._clean_output(output) for output in update.outputs)
         return replace(
             update,
             error=error,
@@ -88,6 +88,10 @@ class Served:
             provider_status=self._clean(update.provider_status),
             provider_task_id=self._clean(update.provider_task_id),
         )
+
+    def _clean_output(self, output: Output) -> Output:
+        url = self._clean(output.url) or ""
+        return output if url == output.url else replace(output, url=url)
 
     def _clean_failure(self, failure: Failure) -> Failure:
         return replace(
@@ -102,8 +106,8 @@ class Served:
         return redact(raw.replace(self.provider.api_key.encode(), b"[key]"))
 
     def _clean(self, text: str | None) -> str | None:
-        if text is None:
-            return None
+        if text is None or not (self.provider.api_key in text or may_hold_token(text)):
+            return text
         return self.clean_body(text.encode()).decode()
 
 

@@ -216,6 +216,19 @@ def a_server_on(directory: Path, host: str) -> Iterator[str]:
         assert process.wait(timeout=20) == 0
 
 
+def test_it_may_open_as_many_files_as_it_is_allowed_to() -> None:
+    """Whatever the shell that it was started from thinks enough."""
+    code = (
+        "import resource as r; from receiver.server import _open_files, MOST_FILES\n"
+        "most = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (100, most))\n"
+        "print(_open_files(), r.getrlimit(r.RLIMIT_NOFILE)[0], MOST_FILES if most < 0 else min(most, MOST_FILES))\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (100, 100)); print(_open_files())"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert printed[0] == printed[1] == printed[2]
+    assert printed[3] == "100"
+
+
 def test_settings_are_printed_without_secrets(tmp_path: Path) -> None:
     """Every variable, secrets as "set"."""
     printed = run(tmp_path, "settings", TASKWEIR_REAPI_API_KEY="canary-key")

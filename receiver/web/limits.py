@@ -26,7 +26,7 @@ class ReceiveLimits:
     taking_s: float = 30.0
     taken_bytes: int = 64 * KIB
     goodbye_s: float = 2.0
-    stopping_s: float = 0.5
+    stopping_s: float = 0.25
     look_every_s: float = 0.5
     url_bytes: int = 2 * KIB
     head_bytes: int = 32 * KIB

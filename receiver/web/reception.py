@@ -66,16 +66,27 @@ class Reception(HttpToolsProtocol):
             make_room(each for each in self.connections if isinstance(each, Reception) and each is not self)
 
     def data_received(self, data: bytes) -> None:
-        if self._ending:
-            return None
-        begun, between = self._begun, self._whole
-        self._came = len(data)
+        offer: int | None = 0
+        while offer is not None and not self._ending:
+            begun, between, self._came = self._begun, self._whole, len(data)
+            offer = self._read(data)
+            if offer is not None:
+                data = self._decline(data[offer:])
+            elif not self._whole:
+                self._count(begun, between)
+
+    def _read(self, data: bytes) -> int | None:
+        """Parse; where the last thing in it was the offer of another protocol, what comes after that."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            return self._stay(data[upgrade.args[0] :])
+            return int(upgrade.args[0])
         except httptools.HttpParserError:
-            return self.refuse(self._fault or rules.MALFORMED)
+            self.refuse(self._fault or rules.MALFORMED)
+        return None
+
+    def _count(self, begun: int, between: bool) -> None:
+        """Add the last chunk to the head or the body that it left unfinished."""
         if self._heading:
             if self._begun == begun or (between and self._begun == begun + 1):
                 self._size += self._came
@@ -87,7 +98,6 @@ class Reception(HttpToolsProtocol):
             self._size += self._came
             if self._size > self.limits.wire_bytes:
                 self.refuse(rules.TOO_LONG)
-        return None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -216,17 +226,18 @@ class Reception(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in headers]
         return b"\r\n".join([*lines, b"", bytes(answer.body)])
 
-    def _stay(self, rest: bytes) -> None:
-        """Decline an offered upgrade: the parser drops the body of such a request, so it gets to see one without."""
+    def _decline(self, rest: bytes) -> bytes:
+        """An offered upgrade: the parser drops the body of such a request, so it gets to see one without the offer."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         if method == b"CONNECT" or version != "1.1":
-            return self.refuse(rules.MALFORMED)
+            self.refuse(rules.MALFORMED)
+            return b""
         kept = [(name, value) for name, value in self.headers if name not in _OF_AN_UPGRADE]
         lines = [method + b" " + self.url + b" HTTP/1.1", *(name + b": " + value for name, value in kept)]
         self._upgrading, self._heading, self._whole = False, False, True
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return self.data_received(b"\r\n".join([*lines, b"", rest]))
+        return b"\r\n".join([*lines, b"", rest])
 
 
 def make_room(others: Iterable[Reception]) -> None:

@@ -34,7 +34,7 @@ class Sweep:
 
     async def run_once(self) -> float:
         """Look at all of them; the seconds until the next time."""
-        every_s = self._limits.look_every_s / (5 if self._stopping else 1)
+        every_s = self._limits.look_every_s / (10 if self._stopping else 1)
         now = time.monotonic()
         # While we ourselves stood still nobody was heard, so that nobody was late.
         passed_s, self._looked_at = min(now - self._looked_at, 2 * every_s), now

@@ -23,7 +23,7 @@ class Size:
     connections: int = 64
     baseline_s: float = 2.5
     tasks: int = 40_000
-    due: int = 20_000
+    due: int = 10_000
     events: int = 500_000
     in_flight: tuple[int, ...] = (1_000, 10_000, 100_000)
     hour_s: float = 3600

@@ -1,6 +1,8 @@
 """Which addresses of a host are dialled, in which order, and how often its name is looked up."""
 
 import asyncio
+import re
+import resource
 import socket
 import threading
 import time
@@ -95,6 +97,30 @@ async def test_addresses_that_do_not_answer_end_with_the_deadline() -> None:
         async with Outbound(Guard(), look_up=Book("127.0.0.2", "127.0.0.3").look_up) as outbound:
             got = await send(outbound, f"http://slow.example:{port}/", deadline_s=0.5)
     assert got == NoReply(sent=False, reason="no connection within 0.5 s")
+
+
+@pytest.mark.parametrize("address", ["255.255.255.255", "fe80::1"])
+async def test_an_address_that_cannot_be_dialled_is_passed_over(address: str) -> None:
+    """At once, and what is said in the end is what went wrong first."""
+    book = Book(address, "127.0.0.1")
+    async with raw_server(answer_all) as server, Outbound(Guard(), look_up=book.look_up) as outbound:
+        assert isinstance(await send(outbound, server.url(host="odd.example")), Reply)
+        got = await send(outbound, f"http://odd.example:{free_port()}/")
+    assert isinstance(got, NoReply)
+    assert re.fullmatch("no connection: (Permission denied|.* unreachable|Invalid argument)", got.reason)
+
+
+async def test_a_process_without_free_descriptors_sends_nothing() -> None:
+    """A value, and the next request goes out when there are some again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with raw_server(answer_all) as server, Outbound(Guard()) as outbound:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            got = await send(outbound, server.url())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert got == NoReply(sent=False, reason="no connection: Too many open files")
+        assert isinstance(await send(outbound, server.url()), Reply)
 
 
 async def test_an_address_for_a_host_is_not_looked_up() -> None:

@@ -51,6 +51,15 @@ async def test_a_callers_user_agent_is_kept_and_no_content_type_is_invented(outb
     assert b"content-type" not in head
 
 
+@pytest.mark.parametrize(("headers", "accepted"), [({}, b"*/*"), ({"accept": "text/plain"}, b"text/plain")])
+async def test_what_is_accepted_is_said_once(outbound: Outbound, headers: dict[str, str], accepted: bytes) -> None:
+    """Anything, unless the call knows better."""
+    async with raw_server(answer_all) as server:
+        await send(outbound, server.url(), headers=headers)
+    lines = server.requests[0][0].lower().split(b"\r\n")
+    assert [line for line in lines if line.startswith(b"accept:")] == [b"accept: " + accepted]
+
+
 async def test_a_large_request_arrives_whole(outbound: Outbound) -> None:
     """A body that is written piece by piece is the same body."""
     body = random.Random(7).randbytes(3_000_000)

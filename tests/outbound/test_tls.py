@@ -108,6 +108,31 @@ async def test_a_close_that_waits_unread_is_noticed_under_tls(authority: Authori
     assert (len(server.requests), server.connections) == (2, 2)
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_half_a_record_is_waited_for(authority: Authority, leaves: bool) -> None:
+    """TLS may speak of itself at any time: the connection serves on, but not whoever leaves while it is looked at."""
+    ends: list[socket.socket] = []
+
+    async def lend(server: RawServer, reader: Reader, writer: Writer) -> None:
+        ends.append(socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())))
+        await answer_all(server, reader, writer)
+
+    async with raw_server(lend, tls=authority.serving("hooks.example")) as server, an_outbound() as outbound:
+        url = server.url(host="hooks.example", scheme="https")
+        assert isinstance(await send(outbound, url), Reply)
+        asyncio.get_running_loop().call_soon(ends[0].send, b"\x17\x03\x03")  # in the very turn in which it is looked at
+        asking = asyncio.create_task(send(outbound, url, deadline_s=0.5))
+        await asyncio.sleep(0)
+        if leaves:
+            asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert len(server.requests) == 2 - leaves
+        assert isinstance(await send(outbound, url), Reply)
+        for end in ends:
+            end.close()
+    assert server.connections == 2
+
+
 @pytest.mark.parametrize("pause_s", [0, 0.03])
 async def test_an_unasked_answer_is_not_taken_under_tls(authority: Authority, pause_s: float) -> None:
     """Read already, or waiting in the socket."""
@@ -169,3 +194,40 @@ async def test_closing_and_deadlines_end_connections_under_tls(authority: Author
         async with asyncio.timeout(2):
             for _ in range(2):
                 await ended.acquire()
+
+
+TURNS = 40
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_it_may_be_cancelled_in_any_turn_of_the_loop(authority: Authority, scheme: str) -> None:
+    """While it looks up, connects, shakes hands, waits; on a new connection or one that idled: nothing is left open."""
+    context = authority.serving("hooks.example") if scheme == "https" else None
+    async with raw_server(answer_all, tls=context) as server:
+        for fresh in (True, False):
+            for turns in range(TURNS):
+                async with Outbound(Guard(), limit_per_host=1, look_up=at_home) as outbound:
+                    url = server.url(host="hooks.example", scheme=scheme)
+                    if not fresh:
+                        assert isinstance(await send(outbound, url), Reply)
+                    task = asyncio.create_task(send(outbound, url))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                    assert isinstance(await send(outbound, url), Reply)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_it_may_be_closed_in_any_turn_of_the_loop(authority: Authority, scheme: str) -> None:
+    """Whatever is under way ends as a value at once."""
+    context = authority.serving("hooks.example") if scheme == "https" else None
+    async with raw_server(answer_all, tls=context) as server:
+        for turns in range(TURNS):
+            async with Outbound(Guard(), look_up=at_home) as outbound:
+                url = server.url(host="hooks.example", scheme=scheme)
+                task = asyncio.create_task(send(outbound, url, deadline_s=60))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(5):
+                assert isinstance(await task, (Reply, NoReply))

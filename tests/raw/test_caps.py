@@ -127,6 +127,8 @@ async def test_a_body_survives_the_offer_of_another_protocol() -> None:
             (get("/", "Connection: upgrade", "Upgrade: websocket", "X-Own: 1") + LAST,),
         ):
             assert statuses(await server.ask(*pieces)) == [200, 200]
+        many = get("/many", *offer)
+        assert statuses(await server.ask(many * 2000 + LAST)) == [200] * 2001
         assert problem(await server.ask(b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"))["status"] == 400
         assert problem(await server.ask(get("/" + "a" * 3000, *offer)))["status"] == 414
     offered = [each for each in door.seen if each[1] == "/"]

@@ -118,6 +118,21 @@ async def test_without_a_valid_signature_it_is_a_doorbell(tmp_path: Path, how: s
         assert await proofs(world, task["id"]) == [ACCEPTED, ("failed", "poll", "poll")]
 
 
+@pytest.mark.parametrize("first", ["its own", "another"])
+async def test_of_a_signature_that_is_there_twice_the_first_counts(tmp_path: Path, first: str) -> None:
+    """As any reader of headers would have it: what stands behind it neither helps nor harms."""
+    async with scripted(says()) as provider, a_house(tmp_path, provider) as world:
+        task = await world.submit("signs", "m")
+        body = json.dumps({"jobs": [job("done")]}).encode()
+        signed = signing.sign([SECRET], message_id="msg_1", at=world.clock.now(), body=body)
+        values = [signed.pop("webhook-signature"), "v1," + "A" * 43 + "="]
+        twice = [("webhook-signature", value) for value in (values if first == "its own" else reversed(values))]
+        path = await world.callback_url(task["id"], "signs")
+        answer = await world.api.post(path, content=body, headers=[*signed.items(), *twice])
+        assert answer.status_code == 200
+        assert (await world.task(task["id"]))["status"] == ("succeeded" if first == "its own" else "submitted")
+
+
 async def test_a_body_that_came_unsigned_before_is_believed_once_it_is_signed(tmp_path: Path) -> None:
     """Whoever knows the URL cannot take the word out of the provider's mouth by saying it first."""
     async with scripted(says()) as provider, a_house(tmp_path, provider) as world:
