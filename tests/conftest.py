@@ -1,10 +1,15 @@
 """What every test may ask for."""
 
 import os
+from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
+from receiver.store.postgres_schema import bring_up_to_date
+
 from receiver.telemetry import configure_logs
+from tests.postgres_server import PostgresServer
 
 # What a developer's shell may hold, and no test asked for.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "FORCE_COLOR"):
@@ -22,3 +27,26 @@ def anyio_backend() -> str:
 def _logs() -> None:
     """As in production; what a failing test logged is shown with it."""
     configure_logs(fmt="json", level="debug")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests of this process, with a database that is ready to be copied."""
+    server = PostgresServer()
+    try:
+        server.start()
+        bring_up_to_date(server.make_database("ready"), now=0)
+        yield server
+    finally:
+        server.remove()
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty database with the schema in it, for one test."""
+    name = f"test_{next(_numbers)}"
+    yield postgres_server.make_database(name, like="ready")
+    postgres_server.drop_database(name)

@@ -133,6 +133,9 @@ class _Connection:
         if self._connection.in_transaction:
             _run(self._connection, "ROLLBACK")
 
+    def again(self, error: BaseException, tries: int) -> bool:
+        return False  # nobody else writes: it would fail as it did
+
     def close(self) -> None:
         self._connection.close()
 

@@ -25,6 +25,9 @@ class Transactional(Protocol):
 
     def rollback(self) -> None: ...
 
+    def again(self, error: BaseException, tries: int) -> bool:
+        """Whether one write that failed with this, after so many tries, is run once more."""
+
     def close(self) -> None: ...
 
 
@@ -119,7 +122,9 @@ class Writer:
             if len(jobs) > 1 and _committed(connection, jobs):
                 return True
             for job in jobs:
-                _committed(connection, [job])
+                tries = 0
+                while not _committed(connection, [job]) and job.error and connection.again(job.error, tries):
+                    tries += 1
         except _Broken as broken:
             for job in jobs:
                 job.error = job.error or broken.__cause__ or broken
