@@ -83,18 +83,25 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={self.home / 'data'}"
 
-    def make_database(self, name: str, *, like: str | None = None) -> str:
-        """A new database, a copy of another one where that is named; its URL."""
-        template = f' TEMPLATE "{like}" STRATEGY FILE_COPY' if like else ""
-        self._command(f'CREATE DATABASE "{name}"{template}')
+    def make_database(self, name: str) -> str:
+        """A new database; its URL."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.url(name)
 
-    def drop_database(self, name: str) -> None:
-        self._command(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-    def _command(self, sql: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.encode())
+    def empty(self, name: str) -> None:
+        """Hang up on whoever is connected to a database of ours, and leave nothing in it but its schema."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            tables = connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+                "AND tablename NOT IN ('schema_migrations', 'counters')"
+            ).fetchall()
+            emptied = "; ".join(f"DELETE FROM {table}" for (table,) in tables)
+            connection.execute(f"{emptied}; UPDATE counters SET value = 0".encode())
 
     def remove(self) -> None:
         """Stop it, and leave nothing behind."""
