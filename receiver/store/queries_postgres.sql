@@ -73,3 +73,13 @@ SELECT *, :process FROM unnest(CAST(:id AS TEXT[]), CAST(:tenant AS TEXT[]), CAS
   CAST(:event_id AS TEXT[]), CAST(:task_id AS TEXT[]), CAST(:destination_id AS TEXT[]), CAST(:state AS TEXT[]),
   CAST(:created_at AS BIGINT[]), CAST(:due_at AS BIGINT[]), CAST(:attempts AS INTEGER[]), CAST(:tries AS INTEGER[]),
   CAST(:owner AS TEXT[]))
+
+-- form_lines --
+-- `|| ''` keeps the planner off the indexes that hold thousands where a task has a handful, that of what is due among them.
+UPDATE deliveries SET due_at = NULL
+WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
+  SELECT 1 FROM deliveries AS other
+  WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
+    AND other.state || '' = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
+    AND (other.owner IS NOT NULL OR (other.event_seq, other.id) < (deliveries.event_seq, deliveries.id))
+)
