@@ -1,6 +1,6 @@
 """Claims what is owed to a destination, in one transaction: its share of the queue; of a held queue the probe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from receiver import breaker_policy, outcomes
@@ -37,13 +37,15 @@ class Claimed:
     told: bool
 
 
-def claim(store: Store, grant: Grant, *, now: Ms, until: Ms) -> Claimed | None:
-    """Lease parcels for one destination, as it is at this moment; None where nothing may be delivered to it any more.
+def claim(
+    store: Store, grant: Grant, *, now: Ms, until: Ms, blocked: Callable[[Destination, Ms], bool]
+) -> Claimed | None:
+    """Lease parcels for one destination, as it is at this moment; None where nothing may be delivered to it now.
 
     Those whose attempts are never heard of again are dead, and left out.
     """
     destination = store.deliverable(grant.destination_id, now)
-    if destination is None:
+    if destination is None or blocked(destination, now):
         return None
     fares, owner = store.breaker(destination.id), new_id("own", now)
     parcels: Sequence[Parcel] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from receiver import breaker_policy, claims, formats, json_text, outcomes, timing
+from receiver.blocked import Blocked
 from receiver.breaker import Turn
 from receiver.claims import Claimed, Grant
 from receiver.clock import Clock
@@ -56,6 +57,7 @@ class Courier:
         self._clock = clock
         self._limits = limits or DeliveryLimits()
         self._paces = Paces()
+        self.blocked = Blocked(senders)
         self.wake = asyncio.Event()
         self.crew = Crew(self._freed)
         self.fresh = Fresh(
@@ -74,7 +76,9 @@ class Courier:
         What is due and must wait for its turn is started when something under way ends, which then wakes the loop.
         """
         queues = await self._storage.read(lambda store: store.queues())
+        self.blocked.keep(each.destination_id for each in queues)
         now = self._clock.now()
+        queues = [each for each in queues if not self.blocked.waits(each.destination_id, now)]
         grants = self._grants(queues, now)
         claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
         for each in claimed:
@@ -90,6 +94,11 @@ class Courier:
             if self._wants(each, self._paces.manner(each.destination_id, now)) > 0
         )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
+
+    def look_again(self) -> None:
+        """A caller changed something: there may be work, for those that were blocked, too."""
+        self.blocked.look_again()
+        self.wake.set()
 
     def _freed(self, destination_id: str) -> None:
         self.fresh.freed(destination_id)
@@ -151,7 +160,7 @@ class Courier:
     def _claim(self, store: Store, grants: Sequence[Grant]) -> list[Claimed]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
-        claimed = (claims.claim(store, grant, now=now, until=until) for grant in grants)
+        claimed = (claims.claim(store, grant, now=now, until=until, blocked=self.blocked.holds) for grant in grants)
         return [each for each in claimed if each is not None]
 
     def _start(self, claimed: Claimed) -> None:

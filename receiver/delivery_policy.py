@@ -20,6 +20,7 @@ RETRY_AFTER_CAP_S = 24 * 3600
 DEFAULT_EVENT_TYPES = ("task.finished", "task.unconfirmed")
 OWN_EVENT_TYPES = ("task.finished",)  # what a task's own webhook gets, unless the task says otherwise
 GROUPS = ("task.*", "task.finished")
+LOST = "begun, and never heard of again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,29 @@ def next_delivery(
     pause_s = PAUSES_S[tries] * (0.8 + 0.4 * spread)
     pause_s = max(pause_s, asked_to_wait_s(attempt, retry_after_s))
     return Next(state=DeliveryState.PENDING, tries=tries, due_at=now + round(pause_s * 1000))
+
+
+def attempt_log(delivery: Delivery, kept: Sequence[Attempt], now: Ms) -> list[Attempt]:
+    """Every attempt that was begun, in order, but the one that may be under way; what nothing was kept of is `LOST`.
+
+    They are counted before they are made, so that one that ended with its process has a number, and no record. Its time
+    is that of the one before it, or of the delivery: it began after that.
+    """
+    known, at, log = {attempt.number: attempt for attempt in kept}, delivery.created_at, []
+    for number in range(1, max([delivery.attempts, *known]) + 1):
+        attempt = known.get(number)
+        if attempt is None and number == delivery.attempts and _may_be_under_way(delivery, now):
+            break
+        attempt = attempt or Attempt(number=number, at=at, duration_ms=0, error=LOST)
+        log.append(attempt)
+        at = attempt.at
+    return log
+
+
+def _may_be_under_way(delivery: Delivery, now: Ms) -> bool:
+    """Whether its last attempt is, or may be: one that is canceled under way ends all the same."""
+    leased = delivery.owner is not None and delivery.due_at is not None and delivery.due_at > now
+    return leased or delivery.state is DeliveryState.CANCELED
 
 
 def asked_to_wait_s(attempt: Attempt, retry_after_s: float | None) -> float:

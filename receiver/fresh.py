@@ -9,13 +9,15 @@ from typing import Any
 
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Destination
+from receiver.domain import Destination, Ms
 from receiver.fair_shares import Manner
 from receiver.hand_off import HandOff
 from receiver.paces import Paces
 from receiver.store.records import Handed, Parcel
 
 MOST_REMEMBERED = 10_000
+MOST_WAITING = 256  # of one destination, in memory
+LONGEST_WAIT: Ms = 250  # for their turn, at the pace of its last attempt
 
 
 class Fresh:
@@ -74,10 +76,11 @@ class Fresh:
     def _offer(self, destination_id: str) -> None:
         room, destination = 0, self._well.get(destination_id)
         if destination is not None and destination_id not in self.behind and self._quick(destination_id):
-            left = self._slots - self._slots // 8 - self._crew.total
-            waiting = len(self._waiting.get(destination_id, ()))
-            room = min(destination.max_in_flight - self._crew.count(destination_id) - waiting, left)
-        self._hand_off.offer(destination_id, room)
+            most = destination.max_in_flight
+            may_wait = min(most * LONGEST_WAIT // max(self._paces.took(destination_id), 1), MOST_WAITING)
+            room = most - self._crew.count(destination_id) + may_wait - len(self._waiting.get(destination_id, ()))
+        busy = self._crew.total >= self._slots - self._slots // 8
+        self._hand_off.offer(destination_id, 0 if busy else room)
 
     def _begin(self) -> None:
         for destination_id, waiting in list(self._waiting.items()):

@@ -1,7 +1,7 @@
 """Says whether this process is fit for work: its store answers, its loops move, how late they are."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 
 from receiver.clock import Clock
@@ -9,6 +9,7 @@ from receiver.domain import Ms, Work
 from receiver.errors import TaskweirError
 from receiver.loops import Loop
 from receiver.store.protocol import Storage, Store
+from receiver.unsealing import REMEDY
 
 STORE_ANSWERS_WITHIN_S = 5.0
 
@@ -24,20 +25,22 @@ class LoopHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Fit for work where `reason` is None."""
+    """Fit for work where `reason` is None; `warnings` are for an operator, who alone can do something about them."""
 
     reason: str | None
     loops: tuple[LoopHealth, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Health:
-    """Looks when asked; `draining` is set once the process was told to stop."""
+    """Looks when asked; `draining` is set once the process was told to stop, `blocked` holds who cannot be sent to."""
 
     storage: Storage
     clock: Clock
     providers: Sequence[str]
     loops: list[Loop] = field(default_factory=list)
+    blocked: Sized = ()
     draining: bool = False
 
     async def report(self) -> Report:
@@ -52,7 +55,13 @@ class Health:
             LoopHealth(name=loop.name, moved_s_ago=round(loop.moved_s_ago, 3), oldest_due_s=oldest[loop.name])
             for loop in self.loops
         )
-        return Report(reason=self._reason(), loops=loops)
+        return Report(reason=self._reason(), loops=loops, warnings=self._warnings())
+
+    def _warnings(self) -> tuple[str, ...]:
+        if not self.blocked:
+            return ()
+        told = f"blocked destinations: {len(self.blocked)}; what they are owed waits for secrets that cannot be read"
+        return (f"{told}: {REMEDY}, or renew them",)
 
     def _reason(self) -> str | None:
         if self.draining:

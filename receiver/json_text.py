@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from receiver.errors import Malformed
 
 MAX_DEPTH = 64
@@ -42,8 +44,14 @@ def read_tolerant(raw: bytes) -> Json:
 
 
 def write(value: Json) -> str:
-    """The one text we store, sign and send: minified, UTF-8, keys in the order given; NaN raises `ValueError`."""
-    return _ENCODER.encode(value)
+    """The one text we store, sign and send: minified, UTF-8, keys in the order given.
+
+    NaN, which nothing that is read here holds, is null; what is no JSON raises `TypeError`.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits, which callers may have sent
+        return _ENCODER.encode(value)
 
 
 class Unread(Mapping[str, Json]):

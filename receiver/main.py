@@ -7,10 +7,12 @@ from importlib.metadata import entry_points
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from adapters.base import Adapter
-from receiver.cli.commands import Commands
+from receiver.cli.commands import Commands, told
 from receiver.clock import SystemClock
+from receiver.setting_faults import setting_faults
 from receiver.settings import Settings, describe, read_settings
 from receiver.strays import strays
 from receiver.telemetry import configure_logs, log
@@ -62,11 +64,16 @@ def migrate() -> None:
 
 @app.command()
 def settings() -> None:
-    """Print every setting with its value; secrets only as "set"."""
+    """Print every setting with its value, secrets only as "set", and all that is wrong with them: status 2."""
+    adapters = load_adapters()
+    faults = setting_faults(os.environ, {name: adapter.profile.base_url for name, adapter in adapters.items()})
     table = Table("setting", "value", "for")
-    for row in describe(os.environ, load_adapters()):
-        table.add_row(*row)
+    for name, value, purpose in describe(os.environ, adapters):
+        table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), purpose)
     console.print(table)
+    ends = [told(2, str(fault), fault.hint) for fault in faults.values()]
+    if ends:
+        raise ends[-1]
 
 
 def main() -> None:

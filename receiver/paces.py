@@ -7,6 +7,8 @@ from receiver.domain import Ms
 from receiver.fair_shares import Manner
 
 SLOW_AFTER: Ms = 1000
+NEVER: Ms = 2**62
+
 MOST_REMEMBERED = 10_000
 
 
@@ -43,6 +45,11 @@ class Paces:
         if known.took is None:
             return Manner.NEW
         return Manner.SLOW if known.took > SLOW_AFTER else Manner.QUICK
+
+    def took(self, destination_id: str) -> Ms:
+        """How long its last attempt took; as if for ever where none has ended."""
+        known = self._known.get(destination_id)
+        return NEVER if known is None or known.took is None else known.took
 
     def allows(self, destination_id: str, rate: float | None, now: Ms, most: int) -> int:
         """How many of `most` this rate, in deliveries per second, leaves now; None is no limit."""

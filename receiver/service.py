@@ -34,6 +34,7 @@ from receiver.signing import CallbackTokens
 from receiver.store.sqlite import SqliteStorage
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
+from receiver.unsealing import REMEDY
 from receiver.web.app import create_app
 from receiver.web.doors import Doors
 
@@ -119,7 +120,7 @@ class Service:
             Loop("deliver", self.courier.run_once, self.courier.wake),
             Loop("retain", self.retention.run_once, self.retention.wake),
         ]
-        self.health = Health(self.storage, self._clock, sorted(served), self.loops)
+        self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
         self.doors = Doors(
             storage=self.storage,
             providers=served,
@@ -131,7 +132,7 @@ class Service:
             accept=self.submitter.accept,
             wake_poller=self.poller.wake.set,
             wake_submitter=self.submitter.wake.set,
-            wake_courier=self.courier.wake.set,
+            wake_courier=self.courier.look_again,
             ping=self.courier.ping,
             check_target=self._check_target,
             health=self.health,
@@ -163,8 +164,7 @@ class Service:
         await self.outbound.start()
         await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
         if lost := await unreadable(self.storage, self._seal):
-            hint = "put the key that sealed them back into TASKWEIR_SECRET_KEY, or rotate these secrets"
-            log.error("secrets.unreadable", count=lost, hint=hint)
+            log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 
     def start_loops(self) -> None:
         """Work from now on; only what is started takes over what is recorded."""

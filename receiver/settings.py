@@ -139,7 +139,10 @@ def describe(environment: Mapping[str, str], adapters: Iterable[str]) -> list[tu
 
 
 def _shown(env: "_Environment", row: Setting) -> str:
-    value = env.given(row.name)
+    try:
+        value = env.given(row.name)
+    except ConfigurationError:
+        return "unreadable"
     if row.secret:
         return "set" if value else "unset"
     return value or row.default or "unset"

@@ -1,15 +1,15 @@
 """Makes one story of all that is kept of a task: notes, counts, events, deliveries, attempts, in time order."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 from receiver import formats
-from receiver.delivery_policy import tried_next_at
+from receiver.delivery_policy import LOST, attempt_log, tried_next_at
 from receiver.domain import Attempt, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
 from receiver.provider_policy import PAUSED_WORDS, Pause
 from receiver.spans import span
@@ -66,17 +66,31 @@ class Item:
     place: tuple[float, int, int]
 
 
-def timeline(task: Task, chronicle: Chronicle, *, most: int, held: Mapping[str, Ms | None] | None = None) -> list[Item]:
+def timeline(
+    task: Task, chronicle: Chronicle, *, most: int, now: Ms, held: Mapping[str, Ms | None] | None = None
+) -> list[Item]:
     """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have.
 
     `held` is when each destination that gets nothing now is probed next; None where it is disabled.
     """
+    if len(chronicle.attempts) < most:
+        chronicle = replace(chronicle, attempts=_with_lost(chronicle, now))
     items = sorted(_items(task, chronicle, held or {}), key=lambda item: (item.at, item.place))
     rows = (chronicle.events, chronicle.deliveries, chronicle.attempts, chronicle.pauses)
     if max(len(each) for each in rows) < most:
         return items
     text = f"Only {most} events, deliveries and attempts each are told here: the lists have the others."
     return [*items, Item(at=items[-1].at, kind="cut", text=text, data={"most": most}, place=_LAST)]
+
+
+def _with_lost(chronicle: Chronicle, now: Ms) -> list[tuple[str, Attempt]]:
+    """Every attempt by its delivery's id, those that nothing was heard of again among them."""
+    kept: defaultdict[str, list[Attempt]] = defaultdict(list)
+    for delivery_id, attempt in chronicle.attempts:
+        kept[delivery_id].append(attempt)
+    owed = [each.delivery for each in chronicle.deliveries]
+    found = [(each.id, attempt) for each in owed for attempt in attempt_log(each, kept[each.id], now)]
+    return sorted(found, key=lambda pair: (pair[1].at, pair[1].number))
 
 
 def _items(task: Task, chronicle: Chronicle, held: Mapping[str, Ms | None]) -> Iterator[Item]:
@@ -208,6 +222,8 @@ def _became(attempt: Attempt) -> str:
     took = f"after {span(attempt.duration_ms)}"
     if attempt.succeeded:
         return f"arrived {took}"
+    if attempt.error == LOST:
+        return f"was {LOST}"
     if attempt.error is not None:
         return f"failed {took} ({attempt.error.rstrip('. ')})"
     return f"failed {took} (HTTP {attempt.status})"

@@ -1,9 +1,11 @@
 """Decisions about a delivery, by table."""
 
+from typing import Any
+
 import pytest
 
 from receiver import delivery_policy
-from receiver.delivery_policy import Next, next_delivery
+from receiver.delivery_policy import LOST, Next, attempt_log, next_delivery
 from receiver.domain import Attempt, Delivery, DeliveryState, EventType, Ms, OperatorEvent
 from tests.make import DAY, HOUR, MINUTE, NOW, SECOND, a_delivery, a_destination, a_task
 
@@ -149,3 +151,29 @@ def test_operators_events_go_to_whoever_names_them(
 ) -> None:
     """Never to the destination that one is about; a filter by provider is about providers only."""
     assert delivery_policy.wants_operator_event(a_destination(**fields), event, about) is wants
+
+
+@pytest.mark.parametrize(
+    ("delivery", "kept", "told"),
+    [
+        ({"attempts": 0}, (), {}),
+        ({"attempts": 3}, (1, 2, 3), {1: None, 2: None, 3: None}),
+        ({"attempts": 3}, (2,), {1: LOST, 2: None, 3: LOST}),
+        ({"attempts": 2}, (), {1: LOST, 2: LOST}),
+        ({"attempts": 2, "owner": "own", "due_at": NOW + 1}, (), {1: LOST}),
+        ({"attempts": 2, "owner": "own", "due_at": NOW}, (1,), {1: None, 2: LOST}),
+        ({"attempts": 2, "state": DeliveryState.CANCELED, "due_at": None}, (), {1: LOST}),
+        ({"attempts": 2, "state": DeliveryState.DELIVERED, "due_at": None}, (2,), {1: LOST, 2: None}),
+        ({"attempts": 1}, (1, 2), {1: None, 2: None}),
+    ],
+)
+def test_what_was_begun_and_never_heard_of_again_has_its_place(
+    delivery: dict[str, Any], kept: tuple[int, ...], told: dict[int, str | None]
+) -> None:
+    """Every number up to the last has an attempt, but the one that may be under way; none is told twice."""
+    attempts = [Attempt(number=number, at=NOW + number, duration_ms=1, status=500) for number in kept]
+    log = attempt_log(a_delivery(**delivery), attempts, NOW)
+    assert {attempt.number: attempt.error for attempt in log} == told
+    assert [attempt.number for attempt in log] == sorted(told)
+    assert [attempt for attempt in log if attempt.error is None] == attempts
+    assert [attempt.at for attempt in log] == sorted(attempt.at for attempt in log)

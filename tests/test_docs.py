@@ -19,7 +19,7 @@ from receiver import formats
 from receiver.main import load_adapters
 from receiver.senders import log_file
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
-from tests.processes import a_process, a_sandbox, environment
+from tests.processes import a_process, a_sandbox, environment, eventually
 from tests.service.world import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,7 @@ def test_the_first_example_works_when_pasted(tmp_path: Path) -> None:
 
 def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     """With the provider's address replaced by the sandbox's: serve, submit, list, read events, add a webhook."""
-    _, serve, submit, webhook = blocks("bash")
+    _, serve, submit, webhook, _ = blocks("bash")
     assert serve.splitlines()[-1] == "taskweir serve"
     port, log = free_port(), tmp_path / "server.log"
     with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url:
@@ -89,6 +89,28 @@ def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     assert [each["id"] for each in listed["items"]] == [task["id"]]
     assert events["items"][0]["type"] == "task.submitted"
     assert destination["secret"].startswith("whsec_")
+
+
+def test_what_is_said_of_deliveries_works_as_written(tmp_path: Path) -> None:
+    """With ids for the dots, over a webhook that nobody listens at."""
+    commands, port, log = blocks("bash")[-1], free_port(), tmp_path / "server.log"
+    with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url:
+        env = environment(tmp_path, port, sandbox_url) | {"TASKWEIR_URL": f"http://127.0.0.1:{port}"}
+        with a_process("serve", env=env, log=log, ready=f"http://127.0.0.1:{port}/health/ready"):
+            ours = {name: value for name, value in env.items() if name.startswith("TASKWEIR_")}
+
+            def printed(script: str) -> list[str]:
+                return in_bash(script, tmp_path, **ours).splitlines()
+
+            made = printed("taskweir destinations add http://127.0.0.1:9/hook")[0]
+            printed('taskweir submit reve2img reve-2.0 --input \'{"prompt": "A kitten yawning"}\'')
+            tried = "taskweir deliveries list --json"
+            eventually(lambda: json.loads("".join(printed(tried)))[0]["attempts"] == 1, log.read_text)
+            [delivery] = json.loads("".join(printed(tried)))
+            told = printed(commands.replace("dst_…", made).replace("dlv_…", delivery["id"]))
+            assert "no deliveries" in told  # dead ones, that is
+            assert f"{delivery['id']} is canceled" in told
+            assert f"{made}: format, rate_per_second changed" in told
 
 
 def test_the_consumers_lines_verify() -> None:

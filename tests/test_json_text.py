@@ -102,9 +102,19 @@ def test_text_is_minified_and_keeps_its_order() -> None:
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_not_json_are_never_written(number: float) -> None:
-    """An error of ours is better than a text nobody can read."""
-    with pytest.raises(ValueError, match="JSON compliant"):
-        write({"a": number})
+    """Nothing that is read here holds one; one of our own making is null, not a text that nobody can read."""
+    assert write({"a": number}) == '{"a":null}'
+
+
+def test_integers_of_any_length_are_written_as_they_are() -> None:
+    """Callers' inputs may hold them."""
+    assert write({"a": 2**64, "b": -(2**70)}) == '{"a":18446744073709551616,"b":-1180591620717411303424}'
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    """Whatever it is."""
+    with pytest.raises(TypeError):
+        write({"a": object()})
 
 
 @given(_JSON)

@@ -45,19 +45,19 @@ def a_pause(type: str, at: Ms, reason: str = "unreachable") -> Recorded:
 
 
 def told(chronicle: Chronicle, most: int = 1000) -> list[Item]:
-    return timeline(TASK, chronicle, most=most)[1:]
+    return timeline(TASK, chronicle, most=most, now=NOW)[1:]
 
 
 def test_it_begins_with_what_was_asked_for() -> None:
     """By whom the outcome is told, and until when; what it repeats."""
-    [item] = timeline(a_task(model="", retry_of="task_0", callback_expected=True), a_chronicle(), most=9)
+    [item] = timeline(a_task(model="", retry_of="task_0", callback_expected=True), a_chronicle(), most=9, now=NOW)
     assert (item.at, item.kind) == (NOW, "task")
     assert item.text == (
         "A task was asked for at apikley, a resubmit of task_0, to be done within 60 min; "
         "apikley is to call back, and is asked as well."
     )
     assert item.data["deadline_at"] == "2025-12-08T10:40:00.000Z"
-    [polled] = timeline(TASK, a_chronicle(), most=9)
+    [polled] = timeline(TASK, a_chronicle(), most=9, now=NOW)
     assert polled.text.endswith("to be done within 60 min; it is asked about.")
 
 
@@ -226,7 +226,7 @@ def test_a_delivery_says_whom_it_is_for(fields: dict[str, Any], whom: str) -> No
     ("attempt", "delivery", "became"),
     [
         ({"status": 204}, {"state": DeliveryState.DELIVERED, "due_at": None}, "arrived after 12 ms"),
-        ({"status": 503}, {"attempts": 2}, "failed after 12 ms (HTTP 503)"),
+        ({"status": 503}, {"attempts": 2, "owner": "own", "due_at": NOW + 1}, "failed after 12 ms (HTTP 503)"),
         ({"error": "no route."}, {"due_at": NOW + HOUR}, "failed after 12 ms (no route), tried again in 60 min"),
         (
             {"status": 500},
@@ -243,6 +243,19 @@ def test_an_attempt_says_what_became_of_it(attempt: dict[str, Any], delivery: di
     _, item = told(chronicle)
     assert item.text == f"Attempt 1 to bring task.succeeded to the webhook at example.com:8443 {became}."
     assert (item.data["next_attempt_at"] is not None) == ("again" in became)
+
+
+def test_an_attempt_that_was_never_heard_of_again_stands_between_the_others() -> None:
+    """At the time of the one before it; where not every attempt was read, nobody can tell which are missing."""
+    pair = [("dlv_1", Attempt(number=number, at=NOW + number, duration_ms=12, status=503)) for number in (1, 3)]
+    chronicle = a_chronicle(deliveries=[brought(attempts=3)], attempts=pair)
+    _, first, lost, third = told(chronicle)
+    assert lost.text == (
+        "Attempt 2 to bring task.succeeded to the webhook at example.com:8443 was begun, and never heard of again."
+    )
+    assert [item.data["number"] for item in (first, lost, third)] == [1, 2, 3]
+    assert (lost.at, lost.data["next_attempt_at"]) == (first.at, None)
+    assert [item.data["number"] for item in told(chronicle, most=2) if item.kind == "attempt"] == [1, 3]
 
 
 def test_several_destinations_are_told_apart() -> None:
@@ -293,7 +306,7 @@ def test_a_held_delivery_is_not_told_to_be_tried_before_its_destination(
     failed = Attempt(number=1, at=NOW, duration_ms=12, status=500)
     waits = brought(attempts=1, due_at=NOW + SECOND, destination_id="dst_1")
     chronicle = a_chronicle(deliveries=[waits], attempts=[("dlv_1", failed)])
-    _, owed, tried = timeline(TASK, chronicle, most=9, held=held)
+    _, owed, tried = timeline(TASK, chronicle, most=9, now=NOW, held=held)
     assert owed.data["next_attempt_at"] == tried.data["next_attempt_at"]
     assert tried.data["next_attempt_at"] == (None if next_at is None else formats.timestamp(next_at))
     assert tried.text.endswith(f"failed after 12 ms (HTTP 500){follows}.")

@@ -19,6 +19,7 @@ PANELS = {
     "tasks": TALK,
     "events": TALK,
     "destinations": TALK,
+    "deliveries": TALK,
     "keys": TALK,
 }  # each command's module has its name; the panel is where the help shows it
 
@@ -51,12 +52,13 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Failed as failure:
-            raise _told(1, str(failure), *failure.lines) from None
+            raise told(1, str(failure), *failure.lines) from None
         except ConfigurationError as error:
-            raise _told(2, str(error), error.hint) from None
+            raise told(2, str(error), error.hint) from None
 
 
-def _told(status: int, *lines: str) -> typer.Exit:
+def told(status: int, *lines: str) -> typer.Exit:
+    """Say on standard error what went wrong; gives the end of the command with that status."""
     typer.secho("taskweir: ", fg="red", bold=True, nl=False, err=True)
     typer.echo("\n  ".join(lines), err=True)
     return typer.Exit(status)

@@ -54,7 +54,9 @@ def ping(id: Id, as_json: AsJson = False) -> None:
 
 def replay(
     id: Id,
-    since: Annotated[str, typer.Option(help="From then on: 2026-11-20T19:48:00Z, or 90min, 2h, 3d ago.")],
+    since: Annotated[
+        str, typer.Option(help="From then on: 2026-11-20T19:48:00Z, or 90min, 2h, 3d ago.", show_default=False)
+    ] = "",
     until: Annotated[str, typer.Option(help="Before then, written alike; otherwise up to now.")] = "",
     events: Annotated[list[str] | None, typer.Option(help="Only these event types.")] = None,
     only: Annotated[str, typer.Option(help="missing, dead or all.")] = "missing",
@@ -62,6 +64,10 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Deliver past events to it: what it missed, what died, or all, as far as its filters want them now."""
+    if not since:
+        raise typer.BadParameter(
+            "say from when on: 2h, 3d or 2026-11-20T19:48:00Z; --dry-run counts only", param_hint="--since"
+        )
     asked: dict[str, Any] = {"since": since_of(since), "only": only, "dry_run": dry_run}
     if until:
         asked["until"] = since_of(until)

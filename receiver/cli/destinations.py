@@ -1,6 +1,7 @@
 """`taskweir destinations`: where events go."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -15,6 +16,20 @@ from receiver.cli.submit import read_pairs
 from receiver.cli.text import comma_separated, plain, pretty
 
 _ALL = 10_000
+_RESETTABLE = {
+    "events": "event_types",
+    "provider": "providers",
+    "model": "models",
+    "metadata": "metadata",
+    "format": "format",
+    "header": "headers",
+    "signature": "signature",
+    "ordered": "ordered",
+    "max-in-flight": "max_in_flight",
+    "rate": "rate_per_second",
+    "retention-days": "retention_days",
+    "description": "description",
+}  # the options of `update`, and the field that each of them changes
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Choose where events go.")
 
@@ -31,6 +46,9 @@ MaxInFlight = Annotated[int | None, typer.Option(min=1, help="At most so many re
 Rate = Annotated[float | None, typer.Option(help="At most so many requests per second.")]
 RetentionDays = Annotated[int | None, typer.Option(min=1, help="How long a SQLite log keeps its rows.")]
 Description = Annotated[str | None, typer.Option(help="For people.")]
+Reset = Annotated[
+    Words, typer.Option(help="Options of this command whose field shall have its default again: rate,format.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the destination as JSON.")]
 
 
@@ -44,6 +62,9 @@ def list_destinations(
     columns = ("destination", "type", "state", "to", "events", "only")
     none = "no destinations; `taskweir destinations add URL` makes one"
     print_list(found, columns, _row, whole=3, as_json=as_json, none=none)
+    reasons = Counter(plain(each["blocked_reason"]) for each in found if each["blocked_reason"])
+    for reason, count in reasons.items():
+        say(aside(), f"{count} blocked: {reason}")
 
 
 @app.command()
@@ -101,9 +122,13 @@ def update(
     rate: Rate = None,
     retention_days: RetentionDays = None,
     description: Description = None,
+    reset: Reset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is named, and leave the rest; an empty value takes a filter away: --provider '' or --header NAME=."""
+    """Change what is named, and leave the rest; an empty value takes a filter away: --provider '' or --header NAME=.
+
+    --reset gives a field its default back: --reset rate,max-in-flight.
+    """
     lists = {name: value or None for name, value in _lists(events, provider, model, metadata, empty=True).items()}
     changes: dict[str, Any] = lists | _scalars(
         format, signature, ordered, max_in_flight, rate, retention_days, description
@@ -112,6 +137,7 @@ def update(
         changes["headers"] = {name: value or None for name, value in read_pairs(header, "--header").items()}
     if url is not None:
         changes["url"] = url
+    changes |= _defaults(reset or [], changes)
     if not changes:
         raise typer.BadParameter("name what shall change")
     with Api(server_of(os.environ)) as api:
@@ -120,7 +146,7 @@ def update(
         say(output(), pretty(changed))
         return
     say(aside(), f"{plain(id)}: {', '.join(sorted(changes))} changed")
-    if signature:
+    if "signature" in changes:
         say(aside(), f"if it signs in another way now, its new secret is: taskweir destinations secret {plain(id)}")
 
 
@@ -131,6 +157,18 @@ def _lists(events: Words, provider: Words, model: Words, metadata: Words, *, emp
     if metadata is not None:
         lists["metadata"] = read_pairs([pair for pair in metadata if pair])
     return {name: value for name, value in lists.items() if value or empty}
+
+
+def _defaults(words: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A null for each field to be reset, named as its option is; raises `BadParameter`."""
+    names = [word.removeprefix("--") for word in comma_separated(words)]
+    for name in names:
+        if name not in _RESETTABLE:
+            known = ", ".join(_RESETTABLE)
+            raise typer.BadParameter(f"nothing here is called {name!r}; there are {known}", param_hint="--reset")
+        if _RESETTABLE[name] in changes:
+            raise typer.BadParameter(f"{name} is changed and reset at once", param_hint="--reset")
+    return {_RESETTABLE[name]: None for name in names}
 
 
 def _scalars(

@@ -67,11 +67,18 @@ def tail(
 
 @app.command()
 def replay(
-    id: Annotated[str, typer.Argument(help="The event's id.")],
+    id: Annotated[str, typer.Argument(help="The event's id.", show_default=False)] = "",
     destination: Annotated[str, typer.Option(help="Only to this one, whatever its filters.")] = "",
+    since: Annotated[str, typer.Option(hidden=True)] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Deliver an event again, to all that want it now; the ids of its new deliveries are printed."""
+    if since or not id:
+        one = plain(destination) or "DESTINATION"
+        raise typer.BadParameter(
+            "this takes the id of one event; all since a time are sent again to one destination: "
+            f"taskweir destinations replay {one} --since {plain(since) or '2h'}"
+        )
     body = {"destination_id": destination} if destination else {}
     with Api(server_of(os.environ)) as api:
         done = api.post(path_of("events", id, "replay"), body, holds="deliveries")

@@ -25,6 +25,9 @@ STYLES = {
     "failed": "red",
     "canceled": "red",
     "expired": "red",
+    "pending": "yellow",
+    "delivered": "green",
+    "dead": "red",
 }
 
 
@@ -89,15 +92,25 @@ def print_list(
 
     Where a terminal is too narrow, all but the first `whole` columns give way.
     """
-    console = output()
     if as_json:
-        say(console, pretty(items))
+        say(output(), pretty(items))
     elif items:
-        head = [Text(column, style="bold") for column in columns]
-        cells = [[cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row(item)] for item in items]
-        _print_rows(console, [head, *cells], whole=whole)
+        print_table(items, columns, row, whole=whole)
     else:
         say(aside(), none)
+
+
+def print_table(
+    items: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    row: Callable[[Mapping[str, Any]], Sequence[str | Text]],
+    *,
+    whole: int,
+) -> None:
+    """Print a `row` for each item under its columns; the first `whole` columns keep their width."""
+    head = [Text(column, style="bold") for column in columns]
+    cells = [[cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row(item)] for item in items]
+    _print_rows(output(), [head, *cells], whole=whole)
 
 
 def _print_rows(console: Console, rows: Sequence[Sequence[Text]], *, whole: int) -> None:

@@ -16,7 +16,7 @@ from receiver.cli.api import Api, Unreachable, path_of, server_of
 from receiver.cli.commands import Failed
 from receiver.cli.follow import Patience
 from receiver.cli.screen import aside, output, say, spinner_of
-from receiver.cli.text import doubt_of, failure_of, main_urls, plain, pretty
+from receiver.cli.text import comma_separated, doubt_of, failure_of, main_urls, plain, pretty
 from receiver.domain import FINAL, Status
 from receiver.errors import Malformed
 
@@ -55,6 +55,23 @@ def read_pairs(texts: list[str], option: str = "--metadata") -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+WebhookUrl = Annotated[
+    str, typer.Option(help="Post this task's own events there, signed with the tenant's secret.", show_default=False)
+]
+WebhookEvents = Annotated[
+    list[str] | None, typer.Option(help="Which of its events; without it, the final one.", show_default=False)
+]
+WebhookFormat = Annotated[
+    str, typer.Option(help="standard, cloudevents, cloudevents-binary or flat.", show_default=False)
+]
+
+
+def webhook_of(url: str, events: list[str] | None, format: str) -> dict[str, Any]:
+    """What a submit says of the task's own webhook; the server refuses what goes with a URL only."""
+    asked = {"webhook_url": url, "webhook_events": comma_separated(events or []), "webhook_format": format}
+    return {name: value for name, value in asked.items() if value}
+
+
 @app.command()
 def submit(
     provider: Annotated[str, typer.Argument(help="A configured provider, for example apikley.")],
@@ -62,6 +79,9 @@ def submit(
     input: Annotated[str, typer.Option(help="The provider's own parameters: JSON, @file, or @- for standard input.")],
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of your own; may be repeated.")] = None,
     deadline: Annotated[int | None, typer.Option(min=1, help="Seconds after which we stop waiting for it.")] = None,
+    webhook_url: WebhookUrl = "",
+    webhook_events: WebhookEvents = None,
+    webhook_format: WebhookFormat = "",
     no_checks: Annotated[bool, typer.Option("--no-checks", help="Leave judging the input to the provider.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until the outcome is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
@@ -69,6 +89,7 @@ def submit(
     """Submit a task; with --wait, show how it goes and print its outputs."""
     body: dict[str, Any] = {"provider": provider, "model": model, "input": read_input(input)}
     body["metadata"] = read_pairs(metadata or [])
+    body |= webhook_of(webhook_url, webhook_events, webhook_format)
     body["checks"] = not no_checks
     if deadline is not None:
         body["deadline_seconds"] = deadline

@@ -24,6 +24,9 @@ class Sender(Protocol):
     batch: int
     longest_attempt_s: float
 
+    def blocked_reason(self, destination: Destination) -> str | None:
+        """Why nothing can be sent there now for a fault of ours, and the remedy; None where it can."""
+
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         """Try each parcel once; an outcome is a value, for every parcel, in order. Raises nothing of the network.
 

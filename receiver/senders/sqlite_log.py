@@ -47,6 +47,9 @@ class SqliteLogSender:
         # One connection of ours at a time: SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two of them reset at once.
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    def blocked_reason(self, destination: Destination) -> str | None:
+        return None
+
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         at = self._clock.now()
         errors = await self._in_turn(destination, lambda: self._outcomes(destination, parcels))

@@ -1,21 +1,20 @@
 """Writes an event in its destination's format, signs it and posts it to a user's URL."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from adapters.base import retry_after_seconds
 from receiver import formats
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Format, Ms
 from receiver.errors import NotVerified
-from receiver.header_policy import header_faults
 from receiver.outbound import Audience, Outbound
 from receiver.rendering import rendered
-from receiver.sealing import Seal, tenant_row
+from receiver.sealing import Seal
 from receiver.senders.answers import KEPT_BYTES, kept_text
 from receiver.senders.base import Sent
 from receiver.signing import sign
 from receiver.store.records import Parcel
+from receiver.unsealing import blocked_reason, own_headers, secrets_of
 from receiver.wire import Call, NoReply
 
 DEADLINE_S = 15.0
@@ -32,13 +31,16 @@ class WebhookSender:
         self._clock = clock
         self.longest_attempt_s = deadline_s
 
+    def blocked_reason(self, destination: Destination) -> str | None:
+        return blocked_reason(self._seal, destination)
+
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         return [await self._post(destination, parcel) for parcel in parcels]
 
     async def _post(self, destination: Destination, parcel: Parcel) -> Sent:
         at, number = self._clock.now(), parcel.delivery.attempts
         try:
-            secrets, own = self._secrets(destination, at), self._own_headers(destination)
+            secrets, own = secrets_of(self._seal, destination, at), own_headers(self._seal, destination)
         except NotVerified as error:
             return Sent(attempt=Attempt(number=number, at=at, duration_ms=0, error=str(error)))
         call = _call(destination, parcel, own, secrets, at)
@@ -52,23 +54,6 @@ class WebhookSender:
         text = kept_text(reply.body, reply.headers, [*secrets, *own.values()])
         attempt = Attempt(number=number, at=at, duration_ms=duration_ms, status=reply.status, response=text)
         return Sent(attempt=attempt, retry_after_s=retry_after_seconds(reply.headers, now))
-
-    def _secrets(self, destination: Destination, at: Ms) -> list[str]:
-        """What signs for a destination now: the secret, and while a rotation overlaps those before it.
-
-        One before it whose key is gone signs no longer: where the key was lost, rotating is the way out.
-        """
-        row = tenant_row(destination.tenant) if destination.hidden else destination.id
-        secrets = [self._seal.open(destination.sealed_secret, row=row)]
-        for each in destination.retired:
-            with suppress(NotVerified):
-                secrets += [self._seal.open(each.sealed, row=row)] if at < each.until else []
-        return secrets
-
-    def _own_headers(self, destination: Destination) -> dict[str, str]:
-        """What the user wants to go along; whatever is kept, no header that would be refused today is sent."""
-        opened = {name: self._seal.open(text, row=destination.id) for name, text in destination.headers.items()}
-        return {name: value for name, value in opened.items() if not header_faults({name: value})}
 
 
 def _call(destination: Destination, parcel: Parcel, own: dict[str, str], secrets: Sequence[str], at: Ms) -> Call:

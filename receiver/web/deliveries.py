@@ -9,14 +9,16 @@ from starlette.responses import Response
 from receiver import formats
 from receiver.action_policy import Refusal
 from receiver.delivery_actions import cancel, retry
-from receiver.delivery_policy import tried_next_at
+from receiver.delivery_policy import attempt_log, tried_next_at
 from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.store.records import Page
+from receiver.unsealing import blocked_reason
 from receiver.web.answers import json_answer, page_answer
 from receiver.web.doors import (
     Caller,
+    Doors,
     NothingIn,
     allowed,
     check_query,
@@ -51,7 +53,7 @@ async def get_delivery(request: Request, caller: Caller) -> Response:
     """`GET /v1/deliveries/{id}`, with its attempts."""
     delivery_id = request.path_params["id"]
     doors = doors_of(request)
-    return json_answer(await doors.storage.read(lambda store: _shown(store, delivery_id, caller, doors.clock.now())))
+    return json_answer(await doors.storage.read(lambda store: _shown(store, delivery_id, caller, doors)))
 
 
 async def retry_delivery(request: Request, caller: Caller) -> Response:
@@ -72,7 +74,7 @@ async def _act(request: Request, caller: Caller, act: Act) -> Response:
 
     def do(store: Store) -> dict[str, Any]:
         allowed(act(store, _owned(store, delivery_id, caller), now=now))
-        return _shown(store, delivery_id, caller, now)
+        return _shown(store, delivery_id, caller, doors)
 
     fields = await doors.storage.write(do)
     doors.wake_courier()
@@ -86,9 +88,20 @@ def _owned(store: Store, delivery_id: str, caller: Caller) -> Delivery:
     return delivery
 
 
-def _shown(store: Store, delivery_id: str, caller: Caller, now: Ms) -> dict[str, Any]:
-    [fields] = shown(store, [_owned(store, delivery_id, caller)], now)
-    return fields | {"attempt_log": [attempt_fields(each) for each in store.attempts(delivery_id)]}
+def _shown(store: Store, delivery_id: str, caller: Caller, doors: Doors) -> dict[str, Any]:
+    delivery, now = _owned(store, delivery_id, caller), doors.clock.now()
+    [fields] = shown(store, [delivery], now)
+    log = attempt_log(delivery, store.attempts(delivery_id), now)
+    blocked = _blocked_reason(store, delivery, doors)
+    return fields | {"blocked_reason": blocked, "attempt_log": [attempt_fields(each) for each in log]}
+
+
+def _blocked_reason(store: Store, delivery: Delivery, doors: Doors) -> str | None:
+    """Why nothing can be sent to where a pending delivery goes: a task's own webhook is shown nowhere else."""
+    if delivery.state is not DeliveryState.PENDING:
+        return None
+    destination = store.deliverable(delivery.destination_id, doors.clock.now())
+    return blocked_reason(doors.seal, destination) if destination else None
 
 
 def shown(store: Store, deliveries: Sequence[Delivery], now: Ms) -> list[dict[str, Any]]:

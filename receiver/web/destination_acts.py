@@ -118,7 +118,9 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
         overlap = asked.overlap_seconds * 1000
         return destination_actions.change(store, before, after, now=now, overlap=overlap)
 
-    return json_answer(secret_fields(doors.seal, await doors.storage.write(rotate)))
+    rotated = await doors.storage.write(rotate)
+    doors.wake_courier()
+    return json_answer(secret_fields(doors.seal, rotated))
 
 
 def _check_secret(secret: str | None, destination: Destination) -> None:

@@ -8,12 +8,13 @@ from receiver.domain import Destination, Ms, Scheme
 from receiver.errors import NotVerified
 from receiver.sealing import Seal
 from receiver.store.protocol import Store
+from receiver.unsealing import blocked_reason
 from receiver.web.doors import Doors
 
 
 def shown(store: Store, destination: Destination, doors: Doors) -> dict[str, Any]:
     """A destination as its owner sees it: headers by their names only, and no secret."""
-    fares = store.breaker(destination.id)
+    fares, blocked = store.breaker(destination.id), blocked_reason(doors.seal, destination)
     webhook = destination.type == "webhook"
     only = _shown_webhook(destination, doors.seal) if webhook else {"retention_days": destination.retention_days}
     return {
@@ -30,11 +31,20 @@ def shown(store: Store, destination: Destination, doors: Doors) -> dict[str, Any
         "ordered": destination.ordered,
         "max_in_flight": destination.max_in_flight,
         "enabled": destination.enabled,
-        "state": "disabled" if not destination.enabled else "failing" if fares.open else "healthy",
+        "state": _state(destination, fares, blocked),
         "disabled_reason": destination.disabled_reason,
+        "blocked_reason": blocked,
         "failing": _failing(store, destination, fares, doors.clock.now()) if fares.open else None,
         "created_at": formats.timestamp(destination.created_at),
     }
+
+
+def _state(destination: Destination, fares: Breaker, blocked: str | None) -> str:
+    if not destination.enabled:
+        return "disabled"
+    if blocked is not None:
+        return "blocked"
+    return "failing" if fares.open else "healthy"
 
 
 def _shown_webhook(destination: Destination, seal: Seal) -> dict[str, Any]:

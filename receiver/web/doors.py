@@ -174,10 +174,10 @@ def check_query(request: Request, *known: str, several: Iterable[str] = (), free
         if name not in (*known, *PAGE) and not (free and name.startswith(free) and name != free):
             if values != {""}:
                 faults.append(Fault(path=name, message=f"unknown parameter; there are {', '.join(names)}"))
-        elif name in known and name not in CURSORS and "" in values:
-            faults.append(Fault(path=name, message="has no value: give one, or leave it out"))
         elif name not in several and len(values) > 1:
             faults.append(Fault(path=name, message="given more than once, with different values: give one"))
+        elif name in known and name not in CURSORS and "" in values:
+            faults.append(Fault(path=name, message="has no value: give one, or leave it out"))
     if faults:
         raise Invalid(faults[:MOST_FAULTS])
 

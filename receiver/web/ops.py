@@ -17,9 +17,10 @@ async def ready(request: Request) -> Response:
     """`GET /health/ready`: the store takes a write, the loops move, we are not stopping; else 503."""
     report = await doors_of(request).health.report()
     loops = {loop.name: {"moved_s_ago": loop.moved_s_ago, "oldest_due_s": loop.oldest_due_s} for loop in report.loops}
+    told = {"warnings": list(report.warnings), "loops": loops}
     if report.reason is None:
-        return json_answer({"status": "ready", "loops": loops})
-    return json_answer({"status": "unready", "reason": report.reason, "loops": loops}, 503)
+        return json_answer({"status": "ready", **told})
+    return json_answer({"status": "unready", "reason": report.reason, **told}, 503)
 
 
 async def metrics(request: Request) -> Response:

@@ -20,8 +20,9 @@ async def get_timeline(request: Request, caller: Caller) -> Response:
 
     def look(store: Store) -> list[Item]:
         task, chronicle = owned(store, task_id, caller), store.chronicle(task_id, most=MOST_ROWS)
-        held = store.held({each.delivery.destination_id for each in chronicle.deliveries}, doors.clock.now())
-        return timeline(task, chronicle, most=MOST_ROWS, held=held)
+        now = doors.clock.now()
+        held = store.held({each.delivery.destination_id for each in chronicle.deliveries}, now)
+        return timeline(task, chronicle, most=MOST_ROWS, now=now, held=held)
 
     items = [
         {"at": formats.timestamp(item.at), "kind": item.kind, "text": item.text, "data": item.data}

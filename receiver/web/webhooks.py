@@ -122,6 +122,7 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
             retire(store, owner, before, now=now, overlap=overlap)
 
     await doors.storage.write(rotate)
+    doors.wake_courier()
     return json_answer({"secret": secret})
 
 

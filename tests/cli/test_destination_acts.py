@@ -57,6 +57,38 @@ def test_every_field_can_be_chosen(cli: Cli) -> None:
     assert after["event_types"] == ["task.finished", "task.unconfirmed"]
 
 
+def test_every_field_can_have_its_default_again(cli: Cli) -> None:
+    """By the names of the options, one or many; what is not named stays."""
+    chosen = cli(
+        *("destinations", "add", HOOK, "--format", "flat", "--header", "X-Team=a", "--description", "d"),
+        *("--ordered", "--max-in-flight", "3", "--rate", "0.5", "--events", "task.*", "--model", "m", "--json"),
+    ).json
+    some = cli("destinations", "update", chosen["id"], "--reset", "rate,--max-in-flight", "--reset", "header", "--json")
+    assert (some.json["rate_per_second"], some.json["max_in_flight"], some.json["headers"]) == (None, 32, {})
+    assert (some.json["format"], some.json["description"], some.json["ordered"]) == ("flat", "d", True)
+    others = cli("destinations", "update", chosen["id"], "--reset", "format,description,ordered,events,model")
+    assert (others.code, "event_types, format, models, ordered changed" in others.err) == (0, True)
+    plain = cli("destinations", "add", HOOK, "--json").json
+    own = ("id", "created_at", "secret")
+    assert shown(cli, chosen["id"]) == {
+        name: chosen[name] if name in own else value for name, value in plain.items() if name != "secret"
+    }
+    for each in (chosen, plain):
+        cli("destinations", "delete", each["id"])
+    log = cli("destinations", "add", "--sqlite", "reset", "--retention-days", "9", "--json").json
+    for_ever = cli("destinations", "update", log["id"], "--reset", "retention-days", "--json").json
+    assert for_ever["retention_days"] is None
+
+
+def test_a_reset_signature_says_where_its_secret_is(cli: Cli) -> None:
+    """As a changed one does."""
+    made = cli("destinations", "add", HOOK, "--signature", "v1a", "--json").json["id"]
+    result = cli("destinations", "update", made, "--reset", "signature")
+    assert (result.code, f"taskweir destinations secret {made}" in result.err) == (0, True)
+    assert cli("destinations", "secret", made).lines[0].startswith("whsec_")
+    cli("destinations", "delete", made)
+
+
 def test_another_signature_says_where_its_secret_is(cli: Cli, made: str) -> None:
     """The consumer needs another key then; it is not printed where nobody asked for it."""
     result = cli("destinations", "update", made, "--signature", "v1a")
@@ -105,9 +137,15 @@ def test_wrong_usage(cli: Cli, made: str) -> None:
         ["add", HOOK, "--header", "=x"],
         ["rotate", made, "--overlap", "-1"],
         ["replay", made],
+        ["update", made, "--reset", "url"],
+        ["update", made, "--reset", "rate", "--rate", "2"],
     ):
         assert cli("destinations", *arguments).code == 2, arguments
     assert "--header" in cli("destinations", "add", HOOK, "--header", "x").err
+    assert "max-in-flight" in cli("destinations", "update", made, "--reset", "max_in_flight").err
+    unsaid = " ".join(cli("destinations", "replay", made).err.split())
+    assert "--since" in unsaid
+    assert "2h, 3d or 2026-11-20T19:48:00Z" in unsaid
 
 
 def test_a_ping_tells_what_came_of_it(cli: Cli) -> None:

@@ -195,6 +195,19 @@ def test_an_event_is_delivered_again(cli: Cli) -> None:
     assert cli("events", "replay", "evt_nobody").code == 1
 
 
+def test_whoever_replays_a_range_is_told_the_command_for_it() -> None:
+    """Exit status 2, and the line to type: a range goes to one destination."""
+    cli = Cli(settings={"TASKWEIR_API_KEY": KEY})
+    for arguments, command in (
+        ([], "taskweir destinations replay DESTINATION --since 2h"),
+        (["--since", "3d"], "taskweir destinations replay DESTINATION --since 3d"),
+        (["--since", "3d", "--destination", "dst_1"], "taskweir destinations replay dst_1 --since 3d"),
+    ):
+        result = cli("events", "replay", *arguments)
+        assert (result.code, result.out) == (2, "")
+        assert command in " ".join(result.err.replace("│", " ").split())
+
+
 def test_what_is_told_to_operators_is_listed_too(cli: Cli) -> None:
     """It has no task; what it is about, and why, stand in its line."""
     made = cli("destinations", "add", "http://127.0.0.1:9/", "--json").json["id"]

@@ -81,6 +81,10 @@ def test_secrets_are_resealed_through_kill_and_restart(tmp_path: Path) -> None:
         lost = cli("keys", "rotate-secrets")
         assert lost.code == 1
         assert f"{MANY} need a key that TASKWEIR_SECRET_KEY does not hold" in lost.err
+        listed = cli("destinations", "list")
+        assert [" blocked " in line for line in listed.lines] == [False] + [True] * MANY
+        assert listed.err.startswith(f"{MANY} blocked: nothing can be signed")
+        assert listed.err.count("put the key that sealed it back into TASKWEIR_SECRET_KEY") == 1
     finally:
         server.kill()
         server.wait()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,35 @@ def test_ctrl_c_ends_the_wait_and_not_the_task(cli: Cli) -> None:
     assert (process.returncode, out) == (1, "")
     assert "the task goes on" in err
     assert "taskweir tasks show task_" in err
+
+
+def test_a_task_may_have_a_webhook_of_its_own(cli: Cli) -> None:
+    """Where its own events go, which of them, and how they are written; the final one by default."""
+    for chosen, count in ([], 1), (["--webhook-events", "task.submitted,task.finished"], 2):
+        with stub([answer(200, {})]) as consumer:
+            result = cli(*submit_of("a heron"), "--webhook-url", consumer.url, *chosen, "--wait", "--json")
+            assert result.code == 0
+            ends_at = time.monotonic() + 10
+            while len(consumer.requests) < count:
+                assert time.monotonic() < ends_at
+            owed = cli("deliveries", "list", "--task", result.json["id"], "--json").json
+        own = {each["id"] for each in cli("destinations", "list", "--json").json}
+        assert len([each for each in owed if each["destination_id"] not in own]) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["--webhook-events", "task.succeeded"], "webhook_events"),
+        (["--webhook-format", "flat"], "webhook_format"),
+        (["--webhook-url", "http://10.0.0.1/"], "webhook_url"),
+        (["--webhook-url", "http://127.0.0.1:9/", "--webhook-events", "task.sung"], "webhook_events"),
+        (["--webhook-url", "http://127.0.0.1:9/", "--webhook-format", "xml"], "webhook_format"),
+    ],
+)
+def test_a_webhook_that_cannot_be_meant(cli: Cli, arguments: list[str], path: str) -> None:
+    """Exit status 1 with the path, for a submit and for an adoption; nothing is submitted."""
+    for command in (submit_of("a heron"), ["adopt", "apikley", "task_of_somebody"]):
+        result = cli(*command, *arguments)
+        assert (result.code, result.out) == (1, "")
+        assert f"{path}: " in result.err

@@ -80,6 +80,7 @@ def _table(account: Account, where: Counter[str]) -> Table:
         "double terminal": len(account.double),
         "gaps in a sequence": len(account.gaps),
         "resent": len(account.resent),
+        "left or taken wrongly by retention": len(account.pruned),
     }
     for name, number in rows.items():
         table.add_row(name, f"{number:,}")

@@ -10,7 +10,10 @@ FINAL = frozenset({"task.succeeded", "task.failed", "task.canceled", "task.expir
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What each party says: the API (`tasks` by id, `events`), the provider's ledger, the caller, the consumers."""
+    """What each party says: the API (`tasks` by id, `events`), the provider's ledger, the caller, the consumers.
+
+    `pruned` is what is wrong with what retention has left.
+    """
 
     tasks: dict[str, dict[str, Any]]
     events: list[dict[str, Any]]
@@ -19,6 +22,7 @@ class Evidence:
     delivered: dict[str, Any]
     wrong: tuple[str, ...]
     logged: list[str]
+    pruned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +37,11 @@ class Account:
     double: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
     resent: tuple[str, ...] = ()
+    pruned: tuple[str, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
-        return self.lost + self.phantom + self.double + self.gaps + self.resent
+        return self.lost + self.phantom + self.double + self.gaps + self.resent + self.pruned
 
     def __add__(self, other: "Account") -> "Account":
         return Account(**{name: getattr(self, name) + getattr(other, name) for name in Account.__slots__})
@@ -53,6 +58,7 @@ def account_of(evidence: Evidence) -> Account:
         double=tuple(_double(evidence)),
         gaps=tuple(_gaps(evidence)),
         resent=tuple(_resent(evidence)),
+        pruned=evidence.pruned,
     )
 
 

@@ -28,6 +28,7 @@ WRITES = {
     "receive": "callback",
     "Courier.run_once": "delivery_claim",
     "Courier._send": "delivery_record",
+    "Retention._bite_of": "prune",
 }
 REQUESTS = {
     Audience.PROVIDER_SUBMIT: "submit_request",

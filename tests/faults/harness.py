@@ -20,6 +20,7 @@ import httpx
 
 from tests.faults.account import Account, Evidence, account_of
 from tests.faults.consumer import SECRET, Inbox, an_inbox
+from tests.faults.history import history_faults, plant
 from tests.faults.launch import start_sandbox, start_server
 from tests.processes import environment, every, logged, wait_until_up
 from tests.service.world import API_KEY, APIKLEY_MODEL, free_port
@@ -49,6 +50,7 @@ class Rig:
     pool: ThreadPoolExecutor
     server: ForkServerProcess | None = None
     asked: int = 0
+    planted: int = 0
     answered: set[str] = field(default_factory=set)
     kills: Counter[str] = field(default_factory=Counter)
     dead: threading.Event = field(default_factory=threading.Event)
@@ -100,7 +102,13 @@ class Rig:
         return range(self.asked - count, self.asked)
 
     def die_at(self, failpoint: str, *, tasks: int, within_s: float = REACH_WITHIN_S) -> bool:
-        """Start, load, and wait until the point was reached; False, and killed from outside, where it never was."""
+        """Start, load, and wait until the point was reached; False, and killed from outside, where it never was.
+
+        Before a point in retention there is something to delete.
+        """
+        if failpoint.startswith("prune."):
+            plant(self.directory)
+            self.planted += 1
         self.start(failpoint)
         assert self.server is not None
         with self.client() as api:
@@ -148,7 +156,8 @@ class Rig:
             # Operators' events are owed to nobody here; a server that was killed in its submits may pause a provider.
             events = [event for event in every(api, "/v1/events", after="0") if event["type"].startswith("task.")]
             delivered = {event["id"] for event in events} <= self.inbox.events().keys()
-            if (not waiting and delivered) or time.monotonic() > ends_at:
+            pruned = history_faults(self.directory, self.planted)
+            if (not waiting and delivered and not pruned) or time.monotonic() > ends_at:
                 return Evidence(
                     tasks=tasks,
                     events=events,
@@ -157,6 +166,7 @@ class Rig:
                     delivered=self.inbox.events(),
                     wrong=tuple(self.inbox.wrong),
                     logged=[row["id"] for row in logged(self.directory)],
+                    pruned=pruned,
                 )
             if time.monotonic() - called_at > 5:
                 self._call_back(ledger, {task["input"]["prompt"] for task in waiting})

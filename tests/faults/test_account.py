@@ -1,12 +1,16 @@
 """The account can tell: each invariant broken by hand is named, and a sound run gives no fault."""
 
 import copy
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.account import Account, Evidence, account_of
+from tests.faults.history import OWED, TASKS, TENANT, history_faults, plant
 
 
 def evidence(change: Callable[[dict[str, Any]], object] = lambda said: None) -> Evidence:
@@ -71,6 +75,7 @@ LIES: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "twice in the log": ("double", lambda said: said["logged"].append("evt_1")),
     "a gap": ("gaps", lambda said: said["events"][1]["data"].update(sequence=3)),
     "a stream that goes back": ("gaps", lambda said: said["events"].reverse()),
+    "retention took what is owed": ("pruned", lambda said: said.update(pruned=("2 events kept that are owed, of 3",))),
     "created twice": ("resent", lambda said: said["ledger"].append(said["ledger"][0] | {"id": "p2"})),
     "one id, two tasks": ("resent", lambda said: said["tasks"]["task_2"].update(provider_task_id="p1")),
 }
@@ -83,3 +88,16 @@ def test_a_fault(name: str) -> None:
     account = account_of(evidence(lie))
     assert getattr(account, kind) != ()
     assert set(getattr(account, kind)) <= set(account.faults)
+
+
+def test_a_history_that_is_over_its_days(tmp_path: Path) -> None:
+    """What is left of it is told, what was taken though it is owed, and what was taken by half."""
+    plant(tmp_path)
+    assert history_faults(tmp_path, 1) == (f"{2 * TASKS - OWED} events left by retention",)
+    with closing(sqlite3.connect(tmp_path / "taskweir.db")) as database, database:
+        database.execute(f"DELETE FROM events WHERE tenant = '{TENANT}'")
+    assert history_faults(tmp_path, 1) == (
+        f"{TASKS} tasks left by retention",
+        f"{2 * TASKS} orphans in deliveries left by retention",
+        f"0 events kept that are owed, of {OWED}",
+    )

@@ -147,3 +147,12 @@ async def kinds(world: World) -> list[str]:
 async def attempt_log(world: World, delivery_id: str) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = (await world.api.get(f"/v1/deliveries/{delivery_id}")).json()["attempt_log"]
     return entries
+
+
+async def rows_of(world: World, sql: str, **values: Any) -> list[dict[str, Any]]:
+    """What a statement finds in the store."""
+
+    def read(store: Store) -> list[dict[str, Any]]:
+        return list(store.execute(sql, values))  # type: ignore[attr-defined]
+
+    return await world.service.storage.read(read)

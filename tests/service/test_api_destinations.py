@@ -23,6 +23,7 @@ DEFAULTS = {
     "enabled": True,
     "state": "healthy",
     "disabled_reason": None,
+    "blocked_reason": None,
     "failing": None,
     "created_at": "2025-12-08T09:40:00.000Z",
 }

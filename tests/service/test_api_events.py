@@ -164,7 +164,8 @@ async def test_deliveries(tmp_path: Path) -> None:
         await world.turn(80)
         single = (await world.api.get(f"/v1/deliveries/{first['id']}")).json()
         log = single.pop("attempt_log")
-        assert single == first | {"state": "delivered", "attempts": 2, "next_attempt_at": None}
+        ended = {"state": "delivered", "attempts": 2, "next_attempt_at": None, "blocked_reason": None}
+        assert single == first | ended
         assert [(entry["number"], entry["status"], entry["error"]) for entry in log] == [(1, 503, None), (2, 204, None)]
         assert [entry["response"] for entry in log] == ["later", ""]
         assert all(entry.keys() == {"number", "at", "status", "duration_ms", "error", "response"} for entry in log)

@@ -1,5 +1,6 @@
 """What the log may never hold, over whole runs of the main job."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -33,8 +34,9 @@ async def main_job(world: World, sandbox: str, url: str) -> list[str]:
     await world.api.post("/v1/destinations", json={"type": "sqlite", "name": "results"})
     tokens = []
     for word in ("", "[fail]", "[reject]", "[hang]", "[500]", "[twice]", "[forge]", "[odd]", "[never]"):
-        for provider, model, more in SUBMITS:
-            task = await world.submit(provider, model, input={"prompt": f"{word} {PROMPT}", **more})
+        prompt = {"prompt": f"{word} {PROMPT}"}
+        submits = (world.submit(provider, model, input=prompt | more) for provider, model, more in SUBMITS)
+        for task in await asyncio.gather(*submits):
             if task["callback_expected"]:
                 path = await world.callback_url(task["id"])
                 tokens.append(path.rsplit("/", 1)[1])

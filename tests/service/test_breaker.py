@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from receiver import breaker, delivery_policy, formats
+from receiver.delivery_policy import LOST
 from receiver.domain import DeliveryState, Status
 from receiver.store.protocol import Store
 from tests.make import NOW
@@ -337,7 +338,8 @@ async def test_ten_attempts_that_were_never_heard_of_again_are_enough(tmp_path: 
         await quiet(world, 1)
         assert consumer.ids == []
         [dead] = await world.deliveries(state="dead")
-        [entry] = await attempt_log(world, dead["id"])
+        *lost, entry = await attempt_log(world, dead["id"])
+        assert [each["error"] for each in lost] == [LOST] * 10
         assert entry["error"] == "given up: 10 attempts in a row were begun, and never heard of again"
         assert (entry["number"], dead["attempts"]) == (11, 11)
         assert [event["type"] for event in pager.events] == ["delivery.dead"]
@@ -358,6 +360,37 @@ async def test_lost_attempts_are_counted_in_a_row(tmp_path: Path) -> None:
         await quiet(world, 1)
         [delivery] = await world.deliveries(state="delivered")
         assert (delivery["attempts"], len(consumer.ids)) == (20, 2)
+
+
+async def test_an_attempt_that_its_process_did_not_outlive_is_told(tmp_path: Path) -> None:
+    """Not while it may be under way; after that in the delivery's log and in the task's story, beside what followed."""
+    async with a_consumer() as consumer, a_world(tmp_path) as world:
+        made = await world.destination(consumer.url)
+        [task_id] = await happen(world, 1)
+        now = world.clock.now()
+        [parcel] = await world.service.storage.write(
+            lambda store: store.claim_deliveries(made["id"], owner="dead", now=now, until=now + 30_000, limit=1)
+        )
+        assert await attempt_log(world, parcel.delivery.id) == []
+        world.clock.advance(31)
+        [lost] = await attempt_log(world, parcel.delivery.id)
+        assert (lost["number"], lost["error"], lost["status"], lost["at"]) == (
+            1,
+            LOST,
+            None,
+            (await world.deliveries())[0]["created_at"],
+        )
+        await quiet(world)
+        assert [(each["number"], each["error"]) for each in await attempt_log(world, parcel.delivery.id)] == [
+            (1, LOST),
+            (2, None),
+        ]
+        tried = [item["text"] for item in await world.story(task_id) if item["kind"] == "attempt"]
+        assert [text.partition(consumer.url.split("/")[2])[2].partition(" after ")[0] for text in tried] == [
+            " was begun, and never heard of again.",
+            " arrived",
+        ]
+        assert len(consumer.ids) == 1
 
 
 async def _lose(world: World, destination_id: str, times: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.world import a_pair, created, polls, record, ring, scripted
+from tests.service.world import a_pair, created, poll, polls, record, ring, scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ async def test_different_bodies_cannot_hammer_the_provider(tmp_path: Path) -> No
         task = await world.submit()
         for number in range(300):
             await ring(world, task["id"], {"number": number})
-            await world.turn()
+            await poll(world)
         assert polls(apikley) <= 20
         assert len(await world.service.storage.read(lambda store: store.callbacks(task["id"]))) == 20
 

@@ -116,16 +116,18 @@ async def test_nothing_goes_past_a_backlog(tmp_path: Path) -> None:
     async with a_gated_consumer() as consumer, handing(tmp_path) as world:
         await world.destination(consumer.url, max_in_flight=2)
         await trusted(world, consumer)
-        taken = await end(world, 1, 5)
-        assert [len(each.handed) for each in taken] == [1, 1, 0, 0, 0]
+        taken = await end(world, 1, 260)
+        assert [len(each.handed) for each in taken] == [1] * 258 + [0] * 2
         for each in taken:
             world.service.bell.ring(each)
-        await consumer.arrived(2)
         await world.service.courier.run_once()
-        consumer.answer(204)
-        await until(lambda: world.service.courier.crew.total == 0)
-        [late] = await end(world, 10)
-        assert late.handed == ()
+        for count in range(2, 260, 2):
+            await consumer.arrived(count)
+            [late] = await end(world, 1000 + count)
+            assert late.handed == ()
+            consumer.answer(204)
+        await world.service.courier.crew.drain()
+        assert len(consumer.ids) == 258
 
 
 async def test_never_more_than_it_may_have_in_flight(tmp_path: Path) -> None:

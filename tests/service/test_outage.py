@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from receiver.domain import Status
-from receiver.store.protocol import Store
 from tests.service.consumer import Consumer, a_consumer
-from tests.service.owing import STEPS, change, happen, kinds, quiet
+from tests.service.owing import STEPS, change, happen, kinds, quiet, rows_of
 from tests.service.world import World, a_world
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +54,7 @@ async def days_pass(world: World, other: Consumer, hours: int) -> int:
         owed += count * len(STEPS) + 1
         await fresh(world, other, hour)
         for _ in range(4):
-            await world.turn(QUARTER_S)
+            await quiet(world, QUARTER_S)
     return owed
 
 
@@ -70,20 +69,13 @@ async def fresh(world: World, other: Consumer, hour: int) -> None:
 async def tries(world: World, destination_id: str) -> set[int]:
     """How far on the schedule any delivery has come."""
     sql = "SELECT DISTINCT tries FROM deliveries WHERE destination_id = :id"
-    rows = await _rows(world, sql, destination_id)
+    rows = await rows_of(world, sql, id=destination_id)
     return {row["tries"] for row in rows}
 
 
 async def states(world: World, destination_id: str) -> dict[str, int]:
     sql = "SELECT state, count(*) AS n FROM deliveries WHERE destination_id = :id GROUP BY state"
-    return {row["state"]: row["n"] for row in await _rows(world, sql, destination_id)}
-
-
-async def _rows(world: World, sql: str, destination_id: str) -> list[dict[str, int]]:
-    def read(store: Store) -> list[dict[str, int]]:
-        return list(store.execute(sql, {"id": destination_id}))  # type: ignore[attr-defined]
-
-    return await world.service.storage.read(read)
+    return {row["state"]: row["n"] for row in await rows_of(world, sql, id=destination_id)}
 
 
 def in_order(consumer: Consumer, first: int) -> bool:

@@ -1,16 +1,30 @@
 """Asking: a failed poll is not a failed task, a deadline needs an answer, a late verdict still counts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.service.world import PUBLIC_URL, UNKNOWN_TASK, World, a_pair, a_world, created, record, ring, scripted
+from receiver.poller import PollLimits
+from tests.service.world import (
+    LIMITS,
+    PUBLIC_URL,
+    UNKNOWN_TASK,
+    World,
+    a_pair,
+    a_world,
+    created,
+    record,
+    ring,
+    scripted,
+)
 
 pytestmark = pytest.mark.anyio
 
 POLL_ONLY = {"TASKWEIR_PUBLIC_URL": ""}
+BRIEF = replace(LIMITS, poll=PollLimits(deadline_s=0.1))  # for a provider that never answers
 
 
 async def sleep_through(world: World, seconds: float, step_s: float = 60) -> None:
@@ -49,7 +63,8 @@ async def test_each_change_is_one_event(tmp_path: Path) -> None:
 )
 async def test_a_failed_poll_is_not_a_failed_task(tmp_path: Path, reply: Any) -> None:
     """An hour of them changes nothing; the first good answer does."""
-    async with scripted(created(), reply) as apikley, a_pair(tmp_path, apikley, **POLL_ONLY) as world:
+    limits = BRIEF if reply == "hang" else LIMITS
+    async with scripted(created(), reply) as apikley, a_pair(tmp_path, apikley, limits=limits, **POLL_ONLY) as world:
         task = await world.submit()
         await sleep_through(world, 3600, step_s=300)
         assert (await world.task(task["id"]))["status"] == "submitted"

@@ -23,7 +23,7 @@ from tests.addresses import found as addresses
 from tests.make import a_task, a_timer
 from tests.service.test_bulk import found, keep_with_timers, many
 from tests.service.test_regressions import BODY, BUSY, a_pair, done, ring, submits, under_way
-from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, record, scripted, soon
+from tests.service.world import LIMITS, Scripted, World, a_world, created, held_writes, poll, record, scripted, soon
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +94,7 @@ async def test_a_leaked_url_cannot_hammer_over_a_task_that_we_ended(tmp_path: Pa
         await world.api.post(f"/v1/tasks/{task['id']}/cancel")
         for _ in range(300):
             await ring(world, task["id"], done())
-            await world.turn()
+            await poll(world)
         assert polls(apikley) == 1
 
 

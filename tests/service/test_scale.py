@@ -1,5 +1,6 @@
 """Many tasks and long troubles, in simulated time: nothing fails, nothing is paid twice, the budget holds."""
 
+import asyncio
 import gc
 import json
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from receiver.domain import Timer, Work
+from receiver.domain import Status, Timer, Work
 from receiver.outbound import Audience, Outbound
 from receiver.poller import PollLimits
 from receiver.store.protocol import Store
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 # CI takes a fifth; `make faults` the whole.
 MANY = int(ASKED_FOR or 20_000)
+HOURLY, AT_ONCE = 840, 60  # what is asked for while a provider is down, and how much of it at the API's door
 WIDE = replace(LIMITS, poll=PollLimits(deadline_s=1.0, batch=500, in_flight=500))
 
 
@@ -62,6 +64,19 @@ async def fill(world: World, count: int, deadline_at: int) -> None:
         for task, timer in in_flight(count, deadline_at):
             store.record_task(task)
             store.set_timer(timer)
+
+    await world.service.storage.write(record_all)
+
+
+async def ask_for(world: World, hour: int, count: int) -> None:
+    """More that wait for their handover, as the API's door records them."""
+    now = world.clock.now()
+
+    def record_all(store: Store) -> None:
+        for number in range(count):
+            name = f"task_{hour}{number:06}"
+            store.record_task(a_task(id=name, status=Status.QUEUED, created_at=now, deadline_at=now + 30 * DAY))
+            store.set_timer(Timer(task_id=name, provider="apikley", work=Work.SUBMIT, due_at=now))
 
     await world.service.storage.write(record_all)
 
@@ -160,8 +175,8 @@ async def test_six_hours_down_with_5000_in_flight_and_5000_asked_for(tmp_path: P
         await fill(world, 5000, NOW + 3600 * SECOND)
         with report.progress("minutes down", 6 * 60) as shows:
             for hour in range(6):
-                for _ in range(5000 // 6 + 1):
-                    await world.submit(deadline_seconds=30 * 86_400)
+                await asyncio.gather(*(world.submit(deadline_seconds=30 * 86_400) for _ in range(AT_ONCE)))
+                await ask_for(world, hour, HOURLY - AT_ONCE)
                 for minute in range(60):
                     await world.turn(60)
                     shows(hour * 60 + minute + 1)
@@ -169,7 +184,7 @@ async def test_six_hours_down_with_5000_in_flight_and_5000_asked_for(tmp_path: P
         doubtful, polls = (await statuses(world))["unconfirmed"], outbound.calls["GET"]
         assert doubtful == outbound.calls["POST"] <= 10
         down = False
-        total = 5000 + 6 * (5000 // 6 + 1)
+        total = 5000 + 6 * HOURLY
         with report.progress("tasks drained", total - doubtful) as shows:
 
             async def all_ended() -> bool:

@@ -182,6 +182,12 @@ async def ring(world: World, task_id: str, body: Any) -> None:
     assert (answer.status_code, answer.json()) == (200, {"code": 200, "msg": "success"})
 
 
+async def poll(world: World) -> None:
+    """A turn of the poller alone."""
+    await world.service.poller.run_once()
+    await world.service.poller.crew.drain()
+
+
 async def every(world: World, path: str, **query: Any) -> list[dict[str, Any]]:
     """Every item of a list, page by page."""
     items: list[dict[str, Any]] = []
