@@ -52,14 +52,17 @@ def serve() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date; safe to repeat."""
+    from receiver.storages import postgres
     from receiver.store.sqlite import migrate_file, take_lock
 
     settings = settings_of(os.environ, load_adapters())
-    path = settings.sqlite_path
-    assert path is not None  # noqa: S101 - read_settings takes nothing but SQLite
-    with take_lock(path):
-        applied = migrate_file(path, now=SystemClock().now())
-    console.print(f"{path}: migrations {applied} applied" if applied else f"{path}: up to date")
+    path, now = settings.sqlite_path, SystemClock().now()
+    if path is None:
+        where, applied = "PostgreSQL", postgres().migrate(settings.database_url, now=now)
+    else:
+        with take_lock(path):
+            where, applied = str(path), migrate_file(path, now=now)
+    console.print(f"{where}: migrations {applied} applied" if applied else f"{where}: up to date")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from receiver.errors import ConfigurationError
 from receiver.guard import Guard
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, read_settings
 
-_TOGETHER = {"TASKWEIR_PORT": ("PORT",)}
+_TOGETHER = {"TASKWEIR_PORT": ("PORT",), "TASKWEIR_DATABASE_URL": ("TASKWEIR_SECRET_KEY", "TASKWEIR_SECRET_KEY_FILE")}
 
 
 def setting_faults(environment: Mapping[str, str], adapters: Mapping[str, str]) -> dict[str, ConfigurationError]:

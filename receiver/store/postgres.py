@@ -16,9 +16,10 @@ from receiver.hand_off import HandOff
 from receiver.ids import new_id
 from receiver.store.postgres_connection import Broken, Link
 from receiver.store.postgres_schema import bring_up_to_date
-from receiver.store.postgres_store import PostgresStore, Share
+from receiver.store.postgres_store import PostgresStore
 from receiver.store.postgres_writing import Raced, WritingStore
 from receiver.store.protocol import Store
+from receiver.store.shares import HOLDS_FOR_S, NONE, Share
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
@@ -148,20 +149,37 @@ class PostgresStorage:
     def __init__(self, url: str, handing: HandOff | None = None) -> None:
         self._url = url
         self.process = new_id("proc", time.time_ns() // 1_000_000)
-        self.share = Share()
         self.offset = Offset()
+        self._share, self._share_until = NONE, 0.0
         handing = handing or HandOff(lease=0, now=0)
-        self._writer = Writer(lambda: _Connection(url, self.process, lambda: self.share, handing, self.offset))
+        self._writer = Writer(lambda: _Connection(url, self.process, self.share, handing, self.offset))
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="taskweir-reader")
         self._of_thread = threading.local()
         self._links: list[Link] = []
         self._closed = False
+
+    @staticmethod
+    def migrate(url: str, *, now: Ms) -> list[int]:
+        """Bring a database's schema up to date; the numbers of the migrations that it lacked."""
+        return bring_up_to_date(url, now=now)
 
     async def open(self, *, now: Ms, migrate: bool = True) -> None:
         """Bring the schema up to date, start the writer; raises `ConfigurationError`."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._readers, lambda: bring_up_to_date(self._url, now=now, migrate=migrate))
         await self._writer.open()
+        await self.beat()
+
+    def share(self) -> Share:
+        """Our part of what all processes may do together: none where we have not said for long that we are alive."""
+        return self._share if time.monotonic() < self._share_until else NONE
+
+    async def beat(self) -> Share:
+        """Say that we are alive; our part from now on."""
+        asked_at = time.monotonic()
+        self._share = await self.write(lambda store: _writing(store).beat())
+        self._share_until = asked_at + HOLDS_FOR_S
+        return self._share
 
     async def write(self, do: Callable[[Store], Result]) -> Result:
         try:
@@ -189,7 +207,7 @@ class PostgresStorage:
     def _read_on(self, link: Link, do: Callable[[Store], Result], *, last: bool = False) -> Result:
         try:
             link.begin(write=False)
-            return do(PostgresStore(link.connection, self.process, lambda: self.share, link.judged))
+            return do(PostgresStore(link.connection, self.process, self.share, link.judged))
         except Broken as broken:
             if last:
                 raise Unavailable(str(broken)) from broken
@@ -206,5 +224,6 @@ class PostgresStorage:
             self._links.pop().drop()
 
 
-def is_postgres(url: str) -> bool:
-    return url.startswith(("postgresql://", "postgres://"))
+def _writing(store: Store) -> WritingStore:
+    assert isinstance(store, WritingStore)  # noqa: S101 - what our own writer gives
+    return store

@@ -14,7 +14,7 @@ _SPELLINGS = (
     (re.compile(r"\bjson_extract\(([\w.]+), '\$\.(\w+)'\)"), r"CAST(\1 AS json) ->> '\2'"),
 )
 OURS = named_statements(files("receiver.store").joinpath("queries_postgres.sql").read_text(encoding="utf-8"))
-_REPLACED = {QUERIES[name]: sql for name, sql in OURS.items()}
+_REPLACED = {QUERIES[name]: sql for name, sql in OURS.items() if name in QUERIES}
 
 # What a writing transaction reads in order to decide something, nobody else changes until it is over. What is claimed
 # by somebody else at this moment is passed over.

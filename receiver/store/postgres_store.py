@@ -1,7 +1,7 @@
 """The verbs on one PostgreSQL connection, inside whatever transaction it has open."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -12,34 +12,14 @@ from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
 from receiver.store.keys import KeyVerbs
 from receiver.store.notes import NoteVerbs
-from receiver.store.postgres_sql import reading
+from receiver.store.postgres_sql import OURS, reading
 from receiver.store.records import Queue
 from receiver.store.retention import RetentionVerbs
 from receiver.store.secrets import SecretVerbs
+from receiver.store.shares import Share
 from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
 from receiver.store.tasks import TaskVerbs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """Which part of what all replicas may do together is this one's: it is the `rank`th of `of`, from 0.
-
-    The parts add up to the whole. A replica that the others do not know of yet has none: (0, 0).
-    """
-
-    rank: int = 0
-    of: int = 1
-
-    def whole(self, most: int) -> int:
-        """This one's part of so many at once."""
-        if self.of == 0:
-            return 0
-        return most // self.of + (self.rank < most % self.of)
-
-    def rate(self, per_second: float | None) -> float | None:
-        """This one's part of a rate; None is no limit."""
-        return None if per_second is None else per_second / max(self.of, 1)
 
 
 class PostgresStore(
@@ -116,6 +96,7 @@ class PostgresStore(
         """Those of this process: others go on."""
         self.count("release_polls", now=now)
         self.count("release_deliveries", now=now)
+        self.changed(OURS["forget_replica"], {})
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         self.count("hasten_safety_polls", now=now, within=within)

@@ -16,8 +16,9 @@ from receiver.domain import Delivery, Destination, Format, Ms
 from receiver.hand_off import HandOff
 from receiver.store.kept import KeptVerbs
 from receiver.store.postgres_sql import OURS, each_value, writing
-from receiver.store.postgres_store import PostgresStore, Share
+from receiver.store.postgres_store import PostgresStore
 from receiver.store.records import Lease
+from receiver.store.shares import GONE_AFTER, Alive, Share, share_of
 from receiver.store.statements import QUERIES, Row
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
@@ -109,6 +110,15 @@ class WritingStore(KeptVerbs, PostgresStore):
 
     def before_commit(self) -> None:
         self._put_in()
+
+    def beat(self) -> Share:
+        """Say that this process is alive, and hear which part is its: one after the other, that all hear of all."""
+        self._alone("replicas", "")
+        [row] = self.execute(OURS["database_time"], {})
+        now = int(row["now"])
+        self.changed(OURS["beat"], {"now": now})
+        self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
+        return share_of(self._process, [Alive(**each) for each in self.execute(OURS["select_replicas"], {})], now)
 
     # Events and deliveries, kept back
 

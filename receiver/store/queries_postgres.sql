@@ -1,5 +1,5 @@
--- Statements that PostgreSQL needs in another form, by the name of the shared one that they replace. :process is the
--- identity of the process that runs them.
+-- Statements that PostgreSQL needs in another form, by the name of the shared one that they replace; at the end those
+-- that nobody else has. :process is the identity of the process that runs them.
 
 -- upsert_timer --
 INSERT INTO timers (task_id, provider, work, due_at, owner, holder, tries, rings, rung_at, claimed, claimed_at,
@@ -83,3 +83,20 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <>
     AND other.state || '' = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
     AND (other.owner IS NOT NULL OR (other.event_seq, other.id) < (deliveries.event_seq, deliveries.id))
 )
+
+-- beat --
+INSERT INTO replicas (id, began_at, seen_at) VALUES (:process, :now, :now)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at
+
+-- select_replicas --
+SELECT id, began_at, seen_at FROM replicas
+
+-- forget_replica --
+DELETE FROM replicas WHERE id = :process
+
+-- forget_replicas --
+-- Long gone: nobody gives them a part any more.
+DELETE FROM replicas WHERE seen_at < :before
+
+-- database_time --
+SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now

@@ -1,0 +1,61 @@
+"""Which engine a database's URL means, and what time it is there."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from receiver.clock import Clock, SystemClock
+from receiver.domain import Ms
+from receiver.errors import ConfigurationError
+from receiver.hand_off import HandOff
+from receiver.settings import Settings
+from receiver.store.protocol import Storage
+from receiver.store.shares import WHOLE, Share
+from receiver.store.sqlite import SqliteStorage
+
+if TYPE_CHECKING:
+    from receiver.store.postgres import PostgresStorage
+
+
+class Opened(Storage, Protocol):
+    """A storage that can be opened and closed."""
+
+    async def open(self, *, now: Ms, migrate: bool = True) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A storage; the clock that all who share it go by; a sign of life to them, which tells what part is ours.
+
+    `beat` is None where nobody can share it.
+    """
+
+    storage: Opened
+    clock: Clock
+    beat: Callable[[], Awaitable[Share]] | None = None
+
+    async def share(self) -> Share:
+        """Our part of what all may do together, as of now."""
+        return WHOLE if self.beat is None else await self.beat()
+
+
+def storage_of(settings: Settings, handing: HandOff) -> Kept:
+    """The storage that the settings name, not opened yet; raises `ConfigurationError`."""
+    path = settings.sqlite_path
+    if path is not None:
+        return Kept(storage=SqliteStorage(path, handing), clock=SystemClock())
+    found = postgres()(settings.database_url, handing)
+    return Kept(storage=found, clock=found.offset, beat=found.beat)
+
+
+def postgres() -> "type[PostgresStorage]":
+    """PostgreSQL's, which only those who use it need the driver for."""
+    try:
+        from receiver.store.postgres import PostgresStorage
+    except ImportError as error:
+        raise ConfigurationError(
+            f"PostgreSQL's driver is not installed: {error}", hint="Install it: pip install 'taskweir[postgres]'"
+        ) from None
+    return PostgresStorage
