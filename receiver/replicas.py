@@ -23,7 +23,7 @@ class Replicas:
         caps: Mapping[str, float | None],
         look: Sequence[Callable[[], None]],
     ) -> None:
-        self._kept = kept
+        self.kept = kept
         self._clock = clock
         self._budgets = budgets
         self._caps = caps
@@ -33,7 +33,7 @@ class Replicas:
 
     async def run_once(self) -> float:
         """Say so, take our part of every provider's budget, and look for work; the seconds until the next time."""
-        share = await self._kept.share()
+        share = await self.kept.share()
         self.alone = share.of == 1
         for name, cap in self._caps.items():
             if cap is None:

@@ -1,5 +1,6 @@
 """A real PostgreSQL, started from a wheel for the tests of one process, and gone with it."""
 
+import atexit
 import os
 import pwd
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -108,3 +110,35 @@ class PostgresServer:
         if self._process is not None:
             self.stop()
         shutil.rmtree(self.home)
+
+
+_servers: list[PostgresServer] = []
+_databases: dict[Path, str] = {}
+
+
+def database_of(directory: Path) -> str:
+    """The URL of a database that belongs to a test's directory, made when it is first asked for."""
+    if not _servers:
+        server = PostgresServer()
+        atexit.register(server.remove)
+        server.start()
+        _servers.append(server)
+    if directory not in _databases:
+        _databases[directory] = _servers[0].make_database(f"of_{len(_databases)}")
+    return _databases[directory]
+
+
+def known(directory: Path) -> str | None:
+    """The URL of the database that belongs to a test's directory; None where it was never asked for."""
+    return _databases.get(directory)
+
+
+def everything(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, as they are committed now, but for who is alive."""
+    with psycopg.connect(url) as connection:
+        names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        return {
+            name: connection.execute(f"SELECT * FROM {name}".encode()).fetchall()
+            for (name,) in names
+            if name != "replicas"
+        }

@@ -50,7 +50,8 @@ class PostgresStore(
         self._judged = judged
 
     def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        return self._run(sql, values).fetchall()
+        cursor = self._run(sql, values)
+        return cursor.fetchall() if cursor.description else []
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
         return self._run(sql, values).rowcount
