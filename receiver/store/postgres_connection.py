@@ -123,7 +123,11 @@ class Link:
             self.drop()
 
     def judged(self, error: psycopg.Error) -> Exception:
-        """What an error of the engine's is to us: the connection's end, out of service, or a mistake of our own."""
+        """What an error of the engine's is to us: the connection's end, out of service, or a mistake of our own.
+
+        Its first line alone is told: the others may hold the row that was refused, with whatever is secret in it.
+        """
+        error.args = (_words(error),)
         closed = self._connection is None or self._connection.closed
         if closed or isinstance(error, _ENDS):
             self.drop()

@@ -44,7 +44,7 @@ class Alive:
 
 
 def share_of(process: str, all_of_them: Sequence[Alive], now: Ms) -> Share:
-    """A process's part: none until the others have heard of it, and made room.
+    """A process's part: none until those before it have heard of it, and made room; the first need not wait.
 
     One that says nothing for too long is gone; until then its part is nobody else's.
     """
@@ -53,4 +53,4 @@ def share_of(process: str, all_of_them: Sequence[Alive], now: Ms) -> Share:
     if process not in names:
         return NONE
     rank = names.index(process)
-    return Share(rank, len(names)) if len(names) == 1 or now - alive[rank][0] >= KNOWN_AFTER else NONE
+    return Share(rank, len(names)) if rank == 0 or now - alive[rank][0] >= KNOWN_AFTER else NONE
