@@ -16,7 +16,13 @@ import psycopg
 SUPERUSER = "taskweir"
 # Nothing here outlives the test run; what survives the server's own end is proven where durability is the subject.
 _IN_A_HURRY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-_ALWAYS = {"listen_addresses": "", "shared_buffers": "32MB", "max_connections": "60", "autovacuum_naptime": "10s"}
+_ALWAYS = {
+    "recovery_init_sync_method": "syncfs",
+    "listen_addresses": "",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "autovacuum_naptime": "10s",
+}
 
 
 class PostgresServer:
