@@ -33,6 +33,7 @@ from receiver.senders.webhook import WebhookSender
 from receiver.settings import Settings
 from receiver.signing import CallbackTokens
 from receiver.storages import storage_of
+from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.unsealing import REMEDY
@@ -168,6 +169,9 @@ class Service:
     async def start(self) -> None:
         """Open the store and the way out; loops are the lifespan's, or a test's own `run_once`."""
         await self.storage.open(now=self._clock.now(), migrate=self._settings.migrate)
+        if await self.storage.read(lambda store: store.half_moved()):
+            await self.storage.close()
+            raise ConfigurationError(f"the database is not whole: {NOT_WHOLE}", hint=NOT_WHOLE_HINT)
         await self.outbound.start()
         await self.replicas.run_once()
         if self.replicas.alone:  # else somebody took the callbacks while we were away

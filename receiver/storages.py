@@ -2,19 +2,25 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from receiver.clock import Clock, SystemClock
 from receiver.domain import Ms
 from receiver.errors import ConfigurationError
 from receiver.hand_off import HandOff
-from receiver.settings import Settings
+from receiver.settings import POSTGRES, Settings
 from receiver.store.protocol import Storage
 from receiver.store.shares import WHOLE, Share
+from receiver.store.sides import Side
 from receiver.store.sqlite import SqliteStorage
+from receiver.store.sqlite_side import SqliteSide
 
 if TYPE_CHECKING:
     from receiver.store.postgres import PostgresStorage
+
+
+SQLITE = "sqlite:///"
 
 
 class Opened(Storage, Protocol):
@@ -48,6 +54,20 @@ def storage_of(settings: Settings, handing: HandOff) -> Kept:
         return Kept(storage=SqliteStorage(path, handing), clock=SystemClock())
     found = postgres()(settings.database_url, handing)
     return Kept(storage=found, clock=found.offset, beat=found.beat)
+
+
+def side_of(url: str, *, now: Ms) -> Side:
+    """One side of a move, which nobody else may use; raises `ConfigurationError`."""
+    if url.startswith(POSTGRES):
+        postgres()
+        from receiver.store.postgres_side import PostgresSide
+
+        return PostgresSide(url, now=now)
+    if not url.startswith(SQLITE) or url == SQLITE:
+        raise ConfigurationError(
+            f"{url.partition(':')[0]!r} is no database of ours", hint="Use sqlite:///… or postgresql://…."
+        )
+    return SqliteSide(Path(url.removeprefix(SQLITE)), now=now)
 
 
 def postgres() -> "type[PostgresStorage]":

@@ -17,6 +17,7 @@ from receiver.store.records import Queue
 from receiver.store.retention import RetentionVerbs
 from receiver.store.secrets import SecretVerbs
 from receiver.store.shares import Share
+from receiver.store.sides import MARK
 from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
 from receiver.store.tasks import TaskVerbs
@@ -101,6 +102,9 @@ class PostgresStore(
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         self.count("hasten_safety_polls", now=now, within=within)
+
+    def half_moved(self) -> bool:
+        return self.one("select_counter", counter=MARK) is not None
 
     def schema_version(self) -> int:
         row = self.one("select_schema_version")

@@ -293,6 +293,9 @@ class Store(Protocol):
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         """Make every open task that expects a callback due within this time: it may have come while we were away."""
 
+    def half_moved(self) -> bool:
+        """Whether a move into it was begun and is not over."""
+
     def schema_version(self) -> int: ...
 
 
