@@ -146,6 +146,7 @@ class Service:
             check_target=self._check_target,
             health=self.health,
             room=self._room,
+            keeps_logs=kept.beat is None,
             metrics_open=settings.metrics_open,
             api_key=settings.api_key,
             max_body=settings.max_body,
