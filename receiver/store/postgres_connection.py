@@ -1,7 +1,7 @@
 """One connection to PostgreSQL that outlives its server's restarts: dialled again, with back-off, where it broke.
 
-Nothing is kept in the session, so that a pooler may give each transaction another one: no prepared statements, limits
-set for the transaction alone.
+Nothing is kept in the session, so that a pooler may give each transaction another one: limits are set for the
+transaction alone, statements are prepared only where the connection proves to be to the server itself.
 """
 
 import random
@@ -13,7 +13,7 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
-from psycopg.types.string import StrDumperUnknown
+from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
 
 from receiver.errors import Unavailable
 from receiver.store.statements import Row
@@ -46,6 +46,13 @@ class _NoNul(StrDumperUnknown):
         return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
 
 
+class _NoNulBinary(StrBinaryDumper):
+    """The same of what goes in as an array."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
 class Broken(Exception):
     """The connection is gone, and with it whatever was under way; a transaction that was not committed is undone."""
 
@@ -59,6 +66,7 @@ class Link:
         self._clock = clock
         self._connection: psycopg.Connection[Row] | None = None
         self._refused_at: float | None = None
+        self._pooled = False
 
     @property
     def connection(self) -> "psycopg.Connection[Row]":
@@ -75,7 +83,7 @@ class Link:
         tries = 0
         while True:
             try:
-                self._connection = dial(self._url)
+                self._connection = self._dialled()
             except psycopg.OperationalError as error:
                 pause_s = _PAUSES_S[min(tries, len(_PAUSES_S) - 1)] * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
                 if self._clock() + pause_s > until:
@@ -86,6 +94,14 @@ class Link:
             else:
                 self._refused_at = None
                 return self._connection
+
+    def _dialled(self) -> "psycopg.Connection[Row]":
+        """Whoever stands between us and the server gives its own number for the process there, or none."""
+        connection = dial(self._url)
+        row = connection.execute("SELECT pg_backend_pid() AS pid").fetchone()
+        if not self._pooled and row is not None and row["pid"] == connection.info.backend_pid:
+            connection.prepare_threshold = _PREPARED_AFTER
+        return connection
 
     def begin(self, *, write: bool) -> Row | None:
         """Begin a transaction; of one that writes its id and the database's time, `{transaction, now}`."""
@@ -129,7 +145,9 @@ class Link:
         """
         error.args = (_words(error),)
         closed = self._connection is None or self._connection.closed
-        if closed or isinstance(error, _ENDS):
+        if isinstance(error, _NOT_PREPARED):
+            self._pooled = True
+        if closed or isinstance(error, (*_ENDS, *_NOT_PREPARED)):
             self.drop()
             return Broken(_words(error))
         if isinstance(error, _RUN_AGAIN):
@@ -155,6 +173,9 @@ _ENDS = (
     errors.ConnectionException,
     errors.ProtocolViolation,
 )
+# Prepared in another session than this one, or for tables that a newer program has changed since.
+_NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement, errors.FeatureNotSupported)
+_PREPARED_AFTER = 3
 _RUN_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
 _OUT_OF_SERVICE = (psycopg.OperationalError, errors.InsufficientResources)
 
@@ -166,6 +187,7 @@ def dial(url: str) -> "psycopg.Connection[Row]":
     connection = psycopg.Connection[Row].connect(
         url, autocommit=True, prepare_threshold=None, row_factory=dict_row, **settings
     )
+    connection.adapters.register_dumper(str, _NoNulBinary)
     connection.adapters.register_dumper(str, _NoNul)
     return connection
 

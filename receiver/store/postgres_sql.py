@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from receiver.store.statements import QUERIES, named_statements
 
+_ARRAY = re.compile(r":(\w+)\[\]")
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 _SPELLINGS = (
     (re.compile(r"\bjson_each\((:\w+)\)"), r"json_array_elements_text(CAST(\1 AS json))"),
@@ -50,7 +51,9 @@ def writing(sql: str) -> str:
 def _translated(sql: str) -> str:
     for pattern, ours in _SPELLINGS:
         sql = pattern.sub(ours, sql)
-    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
+    # As text every quote in an array would be escaped, and each of an event's own has many.
+    sql = _ARRAY.sub(r"%(\1)b", sql.replace("%", "%%"))
+    return _PARAMETER.sub(r"%(\1)s", sql)
 
 
 def migrations() -> list[tuple[int, str]]:

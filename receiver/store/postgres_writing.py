@@ -29,7 +29,7 @@ _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
 
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
-_HOLD_DESTINATIONS = "SELECT id FROM destinations WHERE id = ANY(CAST(:ids AS TEXT[])) FOR KEY SHARE"
+_HOLD_DESTINATIONS = "SELECT id FROM destinations WHERE id = ANY(CAST(:ids[] AS TEXT[])) FOR KEY SHARE"
 _HOLD_ORDER = "SELECT ordered FROM destinations WHERE id = :id FOR SHARE"
 _HOLD_TASK = "SELECT id FROM tasks WHERE id = :id FOR NO KEY UPDATE"
 

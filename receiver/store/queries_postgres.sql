@@ -1,5 +1,5 @@
 -- Statements that PostgreSQL needs in another form, by the name of the shared one that they replace; at the end those
--- that nobody else has. :process is the identity of the process that runs them.
+-- that nobody else has. :process is the identity of the process that runs them; :name[] is an array.
 
 -- upsert_timer --
 INSERT INTO timers (task_id, provider, work, due_at, owner, holder, tries, rings, rung_at, claimed, claimed_at,
@@ -63,16 +63,16 @@ UPDATE counters SET value = value + :count WHERE name = 'seq' RETURNING value
 
 -- insert_event --
 INSERT INTO events (seq, id, tenant, task_id, provider, type, at, body)
-SELECT * FROM unnest(CAST(:seq AS BIGINT[]), CAST(:id AS TEXT[]), CAST(:tenant AS TEXT[]), CAST(:task_id AS TEXT[]),
-  CAST(:provider AS TEXT[]), CAST(:type AS TEXT[]), CAST(:at AS BIGINT[]), CAST(:body AS TEXT[]))
+SELECT * FROM unnest(CAST(:seq[] AS BIGINT[]), CAST(:id[] AS TEXT[]), CAST(:tenant[] AS TEXT[]), CAST(:task_id[] AS TEXT[]),
+  CAST(:provider[] AS TEXT[]), CAST(:type[] AS TEXT[]), CAST(:at[] AS BIGINT[]), CAST(:body[] AS TEXT[]))
 
 -- insert_delivery --
 INSERT INTO deliveries (id, tenant, event_seq, event_id, task_id, destination_id, state, created_at, due_at, attempts,
   tries, owner, holder)
-SELECT *, :process FROM unnest(CAST(:id AS TEXT[]), CAST(:tenant AS TEXT[]), CAST(:event_seq AS BIGINT[]),
-  CAST(:event_id AS TEXT[]), CAST(:task_id AS TEXT[]), CAST(:destination_id AS TEXT[]), CAST(:state AS TEXT[]),
-  CAST(:created_at AS BIGINT[]), CAST(:due_at AS BIGINT[]), CAST(:attempts AS INTEGER[]), CAST(:tries AS INTEGER[]),
-  CAST(:owner AS TEXT[]))
+SELECT *, :process FROM unnest(CAST(:id[] AS TEXT[]), CAST(:tenant[] AS TEXT[]), CAST(:event_seq[] AS BIGINT[]),
+  CAST(:event_id[] AS TEXT[]), CAST(:task_id[] AS TEXT[]), CAST(:destination_id[] AS TEXT[]), CAST(:state[] AS TEXT[]),
+  CAST(:created_at[] AS BIGINT[]), CAST(:due_at[] AS BIGINT[]), CAST(:attempts[] AS INTEGER[]), CAST(:tries[] AS INTEGER[]),
+  CAST(:owner[] AS TEXT[]))
 
 -- form_lines --
 -- `|| ''` keeps the planner off the indexes that hold thousands where a task has a handful, that of what is due among them.

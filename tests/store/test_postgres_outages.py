@@ -158,3 +158,15 @@ async def test_who_holds_a_lock_too_long_is_hung_up_on(storage: PostgresStorage,
     finally:
         other.close()
     assert [each.seq for each in await events(storage)] == [1, 2]
+
+
+async def test_a_column_that_a_newer_program_added_disturbs_nobody(storage: PostgresStorage) -> None:
+    """Statements are prepared, on a connection of our own; one that the tables have left behind is prepared anew."""
+    for _ in range(9):
+        await storage.write(lambda store: store.destination("dst_1", "default"))
+        await storage.read(lambda store: store.destination("dst_1", "default"))
+    assert storage._links[0].connection.prepare_threshold is not None
+    await storage.write(lambda store: store.execute("ALTER TABLE destinations ADD COLUMN newer TEXT", {}))  # type: ignore[attr-defined]
+    for _ in range(9):
+        assert await storage.write(lambda store: store.destination("dst_1", "default")) is None
+        assert await storage.read(lambda store: store.destination("dst_1", "default")) is None

@@ -33,6 +33,7 @@ async def test_more_processes_than_the_pooler_has_connections(
                 stack.push_async_callback(storage.close)
             claimed = await asyncio.gather(*(_work(storage, number) for number, storage in enumerate(opened)))
             [one, *_] = opened
+            assert {storage._links[0].connection.prepare_threshold for storage in opened} == {None}
             page = Page(tenant="default", limit=1000)
             events = await one.read(lambda store: store.list_events(page, after=None, newest_first=False))
             tasks = await one.read(lambda store: store.list_tasks(page))
