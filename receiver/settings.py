@@ -35,7 +35,11 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("TASKWEIR_DATABASE_URL", "sqlite:///taskweir.db", "Where everything is kept; or `postgresql://…`."),
+    Setting(
+        "TASKWEIR_DATABASE_URL",
+        "sqlite:///taskweir.db",
+        "Where everything is kept; `sqlite:////…` is absolute. Or `postgresql://…`.",
+    ),
     Setting("TASKWEIR_DATA_DIR", ".", "SQLite logs and generated keys."),
     Setting("TASKWEIR_PUBLIC_URL", "", "How providers reach this server; unset: no callbacks, everything is polled."),
     Setting("TASKWEIR_HOST", "127.0.0.1", "Address to listen on."),

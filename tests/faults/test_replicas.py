@@ -1,5 +1,6 @@
 """Three servers on one PostgreSQL, in good days and bad: nothing lost, nothing doubled, nothing paid twice."""
 
+import os
 import random
 from concurrent.futures import wait
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.replicas import a_cluster
+
+TIMES = int(os.environ.get("TASKWEIR_TEST_TIMES", "3"))  # of each, with `make faults` many more
 
 
 def test_each_thing_is_done_by_one_of_them(tmp_path: Path) -> None:
@@ -26,11 +29,11 @@ def test_one_after_the_other_goes_wrong(tmp_path: Path, what: str) -> None:
     """Servers killed, paused past their leases, told to stop, and the database's own server stopped at once."""
     chance = random.Random(2026)
     with a_cluster(tmp_path, 3) as cluster:
-        for _ in range(3):
+        for _ in range(TIMES):
             cluster.suffer(what, chance, tasks=15)
         account = cluster.settle()
         repeated = cluster.inbox.came - len(cluster.inbox.bodies)
     assert account.faults == ()
-    assert cluster.done[what] == 3
+    assert cluster.done[what] == TIMES
     assert account.creates > 0
-    assert repeated <= 45 * 3  # each event of a task that was under way, once more
+    assert repeated <= 45 * TIMES  # each event of a task that was under way, once more
