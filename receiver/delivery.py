@@ -8,7 +8,8 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import islice, zip_longest
 
 from receiver import breaker_policy, claims, formats, json_text, outcomes, timing
 from receiver.blocked import Blocked
@@ -25,10 +26,12 @@ from receiver.outcomes import Settled
 from receiver.paces import Paces
 from receiver.senders.base import PING_SEQ, Sender, Sent
 from receiver.store.protocol import Storage, Store
-from receiver.store.records import Parcel, Queue
+from receiver.store.records import Handed, Parcel, Queue
 from receiver.telemetry import log
 
-MOST_CLAIMS = 50  # in one transaction, which others wait for
+MOST_CLAIMS = 50  # of destinations in one round
+BRIEF = 64  # deliveries claimed; more hold up the event loop
+CLAIMED_AT_ONCE = 8  # in one transaction, which others wait for, and whose attempts begin at one moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +83,7 @@ class Courier:
         now = self._clock.now()
         queues = [each for each in queues if not self.blocked.waits(each.destination_id, now)]
         grants = self._grants(queues, now)
-        claimed = await self._storage.write(lambda store: self._claim(store, grants)) if grants else []
-        for each in claimed:
-            self._start(each)
+        claimed = await self._begin(grants)
         next_at = {each.destination.id: each.next_at for each in claimed}
         ready_at = {each.destination_id: next_at.get(each.destination_id, each.ready_at) for each in queues}
         self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
@@ -102,7 +103,7 @@ class Courier:
 
     def _freed(self, destination_id: str) -> None:
         self.fresh.freed(destination_id)
-        if self.fresh.behind:
+        if self.fresh.wants_more(destination_id):
             self.wake.set()
 
     async def ping(self, destination: Destination) -> Attempt:
@@ -117,6 +118,8 @@ class Courier:
             most = 1
         elif queue.failures > 0 or manner is Manner.NEW:
             most = min(most, breaker_policy.tried_at_once(queue.failures))
+        elif queue.rate_per_second is None:
+            return self.fresh.room(queue.destination_id, most) if self.fresh.hungry(queue.destination_id, most) else 0
         return max(most - self.crew.count(queue.destination_id), 0)
 
     def _begins_at(self, queue: Queue, ready_at: Ms | None, now: Ms) -> Ms | None:
@@ -157,7 +160,19 @@ class Courier:
             return Grant(destination_id=queue.destination_id, most=share * batch)
         return Grant(destination_id=queue.destination_id, most=share, freshest=(share + random.getrandbits(1)) // 2)
 
-    def _claim(self, store: Store, grants: Sequence[Grant]) -> list[Claimed]:
+    async def _begin(self, grants: Sequence[Grant]) -> list[Claimed]:
+        """Claim what was granted, and start it."""
+        begun = []
+        for first in range(0, len(grants), CLAIMED_AT_ONCE):
+            bite = grants[first : first + CLAIMED_AT_ONCE]
+            brief = sum(grant.most for grant in bite) <= BRIEF
+            claimed = await self._storage.write(partial(self._claim, bite), brief=brief)
+            for each in claimed:
+                self._start(each)
+            begun += claimed
+        return begun
+
+    def _claim(self, grants: Sequence[Grant], store: Store) -> list[Claimed]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
         claimed = (claims.claim(store, grant, now=now, until=until, blocked=self.blocked.holds) for grant in grants)
@@ -165,6 +180,9 @@ class Courier:
 
     def _start(self, claimed: Claimed) -> None:
         destination, step = claimed.destination, self._senders[claimed.destination.type].batch
+        if not claimed.probe and self.fresh.knows_well(destination):
+            self.fresh.take(Handed(destination=destination, parcel=parcel) for parcel in _by_turns(claimed.parcels))
+            return
         self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))
         for first in range(0, len(claimed.parcels), step):
             parcels = claimed.parcels[first : first + step]
@@ -184,7 +202,7 @@ class Courier:
             self._paces.ended(destination.id, began_at, now)
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
-            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now)
+            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now), brief=len(ended) == 1
         )
         _report(destination, ended, settled)
         done = all(each.attempt.succeeded for each in sent)
@@ -208,6 +226,14 @@ class Courier:
                 Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=0, error=failed))
                 for parcel in parcels
             ]
+
+
+def _by_turns(parcels: Sequence[Parcel]) -> list[Parcel]:
+    """One of the oldest and one of the freshest in turn."""
+    oldest_first = sorted(parcels, key=lambda parcel: parcel.was_due_at)
+    half = (len(parcels) + 1) // 2
+    pairs = zip_longest(oldest_first[:half], reversed(oldest_first[half:]))
+    return [parcel for pair in pairs for parcel in pair if parcel is not None]
 
 
 def _release(store: Store, parcels: Sequence[Parcel]) -> None:

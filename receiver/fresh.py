@@ -9,6 +9,7 @@ from typing import Any
 
 from receiver.clock import Clock
 from receiver.crew import Crew
+from receiver.delivery_policy import may_go_at_once
 from receiver.domain import Destination, Ms
 from receiver.fair_shares import Manner
 from receiver.hand_off import HandOff
@@ -45,11 +46,19 @@ class Fresh:
         self._slots = slots
         self._send = send
         self._give_back = give_back
+        self._closed = False
         self._well: dict[str, Destination] = {}
         self._waiting: dict[str, deque[Handed]] = {}
 
+    def close(self) -> None:
+        """Begin nothing any more; what waits keeps its lease, until that is given back with all others."""
+        self._closed = True
+        self._waiting.clear()
+
     def take(self, handed: Iterable[Handed]) -> None:
         """Begin what was recorded as leased to us."""
+        if self._closed:
+            return
         for each in handed:
             self._waiting.setdefault(each.destination.id, deque()).append(each)
         self._begin()
@@ -73,12 +82,35 @@ class Fresh:
         for destination_id in {*before, *behind}:
             self._offer(destination_id)
 
+    def room(self, destination_id: str, most: int) -> int:
+        """How many more a destination takes that may have `most` in flight: a little beyond, to wait in memory."""
+        may_wait = 0
+        if self._quick(destination_id):
+            may_wait = min(most * LONGEST_WAIT // max(self._paces.took(destination_id), 1), MOST_WAITING)
+        return max(most + may_wait - self._held(destination_id), 0)
+
+    def hungry(self, destination_id: str, most: int) -> bool:
+        """Whether it is time to claim more for it: for quick ones by the batch, before they have nothing to do."""
+        return not self._quick(destination_id) or self._held(destination_id) <= most // 2
+
+    def wants_more(self, destination_id: str) -> bool:
+        """Whether anybody's backlog may go on, now that something of this destination has ended."""
+        well = self._well.get(destination_id)
+        if destination_id in self.behind and well is not None:
+            return self.hungry(destination_id, well.max_in_flight)
+        return bool(self.behind)
+
+    def knows_well(self, destination: Destination) -> bool:
+        """Whether what is claimed for it may wait in memory for its turn."""
+        return destination.id in self._well and self._quick(destination.id) and may_go_at_once(destination)
+
+    def _held(self, destination_id: str) -> int:
+        return self._crew.count(destination_id) + len(self._waiting.get(destination_id, ()))
+
     def _offer(self, destination_id: str) -> None:
         room, destination = 0, self._well.get(destination_id)
         if destination is not None and destination_id not in self.behind and self._quick(destination_id):
-            most = destination.max_in_flight
-            may_wait = min(most * LONGEST_WAIT // max(self._paces.took(destination_id), 1), MOST_WAITING)
-            room = most - self._crew.count(destination_id) + may_wait - len(self._waiting.get(destination_id, ()))
+            room = self.room(destination_id, destination.max_in_flight)
         busy = self._crew.total >= self._slots - self._slots // 8
         self._hand_off.offer(destination_id, 0 if busy else room)
 

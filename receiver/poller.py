@@ -153,7 +153,7 @@ class Poller:
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
         self._learn(served, reply, answer)
         taken, turn = await self._storage.write(
-            lambda store: self._record(store, served, timer, answer, provider_task_id, asked_at)
+            lambda store: self._record(store, served, timer, answer, provider_task_id, asked_at), brief=True
         )
         log_turn(turn)
         if taken is not None:

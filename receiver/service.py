@@ -196,6 +196,7 @@ class Service:
             return
         self.health.draining = True
         self.hand_off.open = False
+        self.courier.fresh.close()
         await asyncio.gather(*(loop.stop() for loop in self.loops))
         workers = (self.submitter, self.poller, self.courier)
         await asyncio.gather(*(worker.crew.stop(self._limits.drain_s) for worker in workers))

@@ -91,7 +91,7 @@ class Submitter:
         with budget.promising(int(free)):
             try:
                 taken, begun = await self._storage.write(
-                    lambda store: self._record(store, task, also, now, free=free, why=why)
+                    lambda store: self._record(store, task, also, now, free=free, why=why), brief=True
                 )
             except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
                 recorded.set_exception(error)
@@ -230,7 +230,7 @@ class Submitter:
         """Commit an answer, however long the store takes to come back: it names a task that was paid for."""
         for pause_s in itertools.chain(STORE_PAUSES_S, itertools.repeat(STORE_PAUSES_S[-1])):
             try:
-                return await self._storage.write(do)
+                return await self._storage.write(do, brief=True)
             except Unavailable as error:
                 log.error("answer.waits", error=str(error))
                 await asyncio.sleep(pause_s)

@@ -4,10 +4,9 @@ import sqlite3
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import sqlite_utils
 
 from receiver import formats
 from receiver.domain import Ms
@@ -31,7 +30,7 @@ def append(path: Path, rows: Sequence[dict[str, Any]], *, lock_wait_s: float = L
         known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if "events" not in known:
             connection.execute(_statements()["events"])
-        sqlite_utils.Database(connection).table("events").insert_all(rows, pk="id", ignore=True)
+        _library().Database(connection).table("events").insert_all(rows, pk="id", ignore=True)
         [(level,)] = connection.execute("PRAGMA user_version")
         if level < _LEVEL or "events" not in known:
             _complete(connection, known)
@@ -49,6 +48,17 @@ def prune(path: Path, before: Ms, *, limit: int, lock_wait_s: float = LOCK_WAIT_
             (limit, formats.timestamp(before)),
         )
         return old.rowcount
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What keeps rows out of a log: the disk, the file, or what they hold."""
+    return (OSError, OverflowError, sqlite3.Error, _library().db.InvalidColumns)
+
+
+@cache
+def _library() -> Any:
+    """sqlite-utils, which takes longer to import than all that a server without a log needs of ours."""
+    return import_module("sqlite_utils")
 
 
 @contextmanager
@@ -85,7 +95,7 @@ def _statements() -> dict[str, str]:
 
     Made in memory first, because sqlite-utils commits when it enables search: a log is made whole or not at all.
     """
-    with closing(sqlite_utils.Database(memory=True)) as model:
+    with closing(_library().Database(memory=True)) as model:
         table = model.table("events")
         table.create(formats.LOG_COLUMNS, pk="id")
         table.create_index(["task_id", "seq"])

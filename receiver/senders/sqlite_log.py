@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import sqlite_utils
-
 from receiver import formats
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Ms
@@ -97,7 +95,7 @@ class SqliteLogSender:
         """What kept these out of the log, all of them; None where they are in it."""
         try:
             self._append(destination, parcels)
-        except (OSError, OverflowError, sqlite3.Error, sqlite_utils.db.InvalidColumns) as error:
+        except log_file.refusals() as error:
             return error
         return None
 

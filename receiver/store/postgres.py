@@ -54,7 +54,7 @@ class _Connection:
     def store(self) -> Store:
         return self._store
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool) -> None:
         asked = time.time()
         try:
             begun = self._link.begin(write=True)
@@ -181,7 +181,8 @@ class PostgresStorage:
         self._share_until = asked_at + HOLDS_FOR_S
         return self._share
 
-    async def write(self, do: Callable[[Store], Result]) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        """However brief a write is, it waits for the network: none runs in the event loop."""
         try:
             return await self._writer.write(do)
         except (_Undone, Broken, Raced) as error:

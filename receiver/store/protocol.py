@@ -302,8 +302,11 @@ class Store(Protocol):
 class Storage(Protocol):
     """One store as the asynchronous world sees it."""
 
-    async def write(self, do: Callable[[Store], Result]) -> Result:
-        """Run `do` in a transaction and return once that is on disk. A cancelled caller may still have committed."""
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        """Run `do` in a transaction and return once that is on disk. A cancelled caller may still have committed.
+
+        What is `brief` touches a few rows, for it may hold up the event loop.
+        """
 
     async def read(self, do: Callable[[Store], Result]) -> Result:
         """Run `do` beside the writer, on what is committed."""

@@ -2,10 +2,12 @@
 
 import asyncio
 import fcntl
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
@@ -30,6 +32,7 @@ from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
 _READERS = 3
+_PATIENCE_MS = 5000
 _STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 _OUT_OF_SERVICE = frozenset(
@@ -64,7 +67,7 @@ class SqliteStore(
 
     def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         try:
-            cursor = self._connection.execute(sql, values)
+            cursor = self._connection.execute(*_bound(sql, values))
             rows = cursor.fetchall()
         except sqlite3.DatabaseError as error:
             _tell(error)
@@ -76,7 +79,7 @@ class SqliteStore(
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
         try:
-            return self._connection.execute(sql, values).rowcount
+            return self._connection.execute(*_bound(sql, values)).rowcount
         except sqlite3.DatabaseError as error:
             _tell(error)
 
@@ -97,6 +100,20 @@ class SqliteStore(
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
         return int(row["version"] or 0) if row else 0
+
+
+_NAME = re.compile(r":(\w+)")
+
+
+def _bound(sql: str, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    """A statement with its values in order: by name SQLite would be asked for each one's place, every time."""
+    statement, names = _in_order(sql)
+    return statement, tuple([values[name] for name in names])
+
+
+@lru_cache(maxsize=_STATEMENTS)
+def _in_order(sql: str) -> tuple[str, tuple[str, ...]]:
+    return _NAME.sub("?", sql), tuple(_NAME.findall(sql))
 
 
 class _WritingStore(KeptVerbs, SqliteStore):
@@ -121,10 +138,14 @@ class _Connection:
     def __init__(self, path: Path, handing: HandOff) -> None:
         self._connection = _connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self._patient = True
         self._store = _WritingStore(self._connection, handing)
         self.store: Store = self._store
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool) -> None:
+        if patient is not self._patient:
+            _run(self._connection, f"PRAGMA busy_timeout = {_PATIENCE_MS if patient else 0}")
+            self._patient = patient
         # A plain BEGIN that reads before it writes fails at once with "database is locked", whatever the timeout.
         _run(self._connection, "BEGIN IMMEDIATE")
 
@@ -190,8 +211,8 @@ class SqliteStorage:
                 f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
 
-    async def write(self, do: Callable[[Store], Result]) -> Result:
-        return await self._writer.write(do)
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        return await self._writer.write(do, brief=brief)
 
     async def read(self, do: Callable[[Store], Result]) -> Result:
         if self._closed:
@@ -323,7 +344,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _dial(path: Path, *pragmas: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=_STATEMENTS
+        path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_MS / 1000, cached_statements=_STATEMENTS
     )
     try:
         for pragma in pragmas:

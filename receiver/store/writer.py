@@ -2,7 +2,10 @@
 
 import asyncio
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
@@ -11,6 +14,7 @@ from receiver.errors import Unavailable
 from receiver.store.protocol import Store
 
 Result = TypeVar("Result")
+LOOP_HELD_S = 0.002  # by writes of others, at most; then they are committed
 
 
 class Transactional(Protocol):
@@ -19,7 +23,8 @@ class Transactional(Protocol):
     @property
     def store(self) -> Store: ...
 
-    def begin(self) -> None: ...
+    def begin(self, *, patient: bool) -> None:
+        """Begin a transaction; raises where somebody else has the database, `patient` only after a while."""
 
     def commit(self) -> None: ...
 
@@ -39,25 +44,40 @@ class _Broken(Unavailable):
 class _Job:
     do: Callable[[Store], Any]
     future: "asyncio.Future[Any]"
+    brief: bool
     result: Any = None
     error: BaseException | None = None
 
 
-class Writer:
-    """One thread that owns the only writing connection.
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Jobs for the thread: to run and commit, or where they are `done` to commit only."""
 
-    Whatever waits when it looks is run in one transaction, at most `most` writes. If one of them fails, or the commit
-    does, everything is rolled back and the writes run again one by one, so that a bad one fails alone; a write must
-    therefore do nothing but talk to its store. Results leave only after the commit.
+    jobs: list[_Job]
+    done: bool
+
+
+class Writer:
+    """The only writing connection, and the thread that waits for its disk.
+
+    Whatever waits is run in one transaction, at most `most` writes. Brief ones run in the event loop, for as long as
+    `LOOP_HELD_S`: handing the interpreter to and fro between two threads, twice for each statement, costs more than
+    the statements. All others run in the thread, which commits. If one of them fails, or the commit does, everything is
+    rolled back and the writes run again one by one, so that a bad one fails alone; a write must therefore do nothing
+    but talk to its store. Results leave only after the commit.
     """
 
     def __init__(self, connect: Callable[[], Transactional], *, most: int = 256) -> None:
         self._connect = connect
         self._most = most
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting: deque[_Job] = deque()
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="taskweir-writer", daemon=True)
+        self._connection: Transactional | None = None
         self._opened: asyncio.Future[None] | None = None
+        self._idle: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._busy = False
         self._closed = False
 
     async def open(self) -> None:
@@ -67,35 +87,82 @@ class Writer:
         self._thread.start()
         await self._opened
 
-    async def write(self, do: Callable[[Store], Result]) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         """Run `do` in the next transaction; returns its result once that is on disk."""
         if self._loop is None or self._closed:
             raise Unavailable("the store is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._jobs.put(_Job(do=do, future=future))
-        return await future  # a caller that goes away takes nothing back: the thread knows of no cancelling
+        self._waiting.append(_Job(do=do, future=future, brief=brief))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._turn)  # others of this moment come along
+        return await future  # a caller that goes away takes nothing back: nobody here knows of cancelling
 
     async def close(self) -> None:
         """Commit what waits, then close the connection."""
         if self._loop is not None and not self._closed:
             self._closed = True
-            self._jobs.put(None)
+            if self._busy:
+                self._idle = self._loop.create_future()
+                await self._idle
+            self._orders.put(None)
             await self._loop.run_in_executor(None, self._thread.join)
+
+    def _turn(self) -> None:
+        """In the loop: begin with what waits, or rest."""
+        if not self._waiting:
+            self._busy = False
+            if self._idle is not None:
+                self._idle.set_result(None)
+            return
+        jobs = self._run_here() if self._waiting[0].brief else []
+        if jobs:
+            self._orders.put(_Order(jobs, done=True))
+        else:
+            count = min(len(self._waiting), self._most)
+            self._orders.put(_Order([self._waiting.popleft() for _ in range(count)], done=False))
+
+    def _run_here(self) -> list[_Job]:
+        """Run brief writes in a transaction that is left open; none of them where that cannot be, or one failed."""
+        assert self._connection is not None  # noqa: S101 - open() returned once there was one
+        jobs: list[_Job] = []
+        try:
+            self._connection.begin(patient=False)
+            ends_at = time.monotonic() + LOOP_HELD_S
+            while self._waiting and self._waiting[0].brief and (not jobs or time.monotonic() < ends_at):
+                jobs.append(self._waiting.popleft())
+                jobs[-1].result = jobs[-1].do(self._connection.store)
+        except Exception:  # noqa: BLE001 - whose it is shows when each runs alone
+            self._waiting.extendleft(reversed(jobs))
+            with suppress(Exception):  # what cannot be undone shows when the next one begins
+                self._connection.rollback()
+            return []
+        return jobs
+
+    def _ended(self, jobs: list[_Job]) -> None:
+        """In the loop, after the commit: everybody hears of his own; they go on before the next turn."""
+        for job in jobs:
+            if job.future.cancelled():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        if self._loop is not None:
+            self._loop.call_soon(self._turn)
 
     def _work(self) -> None:
         try:
-            connection = self._connect()
+            self._connection = self._connect()
         except Exception as error:  # noqa: BLE001 - whatever connecting raises belongs to whoever opens the store
-            self._answer(self._fail_to_open, error)
+            self._tell(self._fail_to_open, error)
             return
-        self._answer(self._set_open)
-        running = True
-        while running:
-            jobs, running = self._waiting()
-            if jobs and not self._run(connection, jobs):
-                connection = self._anew(connection)
-            self._answer(_resolve, jobs)
-        connection.close()
+        self._tell(self._set_open)
+        while (order := self._orders.get()) is not None:
+            if not _carried_out(self._connection, order):
+                self._connection = self._anew(self._connection)
+            self._tell(self._ended, order.jobs)
+        self._connection.close()
 
     def _anew(self, broken: Transactional) -> Transactional:
         """A connection in the place of one that could not even undo; the broken one where there is none to be had."""
@@ -106,32 +173,7 @@ class Writer:
         broken.close()
         return fresh
 
-    def _waiting(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        item = self._jobs.get()
-        while item is not None:
-            jobs.append(item)
-            if len(jobs) >= self._most or self._jobs.empty():
-                return jobs, True
-            item = self._jobs.get()
-        return jobs, False
-
-    def _run(self, connection: Transactional, jobs: list[_Job]) -> bool:
-        """Run the jobs, together or one by one; whether the connection is still good."""
-        try:
-            if len(jobs) > 1 and _committed(connection, jobs):
-                return True
-            for job in jobs:
-                tries = 0
-                while not _committed(connection, [job]) and job.error and connection.again(job.error, tries):
-                    tries += 1
-        except _Broken as broken:
-            for job in jobs:
-                job.error = job.error or broken.__cause__ or broken
-            return False
-        return True
-
-    def _answer(self, callback: Callable[..., None], *values: Any) -> None:
+    def _tell(self, callback: Callable[..., None], *values: Any) -> None:
         assert self._loop is not None  # noqa: S101 - open() set it before the thread began
         try:
             self._loop.call_soon_threadsafe(callback, *values)
@@ -150,13 +192,33 @@ class Writer:
             self._opened.set_exception(error)
 
 
-def _committed(connection: Transactional, jobs: list[_Job]) -> bool:
+def _carried_out(connection: Transactional, order: _Order) -> bool:
+    """Commit, or run and commit, together or else one by one; whether the connection is still good."""
+    jobs = order.jobs
+    try:
+        if order.done and _committed(connection, jobs, done=True):
+            return True
+        if not order.done and len(jobs) > 1 and _committed(connection, jobs):
+            return True
+        for job in jobs:
+            tries = 0
+            while not _committed(connection, [job]) and job.error and connection.again(job.error, tries):
+                tries += 1
+    except _Broken as broken:
+        for job in jobs:
+            job.error = job.error or broken.__cause__ or broken
+        return False
+    return True
+
+
+def _committed(connection: Transactional, jobs: list[_Job], *, done: bool = False) -> bool:
     """Run the jobs in one transaction; where any fails, undo all and leave the error with the last one run."""
     job = jobs[0]
     try:
-        connection.begin()
-        for job in jobs:
-            job.result = job.do(connection.store)
+        if not done:
+            connection.begin(patient=True)
+            for job in jobs:
+                job.result = job.do(connection.store)
         connection.commit()
     except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
         job.error = error
@@ -172,13 +234,3 @@ def _undo(connection: Transactional) -> None:
         connection.rollback()
     except Exception as error:
         raise _Broken("the transaction could not be undone") from error
-
-
-def _resolve(jobs: list[_Job]) -> None:
-    for job in jobs:
-        if job.future.cancelled():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)

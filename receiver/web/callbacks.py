@@ -43,7 +43,7 @@ async def receive(request: Request) -> Response:
     challenge = served.adapter.answer_challenge(callback)
     if challenge is not None:
         return Response(challenge, media_type="application/json")
-    taken, rang = await doors.storage.write(lambda store: _record(store, doors, served, task_id, callback))
+    taken, rang = await doors.storage.write(lambda store: _record(store, doors, served, task_id, callback), brief=True)
     if taken is not None:
         doors.bell.ring(taken)
     if rang:

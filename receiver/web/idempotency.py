@@ -108,7 +108,7 @@ def _under_way(doors: Doors, use: Use) -> Iterator[None]:
 async def remember(doors: Doors, use: Use, response: Response) -> Response:
     """The first answer, its status code remembered for every repeat."""
     with suppress(Unavailable):  # the task is on disk: that is what must be told
-        await doors.storage.write(lambda store: store.answer_key(use.key, use.tenant, response.status_code))
+        await doors.storage.write(lambda store: store.answer_key(use.key, use.tenant, response.status_code), brief=True)
     return response
 
 

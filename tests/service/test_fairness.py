@@ -133,7 +133,7 @@ async def test_half_of_what_goes_out_is_the_freshest(tmp_path: Path) -> None:
 async def test_one_at_a_time_both_get_their_turn(tmp_path: Path) -> None:
     """Left to chance, one by one."""
     async with a_consumer() as consumer, a_world(tmp_path) as world:
-        await world.destination(consumer.url, max_in_flight=1)
+        await world.destination(consumer.url, max_in_flight=1, rate_per_second=1000)
         await happen(world, 60)
         world.clock.advance(60)
         await happen(world, 60, first=1000)

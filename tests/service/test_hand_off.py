@@ -222,3 +222,16 @@ def test_room_is_counted_down() -> None:
     hand_off.offer("dst_1", 1)
     hand_off.offer("dst_1", -1)
     assert not hand_off.take("dst_1")
+
+
+async def test_a_stop_gives_back_what_waits_in_memory(tmp_path: Path) -> None:
+    """Untried, and not counted; nothing of it begins while the rest is cut off."""
+    async with a_gated_consumer() as consumer, handing(tmp_path) as world:
+        await world.destination(consumer.url, max_in_flight=1)
+        await trusted(world, consumer)
+        for each in await end(world, 1, 3):
+            world.service.bell.ring(each)
+        await consumer.arrived(1)
+        await world.service.drain()
+        found = await world.deliveries(state="pending")
+        assert ([each["attempts"] for each in found], len(consumer.ids)) == ([0, 0, 0], 1)

@@ -236,7 +236,7 @@ class Failing:
     def store(self) -> Any:
         return None
 
-    def begin(self) -> None:
+    def begin(self, *, patient: bool) -> None:
         if self.broken:
             raise ValueError("no beginning")
 

@@ -240,7 +240,7 @@ async def held_writes(world: World) -> AsyncIterator[Callable[[int], Awaitable[N
         released.wait(10)
 
     async def waiting(count: int) -> None:
-        await soon(lambda: world.service.storage._writer._jobs.qsize() >= count)
+        await soon(lambda: len(world.service.storage._writer._waiting) >= count)
 
     held = asyncio.ensure_future(world.service.storage.write(hold))
     await asyncio.to_thread(holding.wait, 10)
