@@ -1,6 +1,6 @@
 """Which engine a database's URL means, and what time it is there."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +11,7 @@ from receiver.errors import ConfigurationError
 from receiver.hand_off import HandOff
 from receiver.settings import POSTGRES, Settings
 from receiver.store.protocol import Storage
-from receiver.store.shares import WHOLE, Share
+from receiver.store.shares import WHOLE, Heard
 from receiver.store.sides import Side
 from receiver.store.sqlite import SqliteStorage
 from receiver.store.sqlite_side import SqliteSide
@@ -40,11 +40,11 @@ class Kept:
 
     storage: Opened
     clock: Clock
-    beat: Callable[[], Awaitable[Share]] | None = None
+    beat: Callable[[Mapping[str, Ms]], Awaitable[Heard]] | None = None
 
-    async def share(self) -> Share:
-        """Our part of what all may do together, as of now."""
-        return WHOLE if self.beat is None else await self.beat()
+    async def say(self, holds: Mapping[str, Ms]) -> Heard:
+        """Say that we are alive, and until when providers asked us to wait; what the others say."""
+        return Heard(share=WHOLE, holds={}) if self.beat is None else await self.beat(holds)
 
 
 def storage_of(settings: Settings, handing: HandOff) -> Kept:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from receiver.store.postgres_schema import bring_up_to_date
 from receiver.store.postgres_store import PostgresStore
 from receiver.store.postgres_writing import Raced, WritingStore
 from receiver.store.protocol import Store
-from receiver.store.shares import HOLDS_FOR_S, NONE, Share
+from receiver.store.shares import HOLDS_FOR_S, NONE, Heard, Share
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
@@ -174,12 +174,12 @@ class PostgresStorage:
         """Our part of what all processes may do together: none where we have not said for long that we are alive."""
         return self._share if time.monotonic() < self._share_until else NONE
 
-    async def beat(self) -> Share:
-        """Say that we are alive; our part from now on."""
+    async def beat(self, holds: Mapping[str, Ms] | None = None) -> Heard:
+        """Say that we are alive, and until when providers asked us to wait; our part, and what others say."""
         asked_at = time.monotonic()
-        self._share = await self.write(lambda store: _writing(store).beat())
-        self._share_until = asked_at + HOLDS_FOR_S
-        return self._share
+        heard = await self.write(lambda store: _writing(store).beat(holds or {}))
+        self._share, self._share_until = heard.share, asked_at + HOLDS_FOR_S
+        return heard
 
     async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         """However brief a write is, it waits for the network: none runs in the event loop."""

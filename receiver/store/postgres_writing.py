@@ -4,6 +4,7 @@ Events and deliveries are kept back until the commit, and go in by one statement
 moved: whoever holds that row holds up every other replica's commit, so it is taken last, and for two statements.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from typing import Any
 
 import psycopg
 
+from receiver import json_text
 from receiver.domain import Delivery, Destination, Format, Ms
 from receiver.hand_off import HandOff
 from receiver.store.kept import KeptVerbs
 from receiver.store.postgres_sql import OURS, each_value, writing
 from receiver.store.postgres_store import PostgresStore
-from receiver.store.records import Lease
-from receiver.store.shares import GONE_AFTER, Alive, Share, share_of
+from receiver.store.records import Bite, Lease
+from receiver.store.shares import GONE_AFTER, Alive, Heard, Share, heard_by
 from receiver.store.statements import QUERIES, Row
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
@@ -28,6 +30,8 @@ _HELD_BACK = re.compile(r"\b(?:events|deliveries)\b")
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
 
+_NOTHING = Bite(rows={}, last=None)
+_FIRST = "SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0)) AS first"
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
 _HOLD_DESTINATIONS = "SELECT id FROM destinations WHERE id = ANY(CAST(:ids[] AS TEXT[])) FOR KEY SHARE"
 _HOLD_ORDER = "SELECT ordered FROM destinations WHERE id = :id FOR SHARE"
@@ -111,14 +115,26 @@ class WritingStore(KeptVerbs, PostgresStore):
     def before_commit(self) -> None:
         self._put_in()
 
-    def beat(self) -> Share:
+    def beat(self, holds: Mapping[str, Ms]) -> Heard:
         """Say that this process is alive, and hear which part is its: one after the other, that all hear of all."""
         self._alone("replicas", "")
         [row] = self.execute(OURS["database_time"], {})
         now = int(row["now"])
-        self.changed(OURS["beat"], {"now": now})
+        self.changed(OURS["beat"], {"now": now, "holds": json_text.write(dict(holds))})
         self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
-        return share_of(self._process, [Alive(**each) for each in self.execute(OURS["select_replicas"], {})], now)
+        rows = self.execute(OURS["select_replicas"], {})
+        return heard_by(self._process, [Alive(**{**row, "holds": json.loads(row["holds"])}) for row in rows], now)
+
+    def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
+        return super().prune_events(before, after=after, limit=limit) if self._first("retention") else _NOTHING
+
+    def prune_tasks(self, before: Ms, *, after: str, limit: int) -> Bite:
+        return super().prune_tasks(before, after=after, limit=limit) if self._first("retention") else _NOTHING
+
+    def _first(self, what: str) -> bool:
+        """Whether nobody else is at it, now and until this transaction is over."""
+        [row] = self.execute(_FIRST, {"key": what})
+        return bool(row["first"])
 
     # Events and deliveries, kept back
 

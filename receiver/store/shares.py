@@ -1,6 +1,6 @@
 """Which part of what all processes on one database may do together is one process's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.domain import Ms
@@ -36,11 +36,30 @@ NONE = Share(0, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
-    """A process that works on the database, since when, and when it last said so."""
+    """A process that works on the database, since when, when it last said so, and who asked it to wait until when."""
 
     id: str
     began_at: Ms
     seen_at: Ms
+    holds: Mapping[str, Ms]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a sign of life is answered with: our part, and until when each provider asked any of us to wait."""
+
+    share: Share
+    holds: Mapping[str, Ms]
+
+
+def heard_by(process: str, all_of_them: Sequence[Alive], now: Ms) -> Heard:
+    """What a process hears of all, itself among them."""
+    holds: dict[str, Ms] = {}
+    for each in all_of_them:
+        for provider, until in each.holds.items():
+            if until > now:
+                holds[provider] = max(until, holds.get(provider, 0))
+    return Heard(share=share_of(process, all_of_them, now), holds=holds)
 
 
 def share_of(process: str, all_of_them: Sequence[Alive], now: Ms) -> Share:

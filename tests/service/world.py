@@ -90,7 +90,7 @@ class World:
     async def turn(self, seconds: float = 0) -> None:
         """Let time pass, then let every loop come round until nothing is under way."""
         self.clock.advance(seconds)
-        await self.service.replicas.kept.share()
+        await self.service.replicas.kept.say({})
         for worker in (self.service.submitter, self.service.poller, self.service.courier):
             await worker.run_once()
             await worker.crew.drain()

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,8 +11,9 @@ import pytest
 
 from receiver.domain import Attempt, DeliveryState, Status, Work
 from receiver.errors import ConfigurationError
+from receiver.ids import first_id
 from receiver.provider_policy import Standing
-from receiver.store.postgres import PostgresStorage
+from receiver.store.postgres import Offset, PostgresStorage
 from receiver.store.postgres_schema import bring_up_to_date, schema_version
 from receiver.store.postgres_sql import newest_version
 from receiver.store.protocol import Store
@@ -338,7 +340,7 @@ async def test_each_has_its_part_and_together_they_have_the_whole(postgres_url: 
         await one.write(lambda store: store.record_delivery(a_delivery(), 1))
         assert sorted([len(await each.read(lambda store: store.queues())) for each in (one, other)]) == [0, 1]
         await other.write(lambda store: store.release_leases(NOW))
-        assert (await one.beat()).whole(5) == 5
+        assert (await one.beat()).share.whole(5) == 5
 
 
 async def test_text_that_postgres_cannot_keep_is_kept_without_its_nul(postgres_url: str) -> None:
@@ -398,3 +400,44 @@ def test_the_schema_has_the_newest_version(postgres_url: str) -> None:
     """What the suite runs on is what the program needs."""
     with psycopg.connect(postgres_url, row_factory=psycopg.rows.dict_row) as connection:
         assert schema_version(connection) == newest_version()
+
+
+async def test_who_is_asked_to_wait_tells_the_others(postgres_url: str) -> None:
+    """A provider's `Retry-After` holds for all that work on the database: the longest, until it is over."""
+    async with processes(postgres_url, 3) as (one, other, third):
+        now = one.offset.now()
+        await one.beat({"apikley": now + 60_000, "reapi": now - 1})
+        await other.beat({"apikley": now + 90_000})
+        assert (await third.beat()).holds == {"apikley": now + 90_000}
+        await other.beat({})
+        assert (await third.beat()).holds == {"apikley": now + 60_000}
+
+
+async def test_what_is_over_is_deleted_by_one_at_a_time(postgres_url: str) -> None:
+    """Who finds another one at it leaves it to him."""
+    async with processes(postgres_url, 2) as (one, other):
+        for seq in (1, 2):
+            event = an_event(seq, id=first_id("evt", NOW) + f"{seq}")
+            await one.write(lambda store, event=event: store.record_event(event, "{}"))  # type: ignore[misc]
+        loop = asyncio.get_running_loop()
+
+        def prune(store: Store) -> int:
+            return store.prune_events(NOW + MINUTE, after="", limit=1).rows.get("events", 0)
+
+        def prune_beside(store: Store) -> tuple[int, int]:
+            mine = prune(store)
+            return mine, asyncio.run_coroutine_threadsafe(other.write(prune), loop).result(10)
+
+        assert await one.write(prune_beside) == (1, 0)
+        assert await other.write(prune) == 1
+
+
+def test_the_databases_time_is_everybodys() -> None:
+    """Whatever this machine's clock says; of several answers the quickest is believed, until it is old."""
+    offset = Offset()
+    offset.learn(100.0, 160_050, 100.1)
+    assert abs(offset.now() - time.time() * 1000 - 60_000) < 50
+    offset.learn(101.0, 171_000, 103.0)
+    assert abs(offset.now() - time.time() * 1000 - 60_000) < 50
+    offset.learn(115.0, 126_000, 117.0)
+    assert abs(offset.now() - time.time() * 1000 - 10_000) < 50
