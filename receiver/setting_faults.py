@@ -7,7 +7,7 @@ from receiver.errors import ConfigurationError
 from receiver.guard import Guard
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, read_settings
 
-_TOGETHER = {"TASKWEIR_PORT": ("PORT",)}
+_TOGETHER = {"TASKWEIR_PORT": ("PORT",), "TASKWEIR_DATABASE_URL": ("TASKWEIR_SECRET_KEY", "TASKWEIR_SECRET_KEY_FILE")}
 
 
 def setting_faults(environment: Mapping[str, str], adapters: Mapping[str, str]) -> dict[str, ConfigurationError]:
@@ -32,7 +32,8 @@ def _named(error: ConfigurationError, name: str, names: Sequence[str]) -> str:
     """The variable that an error is about: of a provider's, told as `TASKWEIR_REAPI: rate is …`, the one it names."""
     prefix, _, rest = str(error).partition(": ")
     told = f"{prefix}_{rest.partition(' ')[0].upper()}"
-    return told if told in names else name
+    first = str(error).partition(" ")[0]
+    return next((each for each in (told, first) if each in names), name)
 
 
 def _groups(adapters: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:

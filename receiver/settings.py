@@ -17,6 +17,7 @@ RESERVED_NAMES = frozenset(
 )
 API_KEY_FILE = "taskweir.api-key"
 SECRET_KEY_FILE = "taskweir.secret-key"  # noqa: S105 - a file's name
+POSTGRES = ("postgresql://", "postgres://")
 MIN_API_KEY = 16
 MIN_SECRET_KEY = 32
 MOST_PORT = 65535
@@ -34,7 +35,11 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("TASKWEIR_DATABASE_URL", "sqlite:///taskweir.db", "Where everything is kept; `sqlite:////…` is absolute."),
+    Setting(
+        "TASKWEIR_DATABASE_URL",
+        "sqlite:///taskweir.db",
+        "Where everything is kept; `sqlite:////…` is absolute. Or `postgresql://…`.",
+    ),
     Setting("TASKWEIR_DATA_DIR", ".", "SQLite logs and generated keys."),
     Setting("TASKWEIR_PUBLIC_URL", "", "How providers reach this server; unset: no callbacks, everything is polled."),
     Setting("TASKWEIR_HOST", "127.0.0.1", "Address to listen on."),
@@ -68,7 +73,7 @@ PROVIDER_SETTINGS = (
 class Settings:
     """What the process runs by. `secret_keys` are oldest last: the first signs, all verify."""
 
-    database_url: str
+    database_url: str = field(repr=False)
     data_dir: Path
     public_url: str | None
     host: str
@@ -101,13 +106,14 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
     env = _Environment(environment)
     data_dir = Path(env.text("TASKWEIR_DATA_DIR"))
     api_key, api_key_file = _key(env, "TASKWEIR_API_KEY", data_dir / API_KEY_FILE)
-    secret_key, secret_key_file = _key(env, "TASKWEIR_SECRET_KEY", data_dir / SECRET_KEY_FILE)
+    database_url = _database_url(env)
+    secret_key, secret_key_file = _secret_key(env, database_url, data_dir)
     _require_length("TASKWEIR_API_KEY", api_key, MIN_API_KEY)
     secret_keys = tuple(key.strip() for key in secret_key.split(",") if key.strip())
     for key in secret_keys or ("",):
         _require_length("TASKWEIR_SECRET_KEY", key, MIN_SECRET_KEY)
     return Settings(
-        database_url=_database_url(env),
+        database_url=database_url,
         data_dir=data_dir,
         public_url=_public_url(env),
         host=env.text("TASKWEIR_HOST"),
@@ -145,7 +151,8 @@ def _shown(env: "_Environment", row: Setting) -> str:
         return "unreadable"
     if row.secret:
         return "set" if value else "unset"
-    return value or row.default or "unset"
+    shown = value or row.default or "unset"
+    return shown.partition("://")[0] + "://…" if shown.startswith(POSTGRES) else shown  # a password may be in it
 
 
 class _Environment:
@@ -224,12 +231,23 @@ def _require_length(name: str, key: str, least: int) -> None:
 
 def _database_url(env: _Environment) -> str:
     url = env.text("TASKWEIR_DATABASE_URL")
-    if not url.startswith("sqlite:///") or url == "sqlite:///":
+    if not url.startswith(("sqlite:///", *POSTGRES)) or url in ("sqlite:///", *POSTGRES):
         raise ConfigurationError(
             f"TASKWEIR_DATABASE_URL starts with {url.split(':', 1)[0]!r}",
-            hint="Set TASKWEIR_DATABASE_URL=sqlite:///taskweir.db (or sqlite:////absolute/path.db).",
+            hint="Set TASKWEIR_DATABASE_URL=sqlite:///taskweir.db (or sqlite:////absolute/path.db), or to "
+            "postgresql://user:password@host/database.",
         )
     return url
+
+
+def _secret_key(env: _Environment, database_url: str, data_dir: Path) -> tuple[str, Path | None]:
+    """What all that work on one database seal with: one of them alone cannot make it up."""
+    if database_url.startswith(POSTGRES) and not env.given("TASKWEIR_SECRET_KEY"):
+        raise ConfigurationError(
+            "TASKWEIR_SECRET_KEY is unset, and every process that uses this PostgreSQL needs the same one",
+            hint="Set it everywhere to one value: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return _key(env, "TASKWEIR_SECRET_KEY", data_dir / SECRET_KEY_FILE)
 
 
 def _max_body(env: _Environment) -> int:

@@ -138,7 +138,8 @@ class Submitter:
         lost = Ambiguous(failure=_unlearnt("the server stopped before the answer came"))
         await self._storage.write(
             lambda store: [
-                self._settle(store, timer.task_id, lost, story.Exchange()) for timer in store.leased_timers(Work.SUBMIT)
+                self._settle(store, timer.task_id, lost, story.Exchange())
+                for timer in store.leased_timers(Work.SUBMIT, mine=True)
             ]
         )
 

@@ -1,10 +1,13 @@
 """What every test may ask for."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from receiver.store.postgres_schema import bring_up_to_date
 from receiver.telemetry import configure_logs
+from tests.postgres_server import PostgresServer
 
 # What a developer's shell may hold, and no test asked for.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "FORCE_COLOR"):
@@ -22,3 +25,25 @@ def anyio_backend() -> str:
 def _logs() -> None:
     """As in production; what a failing test logged is shown with it."""
     configure_logs(fmt="json", level="debug")
+
+
+THE_DATABASE = "tests"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests of this process, with a database for those that want one at a time."""
+    server = PostgresServer()
+    try:
+        server.start()
+        bring_up_to_date(server.make_database(THE_DATABASE), now=0)
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """A database with the schema and nothing else in it: emptied, for a copy of one takes ten times as long."""
+    postgres_server.empty(THE_DATABASE)
+    return postgres_server.url(THE_DATABASE)

@@ -8,6 +8,7 @@ import pytest
 
 from receiver.domain import Trust
 from receiver.errors import ConfigurationError
+from receiver.setting_faults import setting_faults
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, Settings, describe, read_settings
 
 ADAPTERS = {"apikley": "https://api.apikley.example", "reapi": "https://reapi.example"}
@@ -165,3 +166,24 @@ def test_secrets_are_shown_as_set() -> None:
     assert (rows["TASKWEIR_PORT"], rows["TASKWEIR_HOST"], rows["TASKWEIR_PUBLIC_URL"]) == ("81", "127.0.0.1", "unset")
     assert len(rows) == len(SETTINGS) + len(ADAPTERS) * len(PROVIDER_SETTINGS)
     assert "canary" not in repr(read_settings(secrets, ADAPTERS)) + repr(rows)
+
+
+def test_what_is_secret_in_an_address_stays_so() -> None:
+    """A password in the database's URL is shown by nobody."""
+    url = "postgresql://me:hunter2@db.example/taskweir"
+    settings = read(TASKWEIR_DATABASE_URL=url)
+    assert (settings.database_url, settings.sqlite_path) == (url, None)
+    assert "hunter2" not in repr(settings)
+    shown = {name: value for name, value, _ in describe({"TASKWEIR_DATABASE_URL": url}, ADAPTERS)}
+    assert shown["TASKWEIR_DATABASE_URL"] == "postgresql://…"
+
+
+def test_one_of_several_makes_up_no_key(tmp_path: Path) -> None:
+    """Where others may share the database, what seals its secrets is set, not generated; told by its name."""
+    given = {"TASKWEIR_DATABASE_URL": "postgres://db.example/t", "TASKWEIR_DATA_DIR": str(tmp_path)}
+    with pytest.raises(ConfigurationError, match="TASKWEIR_SECRET_KEY is unset"):
+        read(**given, TASKWEIR_SECRET_KEY="")
+    assert list(tmp_path.iterdir()) == []
+    faults = setting_faults(KEYS | given, ADAPTERS)
+    assert faults == {}
+    assert setting_faults(given, ADAPTERS).keys() == {"TASKWEIR_SECRET_KEY"}

@@ -74,8 +74,8 @@ class Store(Protocol):
 
     def count_timers(self, work: Work, provider: str) -> int: ...
 
-    def leased_timers(self, work: Work) -> Sequence[Timer]:
-        """What is under way, or was when its process ended."""
+    def leased_timers(self, work: Work, *, mine: bool = False) -> Sequence[Timer]:
+        """What is under way, or was when its process ended; `mine` leaves out what other processes have leased."""
 
     # Providers
     def standing(self, provider: str) -> Standing:
@@ -285,13 +285,16 @@ class Store(Protocol):
 
     # The store itself
     def lapse_leases(self, now: Ms) -> None:
-        """Make due whatever is leased: the only process that could hold a lease is this one, and it just began."""
+        """Make due whatever this process has leased; on SQLite nobody else can have."""
 
     def release_leases(self, now: Ms) -> None:
-        """Give back every poll and delivery that is claimed: the only process that claims is about to end."""
+        """Give back every poll and delivery that this process has claimed, for it is about to end."""
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         """Make every open task that expects a callback due within this time: it may have come while we were away."""
+
+    def half_moved(self) -> bool:
+        """Whether a move into it was begun and is not over."""
 
     def schema_version(self) -> int: ...
 

@@ -110,6 +110,9 @@ SELECT value FROM counters WHERE name = 'seq'
 -- set_seq --
 UPDATE counters SET value = :value WHERE name = 'seq'
 
+-- select_counter --
+SELECT value FROM counters WHERE name = :counter
+
 -- insert_event --
 INSERT INTO events (seq, id, tenant, task_id, provider, type, at, body)
 VALUES (:seq, :id, :tenant, :task_id, :provider, :type, :at, :body)

@@ -24,6 +24,7 @@ from receiver.store.notes import NoteVerbs
 from receiver.store.protocol import Store
 from receiver.store.retention import RetentionVerbs
 from receiver.store.secrets import SecretVerbs
+from receiver.store.sides import MARK
 from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
 from receiver.store.tasks import TaskVerbs
@@ -93,6 +94,9 @@ class SqliteStore(
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         self.count("hasten_safety_polls", now=now, within=within)
 
+    def half_moved(self) -> bool:
+        return self.one("select_counter", counter=MARK) is not None
+
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
         return int(row["version"] or 0) if row else 0
@@ -153,6 +157,9 @@ class _Connection:
         self._store.forget()
         if self._connection.in_transaction:
             _run(self._connection, "ROLLBACK")
+
+    def again(self, error: BaseException, tries: int) -> bool:
+        return False  # nobody else writes: it would fail as it did
 
     def close(self) -> None:
         self._connection.close()

@@ -84,8 +84,8 @@ class TaskVerbs(Statements):
         [row] = self.run("count_timers", work=work.value, provider=provider)
         return int(row["count"])
 
-    def leased_timers(self, work: Work) -> Sequence[Timer]:
-        return [timer_of(row) for row in self.run("select_leased_timers", work=work.value)]
+    def leased_timers(self, work: Work, *, mine: bool = False) -> Sequence[Timer]:
+        return [timer_of(row) for row in self.run("select_leased_timers", work=work.value, mine=int(mine))]
 
     def keep_callback(self, task_id: str, *, digest: str, at: Ms, outcome: str, body: bytes, most: int) -> bool:
         values = {"task_id": task_id, "digest": digest, "received_at": at, "outcome": outcome, "body": body}

@@ -30,6 +30,9 @@ class Transactional(Protocol):
 
     def rollback(self) -> None: ...
 
+    def again(self, error: BaseException, tries: int) -> bool:
+        """Whether one write that failed with this, after so many tries, is run once more."""
+
     def close(self) -> None: ...
 
 
@@ -198,7 +201,9 @@ def _carried_out(connection: Transactional, order: _Order) -> bool:
         if not order.done and len(jobs) > 1 and _committed(connection, jobs):
             return True
         for job in jobs:
-            _committed(connection, [job])
+            tries = 0
+            while not _committed(connection, [job]) and job.error and connection.again(job.error, tries):
+                tries += 1
     except _Broken as broken:
         for job in jobs:
             job.error = job.error or broken.__cause__ or broken

@@ -20,12 +20,19 @@ from receiver.web.destination_secrets import faults_of_merge, merged_headers, ne
 from receiver.web.destination_showing import shown
 from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
 
+_NO_LOGS = (
+    "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL use a webhook, or read "
+    "GET /v1/events, which holds the same"
+)
+
 
 async def create_destination(request: Request, caller: Caller) -> Response:
     """`POST /v1/destinations`: 201 with the secret, shown by this call and by `…/secret` only."""
     doors = doors_of(request)
     asked = await read_model(request, DestinationIn)
     _raise(faults_of_new(asked, doors.providers, doors.adapters))
+    if asked.type == "sqlite" and not doors.keeps_logs:
+        _raise([Fault(path="type", message=_NO_LOGS)])
     if asked.type == "webhook":
         await _check_target(doors, asked.url or "")
     secret = asked.secret or new_secret(Scheme(asked.signature))

@@ -40,7 +40,10 @@ class Accept(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """The rooms behind the doors; `adapters` names those that are installed, be one configured or not."""
+    """The rooms behind the doors; `adapters` names those that are installed, be one configured or not.
+
+    `keeps_logs` is false where several processes serve together: a file of one of them would hold a part of it all.
+    """
 
     storage: Storage
     providers: Providers
@@ -59,6 +62,7 @@ class Doors:
     room: Callable[[str], Room]
     api_key: str = field(repr=False)
     max_body: int = 1024 * 1024
+    keeps_logs: bool = True
     metrics_open: bool = False
     answer_within_s: float = 20.0
     keys_under_way: set[tuple[str, str]] = field(default_factory=set)

@@ -11,11 +11,23 @@ from typing import Any
 import receiver.server
 from adapters.sandbox.server import create_app
 from adapters.sandbox.server import serve as serve_sandbox
-from receiver.main import serve
+from receiver.delivery import DeliveryLimits
+from receiver.main import load_adapters, serve, settings_of
+from receiver.poller import PollLimits
+from receiver.service import Limits
+from receiver.submit import SubmitLimits
+from receiver.telemetry import configure_logs
 from tests.faults.failpoints import Failpoint, arm
 
 assert receiver.server  # imported here, once, for all the servers that are forked from this process
 
+IN_HASTE = Limits(
+    submit=SubmitLimits(deadline_s=1.0, lease_s=2.0),
+    poll=PollLimits(deadline_s=1.0, lease_s=2.0),
+    delivery=DeliveryLimits(deadline_s=1.0, lease_s=2.0),
+    answer_within_s=5.0,
+    drain_s=2.0,
+)
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
@@ -23,6 +35,11 @@ _CONTEXT.set_forkserver_preload([__name__])
 def start_server(environment: Mapping[str, str], log: Path) -> ForkServerProcess:
     """`taskweir serve` as a process of its own; with `TASKWEIR_FAILPOINT=name:n` it kills itself there."""
     return _start(_serve, dict(environment), log)
+
+
+def start_replica(environment: Mapping[str, str], log: Path) -> ForkServerProcess:
+    """The same with time limits of a second and leases of two, so that what a dead one leaves is soon taken over."""
+    return _start(_serve_in_haste, dict(environment), log)
 
 
 def start_sandbox(port: int, ledger: Path, log: Path, *, finish_after_s: float, retry_s: float) -> ForkServerProcess:
@@ -44,6 +61,15 @@ def _serve(environment: dict[str, str], log: Path) -> None:
     if failpoint is not None:
         arm(Failpoint(failpoint))
     serve()
+
+
+def _serve_in_haste(environment: dict[str, str], log: Path) -> None:
+    _print_to(log)
+    os.environ.clear()
+    os.environ.update(environment)
+    configure_logs(fmt="json", level="info")
+    adapters = load_adapters()
+    receiver.server.run(settings_of(os.environ, adapters), adapters, IN_HASTE)
 
 
 def _sandbox(port: int, ledger: Path, log: Path, finish_after_s: float, retry_s: float) -> None:

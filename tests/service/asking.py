@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from tests import postgres_server
+
 LARGEST_REFUSAL = 64 * 1024
 TABLES = ("tasks", "inputs", "timers", "events", "destinations", "deliveries", "attempts", "inbox")
 
@@ -48,6 +50,8 @@ def codes(answer: httpx.Response) -> dict[str, Any]:
 
 def everything(directory: Path) -> Rows:
     """Every row of every table, as they are committed now."""
+    if (url := postgres_server.known(directory)) is not None:
+        return postgres_server.everything(url)
     with closing(sqlite3.connect(f"file:{directory}/taskweir.db?mode=ro", uri=True)) as database:
         names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
 from collections import deque
@@ -25,6 +26,7 @@ from receiver.poller import PollLimits
 from receiver.service import Limits, Service
 from receiver.store.protocol import Store
 from receiver.submit import SubmitLimits
+from tests import postgres_server
 from tests.make import StoppedClock
 from tests.raw_servers import RawServer, answer, raw_server
 
@@ -88,6 +90,7 @@ class World:
     async def turn(self, seconds: float = 0) -> None:
         """Let time pass, then let every loop come round until nothing is under way."""
         self.clock.advance(seconds)
+        await self.service.replicas.kept.say({})
         for worker in (self.service.submitter, self.service.poller, self.service.courier):
             await worker.run_once()
             await worker.crew.drain()
@@ -119,6 +122,13 @@ class World:
         return url.removeprefix(PUBLIC_URL)
 
 
+def database_url(directory: Path) -> str:
+    """A database of this directory's: SQLite's, unless TASKWEIR_TEST_ENGINE says that it shall be PostgreSQL's."""
+    if os.environ.get("TASKWEIR_TEST_ENGINE") == "postgres":
+        return postgres_server.database_of(directory)
+    return f"sqlite:///{directory}/taskweir.db"
+
+
 @asynccontextmanager
 async def a_world(
     directory: Path,
@@ -135,7 +145,7 @@ async def a_world(
     adapters = load_adapters() if adapters is None else adapters
     settings = settings_of(
         {
-            "TASKWEIR_DATABASE_URL": f"sqlite:///{directory}/taskweir.db",
+            "TASKWEIR_DATABASE_URL": database_url(directory),
             "TASKWEIR_DATA_DIR": str(directory),
             "TASKWEIR_API_KEY": API_KEY,
             "TASKWEIR_SECRET_KEY": "s" * 32,

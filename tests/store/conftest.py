@@ -5,17 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from receiver.store.postgres import PostgresStorage
 from receiver.store.protocol import Storage
 from receiver.store.sqlite import SqliteStorage
 from tests.make import NOW
 
-ENGINES = ["sqlite"]
+ENGINES = ["sqlite", "postgres"]
 
 
 @pytest.fixture(params=ENGINES)
-async def storage(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Storage]:
+async def storage(anyio_backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
     """An empty store of each engine."""
-    opened = SqliteStorage(tmp_path / "taskweir.db")
+    opened: SqliteStorage | PostgresStorage = (
+        SqliteStorage(tmp_path / "taskweir.db")
+        if request.param == "sqlite"
+        else PostgresStorage(request.getfixturevalue("postgres_url"))
+    )
     await opened.open(now=NOW)
     yield opened
     await opened.close()

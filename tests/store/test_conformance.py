@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import asdict, replace
 
 import pytest
+from psycopg.errors import UniqueViolation
 
 from receiver.domain import (
     Attempt,
@@ -63,7 +64,7 @@ async def test_a_task_is_found_by_its_providers_id(storage: Storage) -> None:
 async def test_a_providers_id_is_bound_once(storage: Storage) -> None:
     """The engine itself refuses a second task under a provider's id."""
     await storage.write(lambda store: store.record_task(FULL_TASK))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises((sqlite3.IntegrityError, UniqueViolation)):
         await storage.write(lambda store: store.record_task(replace(FULL_TASK, id="task_2")))
     assert await storage.read(lambda store: store.task("task_2")) is None
 

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 import pytest
+from psycopg.errors import UniqueViolation
 
 from receiver.breaker_policy import Breaker
 from receiver.domain import DeliveryState, Destination, Format, RetiredSecret, Scheme
@@ -82,7 +83,7 @@ async def test_a_log_is_found_by_its_name(storage: Storage) -> None:
     await storage.write(lambda store: store.record_destination(log))
     assert await storage.read(lambda store: store.log_named("results", "default")) == log
     assert await storage.read(lambda store: store.log_named("results", "other")) is None
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises((sqlite3.IntegrityError, UniqueViolation)):
         await storage.write(lambda store: store.record_destination(replace(log, id="dst_2")))
 
 

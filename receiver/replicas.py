@@ -1,0 +1,61 @@
+"""Tells the other processes on the same database that this one is alive, and keeps to its part of what all may do."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from receiver.budget import Budget
+from receiver.clock import Clock
+from receiver.domain import Ms
+from receiver.storages import Kept
+from receiver.store.shares import BEAT_S, HOLDS_FOR_S, WHOLE
+
+
+class Replicas:
+    """`run_once` is one sign of life. Whatever others left behind, or recorded, is looked for after each.
+
+    `caps` are the operator's own limits in requests per second, by provider, for all processes together.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        clock: Clock,
+        budgets: Mapping[str, Budget],
+        caps: Mapping[str, float | None],
+        look: Sequence[Callable[[], None]],
+    ) -> None:
+        self.kept = kept
+        self._clock = clock
+        self._budgets = budgets
+        self._caps = caps
+        self._look = look
+        self.wake = asyncio.Event()
+        self.alone = True
+        self._share = WHOLE
+
+    async def run_once(self) -> float:
+        """Say so, take our part of every provider's budget, and look for work; the seconds until the next time."""
+        heard = await self.kept.say(self._holds())
+        share, self._share = heard.share, heard.share
+        self.alone = share.of == 1
+        for name, until in heard.holds.items():
+            if name in self._budgets:
+                now = self._clock.now()
+                self._budgets[name].hold(now, (until - now) / 1000)
+        for name, cap in self._caps.items():
+            if cap is None:
+                continue
+            self._budgets[name].cap = share.rate(cap)
+            if share.of == 0:
+                self._budgets[name].hold(self._clock.now(), min(2 * BEAT_S, HOLDS_FOR_S))
+        for look in self._look:
+            look()
+        return BEAT_S
+
+    def _holds(self) -> dict[str, Ms]:
+        """Until when each provider asked us to wait; who has no part yet holds back by himself, which is no news."""
+        if self._share.of == 0:
+            return {}
+        now = self._clock.now()
+        rooms = {name: budget.room(now, under_way=0) for name, budget in self._budgets.items()}
+        return {name: room.asked_until for name, room in rooms.items() if room.asked_until is not None}

@@ -1,0 +1,1 @@
+"""The schema for PostgreSQL, in numbered steps."""

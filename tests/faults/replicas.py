@@ -1,0 +1,198 @@
+"""Servers side by side on one PostgreSQL: killed, paused, told to stop, and the database's server with them."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.faults.account import Account, Evidence, account_of
+from tests.faults.consumer import SECRET, Inbox, an_inbox
+from tests.faults.harness import CALLBACK_RETRY_S, FINISH_AFTER_S, MIX, SETTLE_WITHIN_S
+from tests.faults.launch import start_replica, start_sandbox
+from tests.postgres_server import PostgresServer
+from tests.processes import environment, every, wait_until_up
+from tests.service.world import API_KEY, free_port
+
+PAUSED_FOR_S = 3.0  # past every lease
+
+
+@dataclass
+class Replica:
+    """One of the servers, and the port that it has throughout."""
+
+    port: int
+    log: Path
+    env: dict[str, str]
+    process: ForkServerProcess | None = None
+
+    def start(self) -> None:
+        self.process = start_replica(self.env, self.log)
+
+    def wait_until_up(self) -> None:
+        assert self.process is not None
+        wait_until_up(f"http://127.0.0.1:{self.port}/health/ready", self.process, self.log)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> int | None:
+        """End it by a signal; its exit code."""
+        if self.process is None:
+            return None
+        self.send(number)
+        self.process.join()
+        ended, self.process = self.process.exitcode, None
+        return ended
+
+
+@dataclass
+class Cluster:
+    """The database, the servers on it, a sandbox, a consumer, and callers that ask any of them."""
+
+    directory: Path
+    database: PostgresServer
+    sandbox_url: str
+    inbox: Inbox
+    pool: ThreadPoolExecutor
+    replicas: list[Replica]
+    asked: int = 0
+    answered: set[str] = field(default_factory=set)
+    done: Counter[str] = field(default_factory=Counter)
+
+    def client(self, replica: Replica) -> httpx.Client:
+        headers = {"authorization": f"Bearer {API_KEY}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{replica.port}", headers=headers, timeout=30)
+
+    def load(self, chance: random.Random, tasks: int) -> "list[Future[None]]":
+        """So many new tasks, each asked for at one of the servers, within a second."""
+        numbers = range(self.asked, self.asked + tasks)
+        self.asked += tasks
+        return [
+            self.pool.submit(self._submit, chance.choice(self.replicas), number, chance.uniform(0, 1))
+            for number in numbers
+        ]
+
+    def _submit(self, replica: Replica, number: int, after_s: float) -> None:
+        time.sleep(after_s)
+        body = {**MIX[number % len(MIX)], "input": {"prompt": f"a red panda, number {number}"}}
+        with self.client(replica) as api:
+            try:
+                made = api.post("/v1/tasks", json=body)
+            except httpx.TransportError:
+                return  # nobody knows more
+        if made.status_code in (201, 202):
+            self.answered.add(made.json()["id"])
+
+    def suffer(self, what: str, chance: random.Random, *, tasks: int) -> None:
+        """Under load, one thing goes wrong, and is over again."""
+        replica = chance.choice(self.replicas)
+        sent = self.load(chance, tasks)
+        time.sleep(chance.uniform(0.2, 0.8))
+        match what:
+            case "kill":
+                replica.end()
+                replica.start()
+            case "pause":
+                replica.send(signal.SIGSTOP)
+                time.sleep(PAUSED_FOR_S)
+                replica.send(signal.SIGCONT)
+            case "terminate":
+                assert replica.end(signal.SIGTERM) == 0, replica.log.read_text()[-4000:]
+                replica.start()
+            case "database":
+                self.database.stop()
+                time.sleep(chance.uniform(0, 1))
+                self.database.start()
+        wait(sent)
+        for each in self.replicas:
+            each.wait_until_up()
+        self.done[what] += 1
+
+    def settle(self) -> Account:
+        """Let everything end, and count."""
+        with self.client(self.replicas[0]) as api:
+            return account_of(self._wait(api))
+
+    def _wait(self, api: httpx.Client) -> Evidence:
+        ends_at = time.monotonic() + SETTLE_WITHIN_S
+        while True:
+            tasks = {task["id"]: task for task in every(api, "/v1/tasks")}
+            ledger: list[dict[str, Any]] = httpx.get(f"{self.sandbox_url}/_sandbox/tasks").json()["items"]
+            created = {made["prompt"] for made in ledger}
+            waiting = [
+                task
+                for task in tasks.values()
+                if task["status"] not in ("succeeded", "unconfirmed")
+                or (
+                    task["status"] == "unconfirmed" and task["callback_expected"] and task["input"]["prompt"] in created
+                )
+            ]
+            events = [event for event in every(api, "/v1/events", after="0") if event["type"].startswith("task.")]
+            delivered = {event["id"] for event in events} <= self.inbox.events().keys()
+            if (not waiting and delivered) or time.monotonic() > ends_at:
+                return Evidence(
+                    tasks=tasks,
+                    events=events,
+                    ledger=ledger,
+                    answered=frozenset(self.answered),
+                    delivered=self.inbox.events(),
+                    wrong=tuple(self.inbox.wrong),
+                    logged=[event["id"] for event in events],  # there are no SQLite logs beside a PostgreSQL
+                )
+            self._call_back(ledger, {task["input"]["prompt"] for task in waiting})
+            time.sleep(0.5)
+
+    def _call_back(self, ledger: list[dict[str, Any]], prompts: set[str]) -> None:
+        """As the provider would: it gives up after a few tries, and nobody may have listened."""
+        for made in ledger:
+            url = made["body"].get("callBackUrl") if isinstance(made["body"], dict) else None
+            if url is not None and made["prompt"] in prompts:
+                httpx.post(url, json={"code": 200, "msg": "success", "data": {"taskId": made["id"]}})
+
+
+@contextmanager
+def a_cluster(directory: Path, count: int) -> Iterator[Cluster]:
+    """So many servers, up, with one webhook destination for every event."""
+    sandbox_port = free_port()
+    sandbox_url, log = f"http://127.0.0.1:{sandbox_port}", directory / "sandbox.log"
+    ledger = directory / "creates.jsonl"
+    sandbox = start_sandbox(sandbox_port, ledger, log, finish_after_s=FINISH_AFTER_S, retry_s=CALLBACK_RETRY_S)
+    database = PostgresServer(durable=True)
+    replicas: list[Replica] = []
+    try:
+        database.start()
+        url = database.make_database("cluster")
+        for number in range(count):
+            port = free_port()
+            env = environment(directory / f"{number}", port, sandbox_url) | {"TASKWEIR_DATABASE_URL": url}
+            replicas.append(Replica(port=port, log=directory / f"server-{number}.log", env=env))
+        with an_inbox() as (inbox, hook), ThreadPoolExecutor(16) as pool:
+            wait_until_up(f"{sandbox_url}/health", sandbox, log)
+            for each in replicas:
+                each.start()
+            for each in replicas:
+                each.wait_until_up()
+            cluster = Cluster(directory, database, sandbox_url, inbox, pool, replicas)
+            with cluster.client(replicas[0]) as api:
+                hooked = {"type": "webhook", "url": hook, "secret": SECRET, "event_types": ["task.*"]}
+                made = api.post("/v1/destinations", json=hooked)
+                assert made.status_code == 201, made.text
+            yield cluster
+    finally:
+        for each in replicas:
+            each.end()
+        sandbox.kill()
+        sandbox.join()
+        database.remove()
