@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, zip_longest
+from itertools import zip_longest
 
 from receiver import breaker_policy, claims, formats, json_text, outcomes, timing
 from receiver.blocked import Blocked
@@ -29,9 +29,12 @@ from receiver.store.protocol import Storage, Store
 from receiver.store.records import Handed, Parcel, Queue
 from receiver.telemetry import log
 
-MOST_CLAIMS = 50  # of destinations in one round
 BRIEF = 64  # deliveries claimed; more hold up the event loop
-CLAIMED_AT_ONCE = 8  # in one transaction, which others wait for, and whose attempts begin at one moment
+# How many destinations are claimed for in one round, and of those in one transaction, whose attempts begin together.
+# What begins together ends together: a crowd of slow ones that hang would make a wave of every deadline.
+MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
+MOST_SLOW, SLOW_AT_ONCE = 16, 2
+BREATHER_S = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,15 @@ class DeliveryLimits:
     deadline_s: float = 15.0
     lease_s: float = 30.0
     in_flight: int = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grants:
+    """Who is given something in this round, by how they answer, and whether there is more for another round."""
+
+    quick: Sequence[Grant] = ()
+    slow: Sequence[Grant] = ()
+    more: bool = False
 
 
 class Courier:
@@ -61,6 +73,7 @@ class Courier:
         self._limits = limits or DeliveryLimits()
         self._paces = Paces()
         self.blocked = Blocked(senders)
+        self._starved = False
         self.wake = asyncio.Event()
         self.crew = Crew(self._freed)
         self.fresh = Fresh(
@@ -83,11 +96,11 @@ class Courier:
         now = self._clock.now()
         queues = [each for each in queues if not self.blocked.waits(each.destination_id, now)]
         grants = self._grants(queues, now)
-        claimed = await self._begin(grants)
+        claimed = await self._begin(grants.quick, CLAIMED_AT_ONCE) + await self._begin(grants.slow, SLOW_AT_ONCE)
         next_at = {each.destination.id: each.next_at for each in claimed}
         ready_at = {each.destination_id: next_at.get(each.destination_id, each.ready_at) for each in queues}
         self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
-        if len(grants) == MOST_CLAIMS or any(each.told for each in claimed):
+        if grants.more or any(each.told for each in claimed):
             return 0.0
         waiting = (
             self._begins_at(each, ready_at[each.destination_id], now)
@@ -103,7 +116,7 @@ class Courier:
 
     def _freed(self, destination_id: str) -> None:
         self.fresh.freed(destination_id)
-        if self.fresh.wants_more(destination_id):
+        if self._starved or self.fresh.wants_more(destination_id):
             self.wake.set()
 
     async def ping(self, destination: Destination) -> Attempt:
@@ -128,18 +141,27 @@ class Courier:
             return None
         return max(ready_at, self._paces.next_at(queue.destination_id, queue.rate_per_second, now))
 
-    def _grants(self, queues: Sequence[Queue], now: Ms) -> list[Grant]:
+    def _grants(self, queues: Sequence[Queue], now: Ms) -> _Grants:
         """Who may be given how much now."""
         wishes = [self._wish(each, now) for each in queues]
-        if not any(wish.wants for wish in wishes):
-            return []
+        self._starved = any(wish.wants for wish in wishes)
+        if not self._starved:
+            return _Grants()
         # Of equals, who comes first is left to chance, but for those who will not keep us.
         random.shuffle(wishes)
         wishes.sort(key=lambda wish: wish.manner is not Manner.QUICK)
         elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
+        self._starved = any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
         by_id = {queue.destination_id: queue for queue in queues}
-        return [self._grant(by_id[name], share) for name, share in islice(shares.items(), MOST_CLAIMS)]
+        granted = {wish.destination_id: wish.manner for wish in wishes if wish.destination_id in shares}
+        quick = [name for name, manner in granted.items() if manner is Manner.QUICK][:MOST_CLAIMS]
+        slow = [name for name, manner in granted.items() if manner is not Manner.QUICK][:MOST_SLOW]
+        return _Grants(
+            quick=[self._grant(by_id[name], shares[name]) for name in quick],
+            slow=[self._grant(by_id[name], shares[name]) for name in slow],
+            more=len(quick) + len(slow) < len(granted),
+        )
 
     def _wish(self, queue: Queue, now: Ms) -> Wish:
         manner, wants = self._paces.manner(queue.destination_id, now), 0
@@ -160,11 +182,13 @@ class Courier:
             return Grant(destination_id=queue.destination_id, most=share * batch)
         return Grant(destination_id=queue.destination_id, most=share, freshest=(share + random.getrandbits(1)) // 2)
 
-    async def _begin(self, grants: Sequence[Grant]) -> list[Claimed]:
-        """Claim what was granted, and start it."""
+    async def _begin(self, grants: Sequence[Grant], at_once: int) -> list[Claimed]:
+        """Claim what was granted, and start it, by so many destinations; in between others have their turn."""
         begun = []
-        for first in range(0, len(grants), CLAIMED_AT_ONCE):
-            bite = grants[first : first + CLAIMED_AT_ONCE]
+        for first in range(0, len(grants), at_once):
+            if first:
+                await asyncio.sleep(BREATHER_S)
+            bite = grants[first : first + at_once]
             brief = sum(grant.most for grant in bite) <= BRIEF
             claimed = await self._storage.write(partial(self._claim, bite), brief=brief)
             for each in claimed:

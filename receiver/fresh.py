@@ -94,11 +94,11 @@ class Fresh:
         return not self._quick(destination_id) or self._held(destination_id) <= most // 2
 
     def wants_more(self, destination_id: str) -> bool:
-        """Whether anybody's backlog may go on, now that something of this destination has ended."""
+        """Whether its backlog may go on, now that something of it has ended."""
+        if destination_id not in self.behind:
+            return False
         well = self._well.get(destination_id)
-        if destination_id in self.behind and well is not None:
-            return self.hungry(destination_id, well.max_in_flight)
-        return bool(self.behind)
+        return well is None or self.hungry(destination_id, well.max_in_flight)
 
     def knows_well(self, destination: Destination) -> bool:
         """Whether what is claimed for it may wait in memory for its turn."""
