@@ -9,6 +9,7 @@ the SQLite log's append.
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlite_utils.db import Table
@@ -26,7 +27,7 @@ WRITES = {
     "Poller._run_provider": "poll_claim",
     "Poller._ask": "poll_answer",
     "receive": "callback",
-    "Courier.run_once": "delivery_claim",
+    "Courier._claim": "delivery_claim",
     "Courier._send": "delivery_record",
     "Retention._bite_of": "prune",
 }
@@ -85,8 +86,9 @@ def _around(owner: type, name: str, reach: Callable[[str], None], before: str | 
 def _around_writes(reach: Callable[[str], None]) -> None:
     original = SqliteStorage.write
 
-    async def write(storage: SqliteStorage, do: Callable[[Any], Any]) -> Any:
-        seam = WRITES.get(do.__qualname__.partition(".<locals>")[0], "other")
+    async def write(storage: SqliteStorage, do: Any, *, brief: bool = False) -> Any:
+        asked_by = do.func if isinstance(do, partial) else do
+        seam = WRITES.get(asked_by.__qualname__.partition(".<locals>")[0], "other")
         reach(f"{seam}.before")
 
         def inside(store: Any) -> Any:
@@ -94,7 +96,7 @@ def _around_writes(reach: Callable[[str], None]) -> None:
             reach(f"{seam}.inside")
             return result
 
-        result = await original(storage, inside)
+        result = await original(storage, inside, brief=brief)
         reach(f"{seam}.after")
         return result
 
