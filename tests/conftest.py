@@ -7,7 +7,7 @@ import pytest
 
 from receiver.store.postgres_schema import bring_up_to_date
 from receiver.telemetry import configure_logs
-from tests.postgres_server import PostgresServer
+from tests.postgres_server import PostgresServer, remove_servers
 
 # What a developer's shell may hold, and no test asked for.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "FORCE_COLOR"):
@@ -47,3 +47,8 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     """A database with the schema and nothing else in it: emptied, for a copy of one takes ten times as long."""
     postgres_server.empty(THE_DATABASE)
     return postgres_server.url(THE_DATABASE)
+
+
+def pytest_sessionfinish() -> None:
+    """Servers that tests started by the way: the processes of a test run end without asking anybody."""
+    remove_servers()

@@ -1,6 +1,5 @@
 """A real PostgreSQL, started from a wheel for the tests of one process, and gone with it."""
 
-import atexit
 import os
 import pwd
 import shutil
@@ -126,12 +125,17 @@ def database_of(directory: Path) -> str:
     """The URL of a database that belongs to a test's directory, made when it is first asked for."""
     if not _servers:
         server = PostgresServer()
-        atexit.register(server.remove)
         server.start()
         _servers.append(server)
     if directory not in _databases:
         _databases[directory] = _servers[0].make_database(f"of_{len(_databases)}")
     return _databases[directory]
+
+
+def remove_servers() -> None:
+    """Remove the server of `database_of`, if there is one."""
+    while _servers:
+        _servers.pop().remove()
 
 
 def known(directory: Path) -> str | None:
