@@ -6,6 +6,7 @@ import logging
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -58,7 +59,7 @@ def run(settings: Settings, adapters: Mapping[str, Adapter], limits: Limits | No
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
-        _collect_seldom()
+        _hold_up_nothing()
         try:
             Server(config, service, receiving).run(sockets=[listening])
         except SystemExit:  # how uvicorn tells that the application did not start
@@ -67,11 +68,12 @@ def run(settings: Settings, adapters: Mapping[str, Adapter], limits: Limits | No
             raise service.refused from None
 
 
-def _collect_seldom() -> None:
+def _hold_up_nothing() -> None:
     """What is loaded by now stays; almost all that a request makes is freed without the collector, which only looks."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(0.0005)  # the loop waits no longer than that for a reader, or the writer, to let it go on
 
 
 class Server(uvicorn.Server):
