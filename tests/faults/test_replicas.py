@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.replicas import a_cluster
 
-TIMES = int(os.environ.get("TASKWEIR_TEST_TIMES", "3"))  # of each, with `make faults` many more
+TIMES = int(os.environ.get("TASKWEIR_TEST_TIMES", "1"))  # of each, with `make faults` many more
 
 
 def test_each_thing_is_done_by_one_of_them(tmp_path: Path) -> None:
