@@ -123,8 +123,10 @@ async def test_nobody_is_asked_again_in_every_turn(tmp_path: Path) -> None:
         made = [await world.destination("http://127.0.0.1:9/hook") for _ in range(many)]
     async with a_world(tmp_path, TASKWEIR_SECRET_KEY=NEW) as world:
         await happen(world, 1)
-        assert await world.service.courier.run_once() == 0  # there were more than one transaction takes
-        assert await world.service.courier.run_once() > 0
+        rounds = 1
+        while await world.service.courier.run_once() == 0:  # there are more than one round looks at
+            rounds += 1
+        assert 1 < rounds <= many
         with capture_logs() as lines:
             assert await world.service.courier.run_once() > 0
             await world.turn(61)
