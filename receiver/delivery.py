@@ -204,7 +204,7 @@ class Courier:
 
     def _start(self, claimed: Claimed) -> None:
         destination, step = claimed.destination, self._senders[claimed.destination.type].batch
-        if not claimed.probe and self.fresh.knows_well(destination):
+        if step == 1 and destination.rate_per_second is None and not claimed.probe:
             self.fresh.take(Handed(destination=destination, parcel=parcel) for parcel in _by_turns(claimed.parcels))
             return
         self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))

@@ -1,6 +1,7 @@
-"""Sends what is handed off as it is recorded: to destinations that answer quickly and well, and have no backlog.
+"""Begins what is leased to us, no more of it at once than each destination may have in flight.
 
-Everybody else's deliveries are claimed from the store, where shares are fair and queues are held.
+What is recorded is handed off by itself to destinations that answer quickly and well, and have no backlog; everybody
+else's deliveries are claimed from the store, where shares are fair and queues are held.
 """
 
 from collections import deque
@@ -9,7 +10,6 @@ from typing import Any
 
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.delivery_policy import may_go_at_once
 from receiver.domain import Destination, Ms
 from receiver.fair_shares import Manner
 from receiver.hand_off import HandOff
@@ -56,7 +56,7 @@ class Fresh:
         self._waiting.clear()
 
     def take(self, handed: Iterable[Handed]) -> None:
-        """Begin what was recorded as leased to us."""
+        """Begin what is leased to us, handed off or claimed."""
         if self._closed:
             return
         for each in handed:
@@ -99,10 +99,6 @@ class Fresh:
             return False
         well = self._well.get(destination_id)
         return well is None or self.hungry(destination_id, well.max_in_flight)
-
-    def knows_well(self, destination: Destination) -> bool:
-        """Whether what is claimed for it may wait in memory for its turn."""
-        return destination.id in self._well and self._quick(destination.id) and may_go_at_once(destination)
 
     def _held(self, destination_id: str) -> int:
         return self._crew.count(destination_id) + len(self._waiting.get(destination_id, ()))

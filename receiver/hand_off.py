@@ -1,7 +1,7 @@
 """What the courier takes over as it is recorded, already leased, so that the common path needs no claim.
 
-The courier says, in the event loop, how much each destination takes; whoever records a delivery counts that down, in
-the writer's thread. A count that is off for a moment lets a few wait for their turn in memory, nothing more.
+The courier says, in the event loop, how much each destination takes; whoever records a delivery counts that down, there
+or in the writer's thread. A count that is off for a moment lets a few wait for their turn in memory, nothing more.
 """
 
 from receiver.domain import Ms

@@ -235,3 +235,24 @@ async def test_a_stop_gives_back_what_waits_in_memory(tmp_path: Path) -> None:
         await world.service.drain()
         found = await world.deliveries(state="pending")
         assert ([each["attempts"] for each in found], len(consumer.ids)) == ([0, 0, 0], 1)
+
+
+@pytest.mark.parametrize("fields", [{}, {"ordered": True}])
+async def test_a_backlog_keeps_to_what_may_be_in_flight(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Claimed by the batch or not, in order or not."""
+    async with a_gated_consumer() as consumer, handing(tmp_path) as world:
+        made = await world.destination(consumer.url, max_in_flight=2, **fields)
+        await trusted(world, consumer)
+        world.service.hand_off.offer(made["id"], 0)
+        await happen(world, 50)
+        await world.service.courier.run_once()
+        await consumer.arrived(2)
+        assert world.service.courier.crew.count(made["id"]) == 2
+        for count in range(4, 51, 2):
+            consumer.answer(204)
+            while len(consumer.gates) < count:
+                await world.service.courier.run_once()
+            assert world.service.courier.crew.count(made["id"]) <= 2
+        consumer.answer(204)
+        await world.service.courier.crew.drain()
+        assert len(consumer.ids) == 50
