@@ -7,33 +7,14 @@ from typing import Any
 import psycopg
 
 from receiver.domain import Destination, Ms
-from receiver.store.deliveries import DeliveryVerbs
-from receiver.store.destinations import DestinationVerbs
-from receiver.store.events import EventVerbs
-from receiver.store.keys import KeyVerbs
-from receiver.store.notes import NoteVerbs
 from receiver.store.postgres_sql import OURS, reading
 from receiver.store.records import Queue
-from receiver.store.retention import RetentionVerbs
-from receiver.store.secrets import SecretVerbs
 from receiver.store.shares import Share
-from receiver.store.sides import MARK
-from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
-from receiver.store.tasks import TaskVerbs
+from receiver.store.verbs import SharedVerbs
 
 
-class PostgresStore(
-    TaskVerbs,
-    KeyVerbs,
-    StandingVerbs,
-    EventVerbs,
-    DestinationVerbs,
-    DeliveryVerbs,
-    NoteVerbs,
-    SecretVerbs,
-    RetentionVerbs,
-):
+class PostgresStore(SharedVerbs):
     """The verbs of a transaction that reads. `process` names this process among those that share the database."""
 
     translated: Callable[[str], str] = staticmethod(reading)
@@ -102,9 +83,6 @@ class PostgresStore(
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         self.count("hasten_safety_polls", now=now, within=within)
-
-    def half_moved(self) -> bool:
-        return self.one("select_counter", counter=MARK) is not None
 
     def schema_version(self) -> int:
         row = self.one("select_schema_version")

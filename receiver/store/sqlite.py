@@ -15,19 +15,10 @@ from typing import IO, Any, NoReturn, TypeVar
 from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.hand_off import HandOff
-from receiver.store.deliveries import DeliveryVerbs
-from receiver.store.destinations import DestinationVerbs
-from receiver.store.events import EventVerbs
 from receiver.store.kept import KeptVerbs
-from receiver.store.keys import KeyVerbs
-from receiver.store.notes import NoteVerbs
 from receiver.store.protocol import Store
-from receiver.store.retention import RetentionVerbs
-from receiver.store.secrets import SecretVerbs
-from receiver.store.sides import MARK
-from receiver.store.standings import StandingVerbs
 from receiver.store.statements import Row
-from receiver.store.tasks import TaskVerbs
+from receiver.store.verbs import SharedVerbs
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
@@ -49,17 +40,7 @@ _OUT_OF_SERVICE = frozenset(
 )
 
 
-class SqliteStore(
-    TaskVerbs,
-    KeyVerbs,
-    StandingVerbs,
-    EventVerbs,
-    DestinationVerbs,
-    DeliveryVerbs,
-    NoteVerbs,
-    SecretVerbs,
-    RetentionVerbs,
-):
+class SqliteStore(SharedVerbs):
     """The verbs on one SQLite connection, inside whatever transaction it has open."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -93,9 +74,6 @@ class SqliteStore(
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         self.count("hasten_safety_polls", now=now, within=within)
-
-    def half_moved(self) -> bool:
-        return self.one("select_counter", counter=MARK) is not None
 
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
