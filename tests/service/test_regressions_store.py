@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from adapters.apikley import Apikley
 from adapters.base import PollAnswer
 from receiver.domain import Kind, Ms, Update
+from receiver.errors import Unavailable
 from receiver.guard import Guard
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.store.protocol import Store
+from receiver.store.sqlite import SqliteStorage
 from receiver.store.writer import Writer
 from receiver.wire import Callback, Reply
 from tests.make import a_task, a_timer
@@ -276,18 +279,34 @@ def spoil(directory: Path) -> None:
                 file.write(b"garbage" * 10_000)
 
 
-@pytest.mark.parametrize("used", [True, False])
-async def test_a_file_that_is_malformed_is_not_ready(tmp_path: Path, *, used: bool) -> None:
-    """503 wherever the store is needed, not an error of ours; for readers that have it open, and for the next one."""
+async def test_a_file_that_is_malformed_is_not_ready(tmp_path: Path) -> None:
+    """503 wherever the store is needed, not an error of ours."""
+    together = threading.Barrier(3, timeout=30)
+
+    def look(store: Store) -> None:
+        store.newest_seq("")
+        together.wait()
+
     async with a_world(tmp_path) as world:
-        await world.service.storage.write(lambda store: store.record_task(a_task()))
-        if used:
-            assert (await world.api.get("/v1/tasks")).status_code == 200
+        storage = world.service.storage
+        await storage.write(lambda store: store.record_task(a_task()))
+        # Every reader sees this state: one that knows only an empty WAL takes one that was lost for that, unchanged.
+        await asyncio.gather(*(storage.read(look) for _ in range(3)))
         spoil(tmp_path)
         for path in ("/v1/tasks", "/health/ready", "/v1/events"):
             answer = await world.api.get(path)
             assert answer.status_code == 503, answer.text
             assert str(tmp_path) not in answer.text
+
+
+async def test_a_file_that_is_malformed_cannot_be_opened_by_another_reader(tmp_path: Path) -> None:
+    """It was good when the program began: that is no setting's fault."""
+    storage = SqliteStorage(tmp_path / "taskweir.db")
+    await storage.open(now=Ms(0))
+    spoil(tmp_path)
+    with pytest.raises(Unavailable):
+        await storage.read(lambda store: store.newest_seq(""))
+    await storage.close()
 
 
 async def test_reading_a_store_that_is_closed_is_503(tmp_path: Path) -> None:
