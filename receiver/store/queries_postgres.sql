@@ -85,11 +85,11 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <>
 )
 
 -- beat --
-INSERT INTO replicas (id, began_at, seen_at, holds) VALUES (:process, :now, :now, :holds)
-ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, holds = excluded.holds
+INSERT INTO replicas (id, began_at, seen_at, words) VALUES (:process, :now, :now, :words)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, words = excluded.words
 
 -- select_replicas --
-SELECT id, began_at, seen_at, holds FROM replicas
+SELECT id, began_at, seen_at, words FROM replicas
 
 -- forget_replica --
 DELETE FROM replicas WHERE id = :process

@@ -13,6 +13,7 @@ from receiver.domain import DeliveryState, Status
 from receiver.store.protocol import Store
 from tests.make import NOW
 from tests.service.consumer import Consumer, a_consumer
+from tests.service.engines import makes_a_log
 from tests.service.owing import (
     OPERATORS,
     attempt_log,
@@ -436,6 +437,7 @@ async def test_a_ping_goes_out_whatever_is_held(tmp_path: Path) -> None:
         assert "ping" not in [event["type"] for event in await world.events()]
 
 
+@makes_a_log
 async def test_a_ping_of_a_log_makes_sure_that_it_can_be_written(tmp_path: Path) -> None:
     """Nothing is appended."""
     async with a_world(tmp_path) as world:
