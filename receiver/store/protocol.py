@@ -70,6 +70,12 @@ class Store(Protocol):
     def hasten_submits(self, provider: str, now: Ms) -> None:
         """Make due whatever waits to be handed over."""
 
+    def hasten_polls(self, now: Ms, *, within: Ms) -> int:
+        """Make everything that can be asked about due within this time; how many that is."""
+
+    def submits(self, *, after: str, limit: int) -> Sequence[str]:
+        """The tasks that wait to be handed over, or are being, in the order of their ids, beyond one."""
+
     def next_due_timer(self, work: Work, provider: str) -> Ms | None: ...
 
     def count_timers(self, work: Work, provider: str) -> int: ...
@@ -292,6 +298,9 @@ class Store(Protocol):
 
     def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
         """Make every open task that expects a callback due within this time: it may have come while we were away."""
+
+    def skip_seqs(self, count: int) -> int:
+        """Leave out so many places among the events; the last one left out."""
 
     def half_moved(self) -> bool:
         """Whether a move into it was begun and is not over."""

@@ -58,6 +58,12 @@ WHERE work = 'poll' AND due_at > :now + :within AND EXISTS (
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
 
+-- hasten_polls --
+UPDATE timers SET due_at = :now + CAST(floor(random() * :within) AS BIGINT)
+WHERE work = 'poll' AND EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.provider_task_id IS NOT NULL
+)
+
 -- next_seq --
 UPDATE counters SET value = value + :count WHERE name = 'seq' RETURNING value
 

@@ -76,6 +76,12 @@ class TaskVerbs(Statements):
     def hasten_submits(self, provider: str, now: Ms) -> None:
         self.count("hasten_submits", provider=provider, now=now)
 
+    def hasten_polls(self, now: Ms, *, within: Ms) -> int:
+        return self.count("hasten_polls", now=now, within=within)
+
+    def submits(self, *, after: str, limit: int) -> Sequence[str]:
+        return [row["task_id"] for row in self.run("select_submits", after=after, limit=limit)]
+
     def next_due_timer(self, work: Work, provider: str) -> Ms | None:
         row = self.one("select_next_due_timer", work=work.value, provider=provider)
         return row["due_at"] if row else None
