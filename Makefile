@@ -25,17 +25,19 @@ test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
 
-# kill -9, 2,000 times, and 100,000 tasks at a provider in trouble; the tests run a part of both.
-# `make faults KILLS=100 TASKS=2000 EVENTS=2000` is the shorter one.
+# kill -9, 2,000 times, 100,000 tasks at a provider in trouble, and three servers on one PostgreSQL that are killed, paused
+# and terminated 1,000 times each: some four hours; the tests run a part of everything.
+# `make faults KILLS=100 TASKS=2000 EVENTS=2000 TIMES=50 STOPS=50` is the shorter one.
 KILLS := 2000
 TASKS := 100000
 EVENTS := 20000
-TIMES := 50
+TIMES := 1000
+STOPS := 200
 faults: $(READY) $(SERVERS)/.ready
 	@$(VENV)/bin/python -m tests.faults $(KILLS)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
-	@TASKWEIR_TEST_TIMES=$(TIMES) $(VENV)/bin/python -m pytest --quiet tests/faults/test_replicas.py
+	@$(VENV)/bin/python -m tests.faults.clusters $(TIMES) $(STOPS)
 	@$(VENV)/bin/python -m tests.faults.tarpits
 	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
 
