@@ -1,4 +1,4 @@
-"""`python -m tests.faults.clusters 1000 200`: servers side by side, killed, paused and terminated so many times each."""
+"""`python -m tests.faults.clusters 1000 200`: servers side by side, killed, paused, terminated so many times each."""
 
 import random
 import tempfile
