@@ -14,7 +14,7 @@ ON_POSTGRES := $(patsubst %,tests/service/test_%.py,actions adopt api_events api
   deliveries hand_off held idempotency in_flight list_queries ordered owed rate regressions_store resubmit retention standing \
   submit task_webhooks timeline waiting_for)
 
-.PHONY: demo test test-postgres faults bench bench-scale lint run setup lock clean
+.PHONY: demo test test-postgres faults moving bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -46,6 +46,11 @@ faults: $(READY) $(SERVERS)/.ready
 	@$(VENV)/bin/python -m tests.faults.clusters $(TIMES) $(STOPS)
 	@$(VENV)/bin/python -m tests.faults.tarpits
 	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
+
+# A million finished tasks from SQLite to PostgreSQL and back, every table's digest the same: some GB of disk for a while.
+MOVED := 1000000
+moving: $(READY)
+	@$(VENV)/bin/python -m tests.moving $(MOVED)
 
 # What one core carries, in under ten minutes on a machine that does nothing else.
 bench: $(READY)
