@@ -92,7 +92,7 @@ class Poller:
 
     async def _end_overdue(self) -> None:
         now, most = self._clock.now(), self._limits.batch
-        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
+        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1), brief=True):
             for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
                 self._bell.ring(taken)
 

@@ -149,7 +149,9 @@ class Submitter:
         now = self._clock.now()
         names = [name for name in self._providers if self._free(name, now) > 0]
         self._starved = len(names) < len(self._providers)
-        due_at = await self._storage.read(lambda store: [store.next_due_timer(Work.SUBMIT, name) for name in names])
+        due_at = await self._storage.read(
+            lambda store: [store.next_due_timer(Work.SUBMIT, name) for name in names], brief=True
+        )
         due = await each_alone(map(self._run_provider, names, due_at))
         return timing.seconds_until(due, self._clock.now())
 

@@ -309,5 +309,5 @@ class Storage(Protocol):
         some, so that no more of it piles up under way than must.
         """
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
-        """Run `do` beside the writer, on what is committed."""
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        """Run `do` beside the writer, on what is committed; what is `brief` looks at a few rows."""

@@ -94,7 +94,7 @@ class NoStore:
     async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         raise AssertionError("the store was written")
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         raise AssertionError("the store was read")
 
 
