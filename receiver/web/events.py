@@ -17,16 +17,9 @@ from receiver.replays import replay, replay_to
 from receiver.store.protocol import Store
 from receiver.store.records import Page, Recorded
 from receiver.web.answers import json_answer, text_answer
+from receiver.web.bodies import read_optional
 from receiver.web.deliveries import shown
-from receiver.web.doors import (
-    Caller,
-    allowed,
-    check_query,
-    doors_of,
-    query_filters,
-    query_limit,
-    read_optional,
-)
+from receiver.web.doors import Caller, allowed, check_query, doors_of, query_filters, query_limit
 
 _LAST_SEQ = 2**62
 _CURSOR = re.compile(r"([0-9]{1,19})(?::([0-9]{1,19}))?")

@@ -13,16 +13,15 @@ from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import model_of, read_json
 from receiver.web.doors import (
     MOST_FAULTS,
     Caller,
     Doors,
     check_query,
     doors_of,
-    model_of,
     query_cursor,
     query_limit,
-    read_json,
     refuse_if_stopping,
 )
 from receiver.web.holders import Holders
