@@ -128,7 +128,10 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
     holders = Holders(doors)
-    items = await doors.storage.read(
-        lambda store: [task_answer(holders, store, task) for task in store.list_tasks(page)]
-    )
-    return page_answer(items, limit, [item["id"] for item in items])
+
+    def read(store: Store) -> tuple[list[dict[str, Any]], str | None]:
+        found = store.list_tasks(page)
+        return [task_answer(holders, store, task) for task in found], found.to
+
+    items, searched_to = await doors.storage.read(read)
+    return page_answer(items, limit, [item["id"] for item in items], searched_to)
