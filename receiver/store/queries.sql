@@ -33,7 +33,7 @@ WHERE tasks.provider = :provider AND tasks.provider_task_id = :provider_task_id
 -- count_open_tasks --
 SELECT count(*) AS count FROM (
   SELECT 1 FROM tasks WHERE status = :status AND finished_at IS NULL LIMIT :most
-) AS some
+) AS found
 
 -- select_overdue_tasks --
 -- Nobody has them, or nobody knows who: no answer is waited for.
