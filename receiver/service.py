@@ -37,8 +37,8 @@ from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.unsealing import REMEDY
-from receiver.web.app import create_app
 from receiver.web.doors import Doors
+from receiver.web.front import create_app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

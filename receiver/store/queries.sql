@@ -30,6 +30,11 @@ SELECT id FROM tasks WHERE retry_of = :task_id LIMIT 1
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
 WHERE tasks.provider = :provider AND tasks.provider_task_id = :provider_task_id
 
+-- count_open_tasks --
+SELECT count(*) AS count FROM (
+  SELECT 1 FROM tasks WHERE status = :status AND finished_at IS NULL LIMIT :most
+) AS found
+
 -- select_overdue_tasks --
 -- Nobody has them, or nobody knows who: no answer is waited for.
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id

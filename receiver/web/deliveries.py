@@ -16,10 +16,10 @@ from receiver.store.protocol import Store
 from receiver.store.records import Page
 from receiver.unsealing import blocked_reason
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import NothingIn, read_optional
 from receiver.web.doors import (
     Caller,
     Doors,
-    NothingIn,
     allowed,
     check_query,
     doors_of,
@@ -27,7 +27,6 @@ from receiver.web.doors import (
     query_filters,
     query_limit,
     query_word,
-    read_optional,
 )
 
 

@@ -14,11 +14,12 @@ from receiver.ids import new_id
 from receiver.store.protocol import Store
 from receiver.store.records import Page
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import read_model
 from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished
 from receiver.web.destination_secrets import faults_of_merge, merged_headers, new_secret
 from receiver.web.destination_showing import shown
-from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit
 
 _NO_LOGS = (
     "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL use a webhook, or read "

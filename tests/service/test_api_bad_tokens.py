@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from receiver.signing import CallbackTokens
 from receiver.store.protocol import Store
-from receiver.web.app import create_app
+from receiver.web.front import create_app
 from tests.raw.talking import post, receiving, statuses
 from tests.service.asking import complaint, everything, failures
 from tests.service.world import a_pair, created, record, scripted
