@@ -98,7 +98,7 @@ class Fresh:
         if destination_id not in self.behind:
             return False
         well = self._well.get(destination_id)
-        return well is None or self.hungry(destination_id, well.max_in_flight)
+        return well is None or self.hungry(destination_id, self._most(well))
 
     def _held(self, destination_id: str) -> int:
         return self._crew.count(destination_id) + len(self._waiting.get(destination_id, ()))
@@ -106,7 +106,7 @@ class Fresh:
     def _offer(self, destination_id: str) -> None:
         room, destination = 0, self._well.get(destination_id)
         if destination is not None and destination_id not in self.behind and self._quick(destination_id):
-            room = self.room(destination_id, destination.max_in_flight)
+            room = self.room(destination_id, self._most(destination))
         busy = self._crew.total >= self._slots - self._slots // 8
         self._hand_off.offer(destination_id, 0 if busy else room)
 
@@ -122,7 +122,10 @@ class Fresh:
                 del self._waiting[destination_id]
 
     def _may_begin(self, destination: Destination) -> bool:
-        return self._crew.count(destination.id) < destination.max_in_flight and self._crew.total < self._slots
+        return self._crew.count(destination.id) < self._most(destination) and self._crew.total < self._slots
+
+    def _most(self, destination: Destination) -> int:
+        return min(destination.max_in_flight, self._paces.at_once(destination.id))
 
     def _quick(self, destination_id: str) -> bool:
         return self._paces.manner(destination_id, self._clock.now()) is Manner.QUICK
