@@ -129,7 +129,7 @@ class Service:
         ]
         if kept.beat is not None:
             self.loops.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
+        self.health = Health(self.storage, self._clock, sorted(served), self.courier.blocked, self.loops)
         self.doors = Doors(
             storage=self.storage,
             providers=served,
