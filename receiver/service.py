@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 
 from adapters.base import Adapter
+from receiver import owed
 from receiver.bell import Bell
 from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
@@ -129,7 +130,7 @@ class Service:
         ]
         if kept.beat is not None:
             self.loops.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
+        self.health = Health(self.storage, self._clock, sorted(served), self.courier.blocked, self.loops)
         self.doors = Doors(
             storage=self.storage,
             providers=served,
@@ -178,6 +179,7 @@ class Service:
         if self.replicas.alone:  # else somebody took the callbacks while we were away
             now = self._clock.now()
             await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+        await owed.form_all_lines(self.storage)
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 

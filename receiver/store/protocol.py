@@ -148,6 +148,9 @@ class Store(Protocol):
     def log_named(self, name: str, tenant: str) -> Destination | None:
         """The tenant's SQLite log of that name."""
 
+    def ordered_destinations(self) -> Sequence[str]:
+        """The ids of all that take the events of a task one at a time."""
+
     def logs_with_an_end(self) -> Sequence[Destination]:
         """The SQLite logs of all tenants that keep their rows for so many days only."""
 

@@ -104,7 +104,7 @@ async def change_destination(request: Request, caller: Caller) -> Response:
     if known.ordered and "ordered" in asked.model_fields_set and not asked.ordered:
         await owed.dissolve_lines(doors.storage, known.id, now)
     fields = await doors.storage.write(change)
-    if asked.ordered:  # though it was before: a process that died may have left the lines half formed
+    if asked.ordered:  # what the transaction left: where that is cut off, it is gone on with at the next start
         await owed.form_lines(doors.storage, known.id)
     doors.wake_courier()
     return json_answer(fields)
