@@ -36,7 +36,7 @@ class DestinationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    type: Literal["webhook", "sqlite"]
+    type: Literal["webhook", "sqlite", "nats", "redis", "postgres"]
     url: str | None = None
     name: str | None = None
     secret: str | None = None
@@ -100,7 +100,8 @@ _DEFAULTS: Mapping[str, Any] = {
 def wished(before: Destination, asked: Asked) -> Destination:
     """A destination with what was said of it; its headers and secret, which are to be sealed first, are not changed."""
     values = {name: _kept(name, getattr(asked, name)) for name in _DEFAULTS if name in asked.model_fields_set}
-    return replace(before, **values, target=asked.url or before.target)
+    target = asked.url if asked.url and before.type == "webhook" else before.target  # other URLs are to be sealed, too
+    return replace(before, **values, target=target)
 
 
 def _kept(name: str, value: Any) -> Any:
