@@ -38,6 +38,9 @@ class _Transport(TcpTransport):
         self._stream: Stream | None = stream
         self._plain = encrypt
 
+    def __bool__(self) -> bool:
+        return True  # else the library would take one of its own instead, and dial
+
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         if self._stream is None:
             raise NoServersError
@@ -137,7 +140,7 @@ async def _connect(target: Target, streams: Streams) -> Client:
             error_cb=failed,
         )
     except _FAULTS as error:
-        raise Refused(_words(error)) from None
+        raise Refused(f"NATS cannot be used: {_words(error)}") from None
     finally:
         if not connection.is_connected:
             stream[1].transport.abort()
@@ -152,7 +155,7 @@ def _login(target: Target) -> dict[str, Any]:
 
 
 def _words(error: BaseException) -> str:
-    return str(error).removeprefix("nats: ") or type(error).__name__
+    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
 
 
 KIND = Kind(shape=_SHAPE, connect=_connect)

@@ -80,7 +80,7 @@ class _Adder:
         try:
             entry, repeated = await self._redis.eval(_ADD, 2, self._stream, mark, *arguments)
         except AuthenticationError as error:
-            raise Refused(str(error)) from None
+            raise Refused(f"Redis let nobody in: {error}") from None
         except (NotConnected, TooLate, OSError) as error:
             raise Lost(str(error)) from None
         except RedisError as error:
