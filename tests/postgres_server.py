@@ -110,15 +110,6 @@ class PostgresServer:
         port = f"&port={self.settings['port']}" if "port" in self.settings else ""
         return f"postgresql://{SUPERUSER}@/{database}?host={self.home / 'data'}{port}"
 
-    def own(self, file: Path) -> Path:
-        """A copy that the server alone may read, as it wants its private key to be."""
-        copied = self.home / file.name
-        shutil.copy(file, copied)
-        copied.chmod(0o600)
-        if self._user is not None:
-            os.chown(copied, self._user.pw_uid, self._user.pw_gid)
-        return copied
-
     def signal_all(self, signal: signal.Signals) -> None:
         """To the server and to each process that it has begun."""
         assert self._process is not None

@@ -51,8 +51,12 @@ CREATE OR REPLACE VIEW {schema}.tasks AS SELECT DISTINCT ON (task_id)
   task_id, provider, provider_task_id, model, status, prompt, output_url, outputs, error_kind, error_message, credits,
   late, expires_at, metadata, (data->'task'->>'created_at')::timestamptz AS created_at, timestamp AS updated_at, seq
 FROM {schema}.events WHERE task_id IS NOT NULL ORDER BY task_id, seq DESC"""
+# What we were told is there must be there after a crash: a server that commits in its memory shall not do so with ours.
 _INSERT: LiteralString = """INSERT INTO {schema}.events ({names})
-SELECT {names} FROM jsonb_to_recordset(%s::jsonb) AS given ({columns}) ON CONFLICT (id) DO NOTHING"""
+SELECT {names} FROM jsonb_to_recordset(%s::jsonb) AS given ({columns}),
+  (SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+    ELSE current_setting('synchronous_commit') END, true)) AS durable
+ON CONFLICT (id) DO NOTHING"""
 # What one row may do; whatever else goes wrong goes wrong for every row.
 _OF_A_ROW = (psycopg.DataError, psycopg.IntegrityError)
 # Nothing of the operator's own goes along to a user's server: neither a password file, nor a certificate, nor a ticket.

@@ -1,5 +1,6 @@
 """Real servers of the kinds that events are sent to: NATS with JetStream, Redis, PostgreSQL; each with a login."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -10,14 +11,15 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import nats
 import psycopg
 import redis
+from nats.js.errors import NotFoundError
 from psycopg.rows import dict_row
 
 from tests.postgres_server import PostgresServer
@@ -57,10 +59,16 @@ class Server(ABC):
         """What is there, in order: the headers or columns of each event, `id` among them."""
 
     @abstractmethod
+    async def empty(self) -> None:
+        """Nothing is there any more."""
+
+    @abstractmethod
     def _command(self) -> list[str]: ...
 
     def start(self) -> None:
-        """Return once it takes connections."""
+        """Return once it takes connections; it may do so already."""
+        if self._process is not None:
+            return
         libraries = os.pathsep.join(str(each) for each in UNPACKED.glob("lib/*"))
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -86,6 +94,12 @@ class Server(ABC):
             self._process.wait()
             self._process = None
 
+    @asynccontextmanager
+    async def under_tls(self, context: ssl.SSLContext, certificate: Path) -> AsyncIterator["Server"]:
+        """Another one of the kind, that speaks TLS."""
+        with a_server(type(self), certificate=certificate) as server:
+            yield server
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """It takes connections, as far as the system does that for it, and answers nothing."""
@@ -98,7 +112,7 @@ class Server(ABC):
 
 
 class Nats(Server):
-    """A stream takes the subject, once `prepare` was called."""
+    """A stream takes the subject, once `empty` was called."""
 
     kind = "nats"
 
@@ -119,9 +133,11 @@ class Nats(Server):
             f"nats://127.0.0.1:{self.port}", user=USER, password=PASSWORD, tls=context, tls_hostname="localhost"
         )
 
-    async def prepare(self, **fields: Any) -> None:
+    async def empty(self) -> None:
         client = await self._connected()
-        await client.jetstream().add_stream(name=STREAM, subjects=["taskweir.>"], **fields)
+        with suppress(NotFoundError):
+            await client.jetstream().delete_stream(STREAM)
+        await client.jetstream().add_stream(name=STREAM, subjects=["taskweir.>"])
         await client.close()
 
     async def got(self) -> Sequence[Got]:
@@ -155,6 +171,10 @@ class Redis(Server):
             port=self.port, username=USER, password=PASSWORD, ssl=bool(self._certificate), ssl_cert_reqs="none"
         )
 
+    async def empty(self) -> None:
+        with self.client() as client:
+            client.flushall()
+
     async def got(self) -> Sequence[Got]:
         with self.client() as client:
             entries = client.xrange("events")
@@ -169,12 +189,7 @@ class Postgres(Server):
 
     def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
         super().__init__(folder, certificate=certificate)
-        settings = {"listen_addresses": "127.0.0.1", "port": str(self.port)}
-        self.server = PostgresServer(settings=settings)
-        if certificate is not None:
-            own = str(self.server.own(certificate))
-            settings |= {"ssl": "on", "ssl_cert_file": own, "ssl_key_file": own}
-            self.server.settings.update(settings)
+        self.server = PostgresServer(settings={"listen_addresses": "127.0.0.1", "port": str(self.port)})
         self.server.start()
         self.admin = self.server.make_database("shop")
         with psycopg.connect(self.admin, autocommit=True) as connection:
@@ -186,6 +201,30 @@ class Postgres(Server):
 
     def _command(self) -> list[str]:
         raise NotImplementedError
+
+    @asynccontextmanager
+    async def under_tls(self, context: ssl.SSLContext, certificate: Path) -> AsyncIterator[Server]:
+        """The wheel's PostgreSQL has no TLS: somebody else speaks it for it, as in front of hosted ones."""
+        behind, serving = self.port, list[Any]()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            serving.append(asyncio.current_task())
+            assert (await reader.readexactly(8))[4:] == bytes.fromhex("04d2162f")  # "may we speak TLS?"
+            writer.write(b"S")
+            with suppress(OSError):
+                await writer.start_tls(context)
+                to_server = await asyncio.open_connection("127.0.0.1", behind)
+                await asyncio.gather(_pipe(reader, to_server[1]), _pipe(to_server[0], writer))
+            writer.close()
+
+        front = await asyncio.start_server(serve, "127.0.0.1")
+        self.port = front.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            self.port = behind
+            front.close()
+            await asyncio.gather(*serving)
 
     def start(self) -> None:
         if self.server.stopped:
@@ -212,12 +251,21 @@ class Postgres(Server):
         with psycopg.connect(self.admin, row_factory=dict_row) as connection:
             return connection.execute(statement.encode()).fetchall()
 
-    def empty(self) -> None:
+    async def empty(self) -> None:
         with psycopg.connect(self.admin, autocommit=True) as connection:
             connection.execute("DROP SCHEMA IF EXISTS taskweir CASCADE")
 
     def remove(self) -> None:
         self.server.remove()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 @contextmanager
