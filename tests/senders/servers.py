@@ -1,6 +1,7 @@
 """Real servers of the kinds that events are sent to: NATS with JetStream, Redis, PostgreSQL; each with a login."""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -116,28 +117,37 @@ class Nats(Server):
 
     kind = "nats"
 
+    def __init__(self, folder: Path, *, certificate: Path | None = None, token: str = "") -> None:
+        super().__init__(folder, certificate=certificate)
+        self._token = token
+
     def url(self, login: str = f"{USER}:{QUOTED}@", *, host: str = "127.0.0.1", tls: bool = False) -> str:
         return f"{'tls' if tls else 'nats'}://{login}{host}:{self.port}/{SUBJECT}"
 
     def _command(self) -> list[str]:
+        """Who is only a reader may publish nothing."""
+        reader = {"user": "reader", "password": "reader-password", "permissions": {"publish": "$JS.API.INFO"}}
+        users = {"users": [{"user": USER, "password": PASSWORD}, reader]}
+        settings: dict[str, Any] = {"authorization": {"token": self._token} if self._token else users}
+        if self._certificate:
+            settings["tls"] = {"cert_file": str(self._certificate), "key_file": str(self._certificate)}
+        file = self._folder / "settings.conf"
+        file.write_text(json.dumps(settings))
         options = ["-js", "-sd", str(self._folder), "-a", "127.0.0.1", "-p", str(self.port)]
-        login = ["--user", USER, "--pass", PASSWORD]
-        tls = ["--tls", "--tlscert", str(self._certificate), "--tlskey", str(self._certificate)]
-        return [_program("nats-server"), *options, *login, *(tls if self._certificate else [])]
+        return [_program("nats-server"), "-c", str(file), *options]
 
     async def _connected(self) -> Any:
         context = None
         if self._certificate:
             context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-        return await nats.connect(
-            f"nats://127.0.0.1:{self.port}", user=USER, password=PASSWORD, tls=context, tls_hostname="localhost"
-        )
+        login = {"token": self._token} if self._token else {"user": USER, "password": PASSWORD}
+        return await nats.connect(f"nats://127.0.0.1:{self.port}", tls=context, tls_hostname="localhost", **login)
 
-    async def empty(self) -> None:
+    async def empty(self, **fields: Any) -> None:
         client = await self._connected()
         with suppress(NotFoundError):
             await client.jetstream().delete_stream(STREAM)
-        await client.jetstream().add_stream(name=STREAM, subjects=["taskweir.>"])
+        await client.jetstream().add_stream(name=STREAM, subjects=["taskweir.>"], **fields)
         await client.close()
 
     async def got(self) -> Sequence[Got]:
@@ -269,10 +279,10 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def a_server(kind: type[Server], *, certificate: Path | None = None) -> Iterator[Any]:
+def a_server(kind: type[Server], **fields: Any) -> Iterator[Any]:
     """A running one, and gone with all it kept."""
     with tempfile.TemporaryDirectory(prefix=f"taskweir-{kind.kind}-") as folder:
-        server = kind(Path(folder), certificate=certificate)
+        server = kind(Path(folder), **fields)
         server.start()
         try:
             yield server
