@@ -10,7 +10,7 @@ from receiver.guard import MAX_URL, Guard
 
 _UNUSABLE = re.compile(r"[\x00-\x20\x7f-\x9f\\\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(?:/([^?#]*))?(?:\?([^#]*))?")
+_PARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)(?:/([^?]*))?(?:\?(.*))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,8 @@ def read_target(url: str, shape: Shape) -> Target:
         raise Malformed(f"the URL is longer than {MAX_URL} characters")
     if _UNUSABLE.search(url):
         raise Malformed("the URL holds a control character, a space or a backslash")
+    if "#" in url:
+        raise Malformed("the URL holds a #: in a user name or password write it as %23")
     parts = _PARTS.fullmatch(url)
     if parts is None or parts[1].lower() not in shape.schemes:
         raise Malformed(f"the URL must start with {' or '.join(f'{each}://' for each in shape.schemes)}")

@@ -59,7 +59,7 @@ def _unreadable_url(seal: Seal, destination: Destination) -> str | None:
     try:
         seal.open(destination.sealed_secret, row=destination.id)
     except NotVerified as error:
-        return f"its URL cannot be read: {error}; {REMEDY}, or make another"
+        return f"its URL cannot be read: {error}; {REMEDY}, or set its url anew, with who logs in"
     return None
 
 

@@ -290,3 +290,11 @@ def a_server(kind: type[Server], **fields: Any) -> Iterator[Any]:
             server.kill()
             if isinstance(server, Postgres):
                 server.remove()
+
+
+@asynccontextmanager
+async def a_running(kind: type[Server]) -> AsyncIterator[Any]:
+    """The same, ready to be sent to."""
+    with a_server(kind) as server:
+        await server.empty()
+        yield server
