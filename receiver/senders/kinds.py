@@ -26,6 +26,6 @@ KINDS = {
     for each in (
         Registered(type="nats", library="nats", load=_nats),
         Registered(type="redis", library="redis", load=_redis),
-        Registered(type="postgres", library="psycopg", load=_postgres, batch=200),
+        Registered(type="postgres", library="psycopg", load=_postgres, batch=200, formats=False),
     )
 }

@@ -70,12 +70,16 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A kind as it is known before its library is: `load` imports it, and raises `ImportError`."""
+    """A kind as it is known before its library is: `load` imports it, and raises `ImportError`.
+
+    `batch` is how many events it takes at once; with `formats` a destination says in which of them it wants its events.
+    """
 
     type: str
     library: str
     load: Callable[[], Kind]
     batch: int = 1
+    formats: bool = True
 
     @property
     def missing(self) -> str:

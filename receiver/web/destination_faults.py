@@ -7,24 +7,20 @@ from receiver import signing
 from receiver.domain import Destination, Scheme
 from receiver.errors import Fault, Malformed
 from receiver.header_policy import header_faults
+from receiver.senders.kinds import KINDS
 from receiver.web.destination_models import Asked, ChangesIn, DestinationIn
 
 _LOG_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CALLED = {
-    "sqlite": "a SQLite log",
-    "nats": "a NATS destination",
-    "redis": "a Redis destination",
-    "postgres": "a PostgreSQL log",
-}  # all but webhooks, and what they are told to be
+_CALLED = {"webhook": "a webhook", "sqlite": "a SQLite log"} | {name: f"a {name} destination" for name in KINDS}
 _SIGNING = ("secret", "headers", "signature")
 _FOREIGN = {
     "webhook": ("retention_days",),
     "sqlite": ("url", *_SIGNING, "rate_per_second"),
-    "nats": ("name", *_SIGNING, "retention_days"),
-    "redis": ("name", *_SIGNING, "retention_days"),
-    "postgres": ("name", *_SIGNING, "rate_per_second", "retention_days"),
+} | {
+    name: ("name", *_SIGNING, "retention_days", *(("rate_per_second",) if kind.batch > 1 else ()))
+    for name, kind in KINDS.items()
 }  # the fields that a type does not have
-_OWN_COLUMNS = ("sqlite", "postgres")
+_OWN_COLUMNS = {"sqlite", *(name for name, kind in KINDS.items() if not kind.formats)}
 
 
 def faults_of_new(asked: DestinationIn, providers: Iterable[str], adapters: Iterable[str]) -> list[Fault]:
@@ -35,7 +31,7 @@ def faults_of_new(asked: DestinationIn, providers: Iterable[str], adapters: Iter
             faults.append(Fault(path="name", message="required: 1 to 64 letters, digits, _ and -"))
         return faults
     if not asked.url:
-        faults.append(Fault(path="url", message=f"required for {_CALLED.get(asked.type, 'a webhook')}"))
+        faults.append(Fault(path="url", message=f"required for {_CALLED[asked.type]}"))
     if asked.type != "webhook":
         return faults
     if asked.name is not None:
@@ -57,7 +53,7 @@ def faults_of_changes(
     if asked.name is not None and before.type == "sqlite" and asked.name != before.target:
         faults.append(Fault(path="name", message="a log keeps its name: make another"))
     if "url" in asked.model_fields_set and not asked.url and before.type != "sqlite":
-        faults.append(Fault(path="url", message=f"required for {_CALLED.get(before.type, 'a webhook')}"))
+        faults.append(Fault(path="url", message=f"required for {_CALLED[before.type]}"))
     return faults
 
 
