@@ -29,12 +29,15 @@ from receiver.replicas import Replicas
 from receiver.resealing import unreadable
 from receiver.retention import Retention
 from receiver.sealing import Seal
+from receiver.senders.kinds import KINDS
+from receiver.senders.remote import RemoteSender
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
 from receiver.settings import Settings
 from receiver.signing import CallbackTokens
 from receiver.storages import storage_of
 from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
+from receiver.streams import Streams
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.unsealing import REMEDY
@@ -103,11 +106,18 @@ class Service:
             limits=limits.poll,
         )
         logs = SqliteLogSender(settings.data_dir, self._clock)
+        self.streams = Streams(self._guard)
+        deadline_s = limits.delivery.deadline_s
+        self._remotes = {
+            each.type: RemoteSender(each, self.streams, seal, self._clock, deadline_s=deadline_s)
+            for each in KINDS.values()
+        }
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
+                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=deadline_s),
                 "sqlite": logs,
+                **self._remotes,
             },
             clock=self._clock,
             limits=limits.delivery,
@@ -212,6 +222,8 @@ class Service:
         """Drain, and close the store last."""
         await self.drain()
         await self.outbound.close()
+        await asyncio.gather(*(each.close() for each in self._remotes.values()))
+        self.streams.close()
         await self.storage.close()
         log.info("server.stopped")
 
