@@ -53,7 +53,7 @@ def a_taskweir(
 ) -> Iterator[Server]:
     """`taskweir serve`, all of it, on the database in this directory."""
     port = free_port()
-    arguments = [sys.executable, "-m", "receiver.main", "serve"]
+    arguments = [sys.executable, "-m", "receiver", "serve"]
     env = environment_of(directory, port, provider_url, settings)
     with _running(arguments, directory, port, env, cores) as server:
         yield server

@@ -170,7 +170,7 @@ def test_the_command_tells_what_it_did(backups: Backups) -> None:
     """`taskweir reconcile --since 2h`; without a time, or with what is none, it is a wrong use."""
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "receiver.main", "reconcile", *arguments]
+        command = [sys.executable, "-m", "receiver", "reconcile", *arguments]
         env = os.environ | backups.settings | {"TASKWEIR_SECRET_KEY": "s" * 32, "COLUMNS": "200"}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
 

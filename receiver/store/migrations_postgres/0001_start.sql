@@ -218,11 +218,11 @@ CREATE TABLE pruned (
   seq BIGINT NOT NULL
 );
 
--- The processes that run on this database, by their last sign of life, which is the database's own time. `words` is JSON:
--- what each provider said to that one.
+-- The processes that run on this database, by their last sign of life, which is the database's own time. `holds` is JSON:
+-- until when each provider asked that one to wait.
 CREATE TABLE replicas (
   id TEXT COLLATE "C" PRIMARY KEY,
   began_at BIGINT NOT NULL,
   seen_at BIGINT NOT NULL,
-  words TEXT NOT NULL
+  holds TEXT NOT NULL
 ) WITH (fillfactor = 50);
