@@ -1,7 +1,7 @@
 """Does in one call, within its time, what a server's loops do all day."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from receiver.clock import Clock
 from receiver.due import Due, Ticked
@@ -31,6 +31,7 @@ class Heartbeat:
         storage: Storage,
         replicas: Replicas,
         clock: Clock,
+        stopping: Callable[[], bool],
     ) -> None:
         self._turns = turns
         self._working = working
@@ -39,6 +40,7 @@ class Heartbeat:
         self._storage = storage
         self._replicas = replicas
         self._clock = clock
+        self._stopping = stopping
 
     async def tick(self, budget_s: float) -> Ticked:
         """What was done, and when there is more; raises, after all others had their turn, what a loop raised."""
@@ -55,7 +57,7 @@ class Heartbeat:
         )
 
     async def _work(self, rounds: "Rounds", turn: Turn) -> None:
-        while turn.may_begin:
+        while turn.may_begin and not self._stopping():
             pause_s = await rounds.one()
             if not turn.busy and pause_s > SOON_S and not await self._waits(pause_s, turn):
                 return
