@@ -49,11 +49,12 @@ class Heartbeat:
             await self._work(rounds, turn)
         if rounds.failed is not None:
             raise rounds.failed
+        now = self._clock.now()
         return Ticked(
             submitted=turn.done[Did.SUBMITTED],
             polled=turn.done[Did.POLLED],
             delivered=turn.done[Did.DELIVERED],
-            next_due_at=await self._next_at(),
+            next_due_at=await self._storage.read(lambda store: self._due.next_at(store, now)),
         )
 
     async def _work(self, rounds: "Rounds", turn: Turn) -> None:
@@ -65,13 +66,10 @@ class Heartbeat:
 
     async def _waits(self, pause_s: float, turn: Turn) -> bool:
         """Whether something is due that can only be done in a moment: a rate leaves no more now, or we have no part."""
-        due_at = await self._next_at()
-        due = due_at is not None and due_at <= self._clock.now()
-        return due and (pause_s < turn.left_s or self._replicas.share.of == 0)
-
-    async def _next_at(self) -> int | None:
+        if pause_s >= turn.left_s and self._replicas.share.of > 0:
+            return False
         now = self._clock.now()
-        return await self._storage.read(lambda store: self._due.next_at(store, now))
+        return await self._storage.read(lambda store: self._due.waits(store, now))
 
 
 class Rounds:
