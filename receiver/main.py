@@ -15,8 +15,8 @@ from receiver.errors import ConfigurationError, TaskweirError
 from receiver.installed import load_adapters, settings_of
 from receiver.setting_faults import setting_faults
 from receiver.settings import describe
-from receiver.strays import strays
-from receiver.telemetry import configure_logs, log
+from receiver.strays import warn_of_strays
+from receiver.telemetry import configure_logs
 
 app = typer.Typer(
     cls=Commands,
@@ -35,8 +35,7 @@ def serve() -> None:
     adapters = load_adapters()
     settings = settings_of(os.environ, adapters)
     configure_logs(fmt=settings.log_format, level=settings.log_level)
-    for name, nearest in strays(os.environ, [*adapters, *settings.providers]):
-        log.warning("setting.unknown", setting=name, nearest=nearest)
+    warn_of_strays(os.environ, [*adapters, *settings.providers])
     run(settings, adapters)
 
 

@@ -132,15 +132,16 @@ class Service:
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
         )
         self.bell.listen(self._wake)
+        delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
         working = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
             Loop("poll", self.poller.run_once, self.poller.wake),
-            Loop("deliver", self.courier.run_once, self.courier.wake),
+            delivering,
         ]
         keeping = [Loop("retain", self.retention.run_once, self.retention.wake)]
         if kept.beat is not None:
             keeping.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.loops = [] if self._serverless else [*working, *keeping]
+        self.loops = [*working, *keeping]
         self.turns = Turns(self._rest)
         self.tick = Heartbeat(
             turns=self.turns,
@@ -152,11 +153,19 @@ class Service:
             clock=self._clock,
             stopping=lambda: self.health.draining,
         ).tick
-        self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
+        self.health = Health(
+            self.storage,
+            self._clock,
+            sorted(served),
+            self.loops,
+            blocked=self.courier.blocked,
+            looping=not self._serverless,
+        )
         follow_up = FollowUp(
             storage=self.storage,
             poller=self.poller,
             courier=self.courier,
+            delivering=delivering.alone,
             replicas=self.replicas,
             clock=self._clock,
         )
@@ -220,9 +229,11 @@ class Service:
 
     def start_loops(self) -> None:
         """Work from now on; only what is started takes over what is recorded."""
+        if self._serverless:
+            return
         for loop in self.loops:
             loop.start()
-        self.hand_off.open = bool(self.loops)
+        self.hand_off.open = True
 
     async def drain(self) -> None:
         """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.
