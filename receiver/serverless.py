@@ -16,8 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from receiver.errors import ConfigurationError
-from receiver.installed import load_adapters, settings_of
 from receiver.service import Service
+from receiver.serving import load_adapters, settings_of
 from receiver.settings import Mode
 from receiver.strays import warn_of_strays
 from receiver.telemetry import configure_logs, log
