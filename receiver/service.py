@@ -14,7 +14,7 @@ from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
-from receiver.domain import MINUTE, Task, Trust
+from receiver.domain import MINUTE, Task
 from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.follow_up import FollowUp
@@ -27,7 +27,7 @@ from receiver.itself import Itself
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.poller import Poller, PollLimits
-from receiver.providers import CallbackUrls, Providers, Served
+from receiver.providers import CallbackUrls, serve_providers
 from receiver.replicas import Replicas
 from receiver.resealing import unreadable
 from receiver.retention import Retention
@@ -91,7 +91,7 @@ class Service:
         self.refused: Exception | None = None
         self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
-        served = serve_providers(settings, adapters)
+        served = serve_providers(settings.providers, adapters)
         callbacks = CallbackUrls(settings.public_url, CallbackTokens(settings.secret_keys))
         budgets = {name: Budget(cap=each.provider.rate) for name, each in served.items()}
         self._budgets = budgets
@@ -313,21 +313,3 @@ class Service:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""
         parsed = self._guard.check_url(url)
         self._guard.judge(url, await self.outbound.resolve(parsed.raw_host or "", parsed.port or 0))
-
-
-def serve_providers(settings: Settings, adapters: Mapping[str, Adapter]) -> Providers:
-    """The configured providers with their adapters; raises `ConfigurationError`."""
-    for provider in settings.providers.values():
-        if provider.trust is not Trust.SIGNATURE:
-            continue
-        if not adapters[provider.adapter].profile.signs_callbacks:
-            raise ConfigurationError(
-                f"{provider.name}: trust is signature, but this provider does not sign its callbacks' bodies",
-                hint="Use poll (the default) or token.",
-            )
-        if provider.callback_secret is None:
-            raise ConfigurationError(
-                f"{provider.name}: trust is signature, but the secret that the provider signs with is missing",
-                hint=f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or callback_secret in TASKWEIR_PROVIDERS.",
-            )
-    return {name: Served(provider, adapters[provider.adapter]) for name, provider in settings.providers.items()}
