@@ -41,6 +41,12 @@ class Replicas:
             self._heard_at = time.monotonic()  # of those who come at once one is enough
             await self.run_once()
 
+    async def rest(self) -> None:
+        """Leave our part to the others until we are heard again."""
+        if self.kept.rest is not None and self._heard_at:
+            self._heard_at = 0.0
+            await self.kept.rest()
+
     async def run_once(self) -> float:
         """Say so, take our part of every provider's budget, and look for work; the seconds until the next time."""
         heard = await self.kept.say(self._holds())

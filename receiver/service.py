@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
@@ -290,6 +290,8 @@ class Service:
         if self._serverless:
             self.courier.put_back()
             self.outbound.rest()
+            with suppress(Unavailable):  # then we are forgotten in a few seconds
+                await self.replicas.rest()
             await asyncio.gather(*(each.close() for each in self._remotes.values()))
 
     def _wake(self, taken: Taken) -> None:
