@@ -84,9 +84,14 @@ $(SERVERS)/.ready: $(READY)
 	  { cat apt.log; echo 'pgbouncer cannot be fetched: install it, and run this again.'; exit 1; }; fi
 	@touch $@
 
+COMPILE := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# deploy/requirements.lock is what the program needs where it is deployed, and of requirements.lock the same versions.
 lock:
-	$(VENV)/bin/pip-compile --quiet --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra lambda --extra postgres --constraint requirements.lock \
+	  --output-file deploy/requirements.lock pyproject.toml
 	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 
 clean:
