@@ -21,6 +21,7 @@ class Loop:
         self._wake = wake
         self._errors = 0
         self._stopping = False
+        self._alone = asyncio.Lock()  # a heartbeat comes beside the loop itself
         self._moved_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -33,6 +34,11 @@ class Loop:
     def stuck(self) -> bool:
         """Whether the loop has not come round for longer than any round may take."""
         return self.moved_s_ago > STUCK_AFTER_S
+
+    async def round(self) -> float:
+        """One round, alone; the seconds until the next. Raises what the round raised."""
+        async with self._alone:
+            return await self._run_once()
 
     def start(self) -> None:
         self._moved_at = time.monotonic()
@@ -60,7 +66,7 @@ class Loop:
 
     async def _round(self) -> float:
         try:
-            pause_s = await self._run_once()
+            pause_s = await self.round()
         except Exception as error:  # noqa: BLE001 - the one place where nothing may end the loop
             log.error("loop.failed", loop=self.name, error=repr(error), exc_info=error)
             pause_s = _PAUSES_AFTER_ERROR_S[min(self._errors, len(_PAUSES_AFTER_ERROR_S) - 1)]

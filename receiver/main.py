@@ -1,9 +1,7 @@
 """The command `taskweir`: the only module that knows everyone."""
 
 import os
-from collections.abc import Mapping
 from contextlib import closing
-from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -11,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.base import Adapter
 from receiver.cli.commands import Commands, told
 from receiver.clock import SystemClock
+from receiver.installed import load_adapters, settings_of
 from receiver.setting_faults import setting_faults
-from receiver.settings import Settings, describe, read_settings
+from receiver.settings import describe
 from receiver.strays import strays
 from receiver.telemetry import configure_logs, log
 
@@ -26,16 +24,6 @@ app = typer.Typer(
     help="One event stream for every async generation API.",
 )
 console = Console()
-
-
-def load_adapters() -> dict[str, Adapter]:
-    """Every installed adapter by name, from the entry points `taskweir.adapters`."""
-    return {entry.name: entry.load()() for entry in entry_points(group="taskweir.adapters")}
-
-
-def settings_of(environment: Mapping[str, str], adapters: Mapping[str, Adapter]) -> Settings:
-    """The settings, with each provider's own base URL as the default."""
-    return read_settings(environment, {name: adapter.profile.base_url for name, adapter in adapters.items()})
 
 
 @app.command()

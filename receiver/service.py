@@ -1,7 +1,7 @@
 """One running Taskweir: the rooms wired together, started and stopped in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,11 +13,14 @@ from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
-from receiver.domain import MINUTE, Trust
+from receiver.domain import MINUTE, Task, Trust
+from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
+from receiver.follow_up import FollowUp
 from receiver.guard import Guard
 from receiver.hand_off import HandOff
 from receiver.health import Health
+from receiver.heartbeat import Heartbeat
 from receiver.intake import Taken
 from receiver.itself import Itself
 from receiver.loops import Loop
@@ -30,15 +33,18 @@ from receiver.retention import Retention
 from receiver.sealing import Seal
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
-from receiver.settings import Settings
+from receiver.settings import Mode, Settings
 from receiver.signing import CallbackTokens
 from receiver.storages import storage_of
+from receiver.store.protocol import Store
 from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
+from receiver.turns import Turns
 from receiver.unsealing import REMEDY
 from receiver.web.app import create_app
 from receiver.web.doors import Doors
+from receiver.web.in_turn import InTurn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,12 @@ class Limits:
     delivery: DeliveryLimits = field(default_factory=DeliveryLimits)
     answer_within_s: float = 20.0
     drain_s: float = 13.0
+
+
+# Whoever calls by the clock gives 25 s: what hangs ends as its own failure within them, not with the call.
+SERVERLESS = Limits(
+    submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0, drain_s=1.0
+)
 
 
 class Service:
@@ -64,7 +76,8 @@ class Service:
         limits: Limits | None = None,
         outbound: Outbound | None = None,
     ) -> None:
-        limits = limits or Limits()
+        self._serverless = settings.mode is Mode.SERVERLESS
+        limits = limits or (SERVERLESS if self._serverless else Limits())
         self._limits = limits
         self._settings = settings
         self.hand_off = HandOff(lease=round(limits.delivery.lease_s * 1000), now=SystemClock().now())
@@ -121,15 +134,33 @@ class Service:
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
         )
         self.bell.listen(self._wake)
-        self.loops = [
+        working = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
             Loop("poll", self.poller.run_once, self.poller.wake),
             Loop("deliver", self.courier.run_once, self.courier.wake),
-            Loop("retain", self.retention.run_once, self.retention.wake),
         ]
+        keeping = [Loop("retain", self.retention.run_once, self.retention.wake)]
         if kept.beat is not None:
-            self.loops.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
+            keeping.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
+        self.loops = [] if self._serverless else [*working, *keeping]
+        self.turns = Turns(self._rest)
+        self.tick = Heartbeat(
+            turns=self.turns,
+            working=working,
+            keeping=keeping,
+            due=Due(budgets, self.courier.blocked),
+            storage=self.storage,
+            replicas=self.replicas,
+            clock=self._clock,
+        ).tick
         self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
+        follow_up = FollowUp(
+            storage=self.storage,
+            poller=self.poller,
+            courier=self.courier,
+            replicas=self.replicas,
+            clock=self._clock,
+        )
         self.doors = Doors(
             storage=self.storage,
             providers=served,
@@ -138,7 +169,9 @@ class Service:
             seal=seal,
             clock=self._clock,
             bell=self.bell,
-            accept=self.submitter.accept,
+            accept=self._accept,
+            follow_up=follow_up if self._serverless else self._tell_poller,
+            tick=self.tick,
             wake_poller=self.poller.wake.set,
             wake_submitter=self.submitter.wake.set,
             wake_courier=self.courier.look_again,
@@ -149,10 +182,14 @@ class Service:
             keeps_logs=kept.beat is None,
             metrics_open=settings.metrics_open,
             api_key=settings.api_key,
+            cron_secret=settings.cron_secret,
+            serverless=self._serverless,
             max_body=settings.max_body,
             answer_within_s=limits.answer_within_s,
         )
         self.app = create_app(self.doors, lifespan=self._lifespan)
+        if self._serverless:
+            self.app.add_middleware(InTurn, turns=self.turns)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -175,7 +212,8 @@ class Service:
             raise ConfigurationError(f"the database is not whole: {NOT_WHOLE}", hint=NOT_WHOLE_HINT)
         await self.outbound.start()
         await self.replicas.run_once()
-        if self.replicas.alone:  # else somebody took the callbacks while we were away
+        # Of several, others took the callbacks while we were away; a host that starts us for each one misses none.
+        if self.replicas.alone and not self._serverless:
             now = self._clock.now()
             await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
         if lost := await unreadable(self.storage, self._seal):
@@ -185,7 +223,7 @@ class Service:
         """Work from now on; only what is started takes over what is recorded."""
         for loop in self.loops:
             loop.start()
-        self.hand_off.open = True
+        self.hand_off.open = bool(self.loops)
 
     async def drain(self) -> None:
         """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.
@@ -212,6 +250,22 @@ class Service:
         await self.outbound.close()
         await self.storage.close()
         log.info("server.stopped")
+
+    async def _accept(self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False) -> None:
+        if self._serverless:
+            await self.replicas.hear()
+        await self.submitter.accept(task, also=also, later=later)
+
+    async def _tell_poller(self, task_id: str, rang: bool) -> None:
+        """What follows from a callback, where a loop takes it up."""
+        if rang:
+            self.poller.wake.set()
+
+    async def _rest(self) -> None:
+        """Nobody waits for anything: where that may be so for hours, nothing claimed or half open is left behind."""
+        if self._serverless:
+            self.courier.put_back()
+            self.outbound.rest()
 
     def _wake(self, taken: Taken) -> None:
         self.courier.fresh.take(taken.handed)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from tempfile import TemporaryDirectory
 
+from receiver import hosts
 from receiver.errors import ConfigurationError
 from receiver.guard import Guard
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, read_settings
 
-_TOGETHER = {"TASKWEIR_PORT": ("PORT",), "TASKWEIR_DATABASE_URL": ("TASKWEIR_SECRET_KEY", "TASKWEIR_SECRET_KEY_FILE")}
+_KEYS = ("TASKWEIR_API_KEY", "TASKWEIR_API_KEY_FILE", "TASKWEIR_SECRET_KEY", "TASKWEIR_SECRET_KEY_FILE")
+_TOGETHER = {"TASKWEIR_PORT": ("PORT",), "TASKWEIR_DATABASE_URL": (*_KEYS, *hosts.variables())}
 
 
 def setting_faults(environment: Mapping[str, str], adapters: Mapping[str, str]) -> dict[str, ConfigurationError]:

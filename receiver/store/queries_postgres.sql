@@ -34,6 +34,10 @@ FROM timers WHERE work = :work AND owner IS NOT NULL AND (:mine = 0 OR holder = 
 -- lease_timer --
 UPDATE timers SET owner = :owner, holder = :process, due_at = :until WHERE task_id = :task_id
 
+-- claim_timer --
+UPDATE timers SET owner = :owner, holder = :process, due_at = :until
+WHERE task_id = :task_id AND work = :work AND due_at <= :now
+
 -- lapse_timers --
 UPDATE timers SET due_at = :now WHERE owner IS NOT NULL AND holder = :process AND due_at > :now
 

@@ -5,7 +5,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, caller_of, doors_of
+from receiver.web.doors import Caller, caller_of, check_clock, doors_of, query_integer
+
+DEFAULT_BUDGET_MS, MOST_BUDGET_MS = 25_000, 3_600_000
 
 
 async def live(request: Request) -> Response:
@@ -39,6 +41,13 @@ async def metrics(request: Request) -> Response:
         moved.labels(loop.name).set(loop.moved_s_ago)
         late.labels(loop.name).set(loop.oldest_due_s)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def tick(request: Request) -> Response:
+    """`GET` and `POST /internal/tick?budget_ms=`: do all that is due, for whoever calls by the clock."""
+    check_clock(request)
+    budget_ms = query_integer(request, "budget_ms", DEFAULT_BUDGET_MS, least=0, most=MOST_BUDGET_MS)
+    return json_answer((await doors_of(request).tick(budget_ms / 1000)).fields())
 
 
 async def me(request: Request, caller: Caller) -> Response:
