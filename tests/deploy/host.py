@@ -1,7 +1,7 @@
 """What calls our entries on AWS Lambda and Vercel, as a process of its own: one JSON line in, one out, per call.
 
-    python host.py lambda handler.py
-    python host.py vercel app.py
+python host.py lambda handler.py
+python host.py vercel app.py
 """
 
 import asyncio
@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from receiver.errors import TaskweirError
 
 
 class Context:
@@ -36,7 +38,7 @@ def invoked(module: ModuleType, event: Any) -> Any:
     """What the handler returns; or, as Lambda tells it, what it raised."""
     try:
         return module.handler(event, Context())
-    except Exception as error:
+    except TaskweirError as error:
         return {"errorType": type(error).__name__, "errorMessage": str(error)}
 
 

@@ -147,6 +147,8 @@ def test_vercel_answers_requests_and_its_cron(tmp_path: Path, sandbox: str, post
         def finished() -> bool:
             all_is_due(postgres_url)
             assert host.call(by_vercel("GET", tick, key=CRON_SECRET))["statusCode"] == 200
-            return bool(told(host.call(by_vercel("GET", f"/v1/tasks/{told(submitted)['id']}")))["status"] == "succeeded")
+            return bool(
+                told(host.call(by_vercel("GET", f"/v1/tasks/{told(submitted)['id']}")))["status"] == "succeeded"
+            )
 
         eventually(finished, log.read_text)
