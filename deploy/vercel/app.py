@@ -1,5 +1,5 @@
-"""What Vercel looks for: an ASGI application named `app`."""
+"""What Vercel looks for: an assignment of an ASGI application to `app`."""
 
-from receiver.serverless import app
+from receiver import serverless
 
-__all__ = ["app"]
+app = serverless.app
