@@ -248,7 +248,9 @@ class Courier:
         turns.did(Did.DELIVERED, sum(each.attempt.succeeded for each in sent))
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
-            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now), brief=len(ended) == 1
+            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
+            brief=len(ended) == 1,
+            ends=True,
         )
         report(destination, ended, settled)
         done = all(each.attempt.succeeded for each in sent)
