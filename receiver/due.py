@@ -1,6 +1,6 @@
 """When there is something to do next, for whoever makes us work only then."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from receiver.blocked import Blocked
 from receiver.budget import Budget
 from receiver.domain import Ms, Work
 from receiver.store.protocol import Store
-from receiver.store.records import Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +46,27 @@ class Due:
     blocked: Blocked
 
     def next_at(self, store: Store, now: Ms) -> Ms | None:
-        """The earliest of it; what is leased counts when its lease ends."""
-        times = [at for name in self.budgets for at in self._of_provider(store, name, now)]
-        times += [self._of_queue(each) for each in store.owed()]
-        times.append(store.next_deadline())
-        return min((at for at in times if at is not None), default=None)
+        """When the earliest of it can be done; what is leased counts when its lease ends."""
+        return min((max(at, possible_at) for at, possible_at in self._times(store, now)), default=None)
 
-    def _of_provider(self, store: Store, name: str, now: Ms) -> list[Ms | None]:
-        standing, free_at = store.standing(name), self.budgets[name].next_at(now)
+    def waits(self, store: Store, now: Ms) -> bool:
+        """Whether anything is due now, can it be done now or not."""
+        return any(at <= now for at, _ in self._times(store, now))
+
+    def _times(self, store: Store, now: Ms) -> Iterator[tuple[Ms, Ms]]:
+        """When each kind of it is due, and before when it is of no use to try."""
+        for name, budget in self.budgets.items():
+            free_at = budget.next_at(now)
+            possible_at = free_at if free_at > now else 0
+            yield from ((at, possible_at) for at in self._of_provider(store, name) if at is not None)
+        for queue in store.owed():
+            yield queue.ready_at, self.blocked.until(queue.destination_id)
+        deadline_at = store.next_deadline()
+        if deadline_at is not None:
+            yield deadline_at, 0
+
+    def _of_provider(self, store: Store, name: str) -> tuple[Ms | None, Ms | None]:
+        standing = store.standing(name)
         polls_at = standing.probe_at if standing.holds_polls else store.next_due_timer(Work.POLL, name)
         held = provider_policy.may_submit(standing) == 0
-        submits_at = None if held else store.next_due_timer(Work.SUBMIT, name)
-        return [None if at is None else max(at, free_at) if free_at > now else at for at in (polls_at, submits_at)]
-
-    def _of_queue(self, queue: Queue) -> Ms:
-        return max(queue.ready_at, self.blocked.until(queue.destination_id))
+        return polls_at, None if held else store.next_due_timer(Work.SUBMIT, name)

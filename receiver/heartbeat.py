@@ -1,7 +1,7 @@
 """Does in one call, within its time, what a server's loops do all day."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from receiver.clock import Clock
 from receiver.due import Due, Ticked
@@ -31,6 +31,7 @@ class Heartbeat:
         storage: Storage,
         replicas: Replicas,
         clock: Clock,
+        stopping: Callable[[], bool],
     ) -> None:
         self._turns = turns
         self._working = working
@@ -39,6 +40,7 @@ class Heartbeat:
         self._storage = storage
         self._replicas = replicas
         self._clock = clock
+        self._stopping = stopping
 
     async def tick(self, budget_s: float) -> Ticked:
         """What was done, and when there is more; raises, after all others had their turn, what a loop raised."""
@@ -47,15 +49,16 @@ class Heartbeat:
             await self._work(rounds, turn)
         if rounds.failed is not None:
             raise rounds.failed
+        now = self._clock.now()
         return Ticked(
             submitted=turn.done[Did.SUBMITTED],
             polled=turn.done[Did.POLLED],
             delivered=turn.done[Did.DELIVERED],
-            next_due_at=await self._next_at(),
+            next_due_at=await self._storage.read(lambda store: self._due.next_at(store, now)),
         )
 
     async def _work(self, rounds: "Rounds", turn: Turn) -> None:
-        while turn.may_begin:
+        while turn.may_begin and not self._stopping():
             pause_s = await rounds.one()
             if not turn.busy and pause_s > SOON_S and not await self._waits(pause_s, turn):
                 return
@@ -63,13 +66,10 @@ class Heartbeat:
 
     async def _waits(self, pause_s: float, turn: Turn) -> bool:
         """Whether something is due that can only be done in a moment: a rate leaves no more now, or we have no part."""
-        due_at = await self._next_at()
-        due = due_at is not None and due_at <= self._clock.now()
-        return due and (pause_s < turn.left_s or self._replicas.share.of == 0)
-
-    async def _next_at(self) -> int | None:
+        if pause_s >= turn.left_s and self._replicas.share.of > 0:
+            return False
         now = self._clock.now()
-        return await self._storage.read(lambda store: self._due.next_at(store, now))
+        return await self._storage.read(lambda store: self._due.waits(store, now))
 
 
 class Rounds:

@@ -129,6 +129,7 @@ async def _live(receive: Receive, send: Send) -> None:
 
 def from_environment() -> Service:
     """The service that the environment describes, serverless whatever its mode says; raises `ConfigurationError`."""
+    configure_logs(fmt="console", level="info")  # where what is set cannot be read
     adapters = load_adapters()
     settings = settings_of(os.environ, adapters)
     configure_logs(fmt=settings.log_format, level=settings.log_level)

@@ -59,9 +59,7 @@ class Limits:
 
 
 # Whoever calls by the clock gives 25 s: what hangs ends as its own failure within them, not with the call.
-SERVERLESS = Limits(
-    submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0, drain_s=1.0
-)
+SERVERLESS = Limits(submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0)
 
 
 class Service:
@@ -79,7 +77,7 @@ class Service:
         self._serverless = settings.mode is Mode.SERVERLESS
         limits = limits or (SERVERLESS if self._serverless else Limits())
         self._limits = limits
-        self._settings = settings
+        self.settings = settings
         self.hand_off = HandOff(lease=round(limits.delivery.lease_s * 1000), now=SystemClock().now())
         kept = storage_of(settings, self.hand_off)
         self.storage = kept.storage
@@ -152,6 +150,7 @@ class Service:
             storage=self.storage,
             replicas=self.replicas,
             clock=self._clock,
+            stopping=lambda: self.health.draining,
         ).tick
         self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
         follow_up = FollowUp(
@@ -206,7 +205,7 @@ class Service:
 
     async def start(self) -> None:
         """Open the store and the way out; loops are the lifespan's, or a test's own `run_once`."""
-        await self.storage.open(now=self._clock.now(), migrate=self._settings.migrate)
+        await self.storage.open(now=self._clock.now(), migrate=self.settings.migrate)
         if await self.storage.read(lambda store: store.half_moved()):
             await self.storage.close()
             raise ConfigurationError(f"the database is not whole: {NOT_WHOLE}", hint=NOT_WHOLE_HINT)

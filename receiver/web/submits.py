@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver import turns
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
@@ -24,6 +25,7 @@ async def submitted(request: Request, caller: Caller, asked: Any, record: Record
     refuse_if_stopping(doors)
     use = use_of(request, caller, asked)
     task_id, earlier = await once(doors, use, record) if use else (await record(_keep_nothing), None)
+    await turns.settled()  # where nothing goes on after the answer, a handover that began is over before it
     if not _does_not_wait(request):
         left_s = answer_by - asyncio.get_running_loop().time()  # looking up the host of a webhook may take seconds
         await wait_until(doors, task_id, caller, handed_over, within_s=left_s)
