@@ -64,10 +64,14 @@ def test_what_is_copied_is_there_and_is_sent(source: str) -> None:
     assert sent
 
 
-def test_the_health_check_tells(tmp_path: Path) -> None:
-    """Status 0 where the server is ready, by the port that it was given; else not, with the reason."""
+def test_the_health_check_tells_and_no_disk_is_needed(tmp_path: Path, postgres_url: str) -> None:
+    """Status 0 where the server is ready, by the port that it was given; else not, with the reason.
+
+    The server is on PostgreSQL, and nobody could write where its data directory is said to be.
+    """
     port, healthy = free_port(), [sys.executable, str(FILE.with_name("healthy.py"))]
     env = environment(tmp_path, port, "http://127.0.0.1:9")
+    env |= {"TASKWEIR_DATABASE_URL": postgres_url, "TASKWEIR_DATA_DIR": "/proc/nowhere"}
     before = subprocess.run(healthy, env=env, capture_output=True, text=True, check=False)
     assert before.returncode == 1
     assert "refused" in before.stderr

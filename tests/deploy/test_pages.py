@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from receiver.main import load_adapters, settings_of
-from tests.deploy.files import DEPLOY, ROOT
+from tests.deploy.files import DEPLOY, MADE, OURS, ROOT
 from tests.deploy.test_settings import STAND_INS, lines
 from tests.test_docs import in_bash
 
-PAGES = [path.relative_to(DEPLOY) for path in sorted(DEPLOY.rglob("*.md"))]
+PAGES = [path.relative_to(DEPLOY) for path in OURS if path.suffix == ".md"]
 RUN_HERE = {"docker/README.md": 1, "heroku/README.md": 1, "aws-lambda/README.md": 2, "vercel/README.md": 1}
 
 
@@ -31,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
     """The repository as a user has it, but for what our work leaves in it."""
     top = tmp_path / "taskweir"
     for name in ("receiver", "adapters", "deploy"):
-        shutil.copytree(ROOT / name, top / name, ignore=shutil.ignore_patterns("__pycache__", "build", ".env"))
+        shutil.copytree(ROOT / name, top / name, ignore=shutil.ignore_patterns(*MADE))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, top)
     return top
@@ -65,7 +65,7 @@ def test_composes_environment_is_made(checkout: Path) -> None:
     assert len(set(keys)) == 3
     assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in keys)
     settings_of(given | {"TASKWEIR_DATABASE_URL": STAND_INS["TASKWEIR_DATABASE_URL"]}, load_adapters())
-    assert ".env" in (DEPLOY / ".gitignore").read_text().splitlines()
+    assert (DEPLOY / ".gitignore").read_text().split() == [".env", "aws-lambda/build/", "aws-lambda/secret.json"]
 
 
 def test_heroku_gets_what_it_reads(checkout: Path) -> None:

@@ -11,14 +11,14 @@ from typer.main import get_command
 
 from receiver.main import app, load_adapters, settings_of
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, Mode
-from tests.deploy.files import DEPLOY, ROOT, documents
+from tests.deploy.files import DEPLOY, OURS, ROOT, documents
 
 STAND_INS = {
     "TASKWEIR_DATABASE_URL": "postgresql://taskweir:x@db/taskweir",
     "TASKWEIR_PUBLIC_URL": "https://tasks.example.com",
     "TASKWEIR_REAPI_API_KEY": "rk_live_xxx",
 }
-TEXTS = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and path.suffix != ".lock"]
+TEXTS = [path for path in OURS if path.suffix != ".lock"]
 Environment = dict[str, str]
 
 
