@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from receiver.cli.commands import Commands
 from receiver.main import app, load_adapters, settings_of
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, Mode
 from tests.deploy.files import DEPLOY, OURS, ROOT, documents
@@ -155,8 +156,9 @@ def test_every_command_named_is_one() -> None:
             containers = document.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
             started += [word for container in containers for word in container["args"]]
     there = get_command(app)
+    assert isinstance(there, Commands)
     for command in {*started, *re.findall(r"/opt/taskweir/bin/taskweir (\w+)", "".join(map(Path.read_text, TEXTS)))}:
-        assert command in there.commands  # type: ignore[attr-defined]
+        assert command in there.commands
 
 
 def test_probes_ask_what_is_answered() -> None:
