@@ -1,5 +1,6 @@
 """What follows from a callback, done before it is answered, where no loop would take it up."""
 
+import asyncio
 from collections import Counter
 
 from receiver import turns
@@ -17,12 +18,25 @@ MOST = 50
 
 
 class FollowUp:
-    """The task's own poll, then the first attempts of what is owed of it. Whatever is left is the heartbeat's."""
+    """The task's own poll, then the first attempts of what is owed of it. Whatever is left is the heartbeat's.
 
-    def __init__(self, *, storage: Storage, poller: Poller, courier: Courier, replicas: Replicas, clock: Clock) -> None:
+    Who holds `delivering` alone gives out what each destination takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        poller: Poller,
+        courier: Courier,
+        delivering: asyncio.Lock,
+        replicas: Replicas,
+        clock: Clock,
+    ) -> None:
         self._storage = storage
         self._poller = poller
         self._courier = courier
+        self._delivering = delivering
         self._replicas = replicas
         self._clock = clock
 
@@ -34,7 +48,8 @@ class FollowUp:
                 await self._poller.ask_about(task_id)
                 await turns.settled()
             if turns.may_begin() and (owed := await self._storage.read(lambda store: self._owed(store, task_id))):
-                await self._courier.begin_first(owed)
+                async with self._delivering:
+                    await self._courier.begin_first(owed)
         except Unavailable as error:  # what was to follow is recorded
             log.warning("follow_up.failed", task=task_id, error=str(error))
 

@@ -105,7 +105,7 @@ class Fresh:
         if destination_id not in self.behind:
             return False
         well = self._well.get(destination_id)
-        return well is None or self.hungry(destination_id, well.max_in_flight)
+        return well is None or self.hungry(destination_id, self._most(well))
 
     def _takes(self, destination_id: str, most: int) -> int:
         """How many of one destination may be leased to us: a little beyond what may be in flight, to wait in memory."""
@@ -119,7 +119,7 @@ class Fresh:
     def _offer(self, destination_id: str) -> None:
         room, destination = 0, self._well.get(destination_id)
         if destination is not None and self._quick(destination_id):
-            takes, held = self._takes(destination_id, destination.max_in_flight), self._held(destination_id)
+            takes, held = self._takes(destination_id, self._most(destination)), self._held(destination_id)
             room = takes - held
             if destination_id in self.behind:
                 room = min(room, takes // 2 - (held - self._claimed[destination_id]))
@@ -151,7 +151,10 @@ class Fresh:
         return handed.parcel.delivery.owner != self._hand_off.owner
 
     def _may_begin(self, destination: Destination) -> bool:
-        return self._crew.count(destination.id) < destination.max_in_flight and self._crew.total < self._slots
+        return self._crew.count(destination.id) < self._most(destination) and self._crew.total < self._slots
+
+    def _most(self, destination: Destination) -> int:
+        return min(destination.max_in_flight, self._paces.at_once(destination.id))
 
     def _quick(self, destination_id: str) -> bool:
         return self._paces.manner(destination_id, self._clock.now()) is Manner.QUICK

@@ -1,4 +1,4 @@
-"""The command `taskweir`: the only module that knows everyone."""
+"""The command line: the only module that knows everyone."""
 
 import os
 from contextlib import closing
@@ -12,11 +12,9 @@ from rich.text import Text
 from receiver.cli.commands import Commands, Failed, told
 from receiver.clock import SystemClock
 from receiver.errors import ConfigurationError, TaskweirError
-from receiver.installed import load_adapters, settings_of
+from receiver.serving import load_adapters, serve, settings_of
 from receiver.setting_faults import setting_faults
 from receiver.settings import describe
-from receiver.strays import strays
-from receiver.telemetry import configure_logs, log
 
 app = typer.Typer(
     cls=Commands,
@@ -27,17 +25,7 @@ app = typer.Typer(
 console = Console()
 
 
-@app.command()
-def serve() -> None:
-    """Run the server: API, callbacks, polling and delivery in one process."""
-    from receiver.server import run  # only the server needs uvicorn, and it takes a while to import
-
-    adapters = load_adapters()
-    settings = settings_of(os.environ, adapters)
-    configure_logs(fmt=settings.log_format, level=settings.log_level)
-    for name, nearest in strays(os.environ, [*adapters, *settings.providers]):
-        log.warning("setting.unknown", setting=name, nearest=nearest)
-    run(settings, adapters)
+app.command()(serve)
 
 
 @app.command()

@@ -38,6 +38,7 @@ class Replicas:
     async def hear(self) -> None:
         """The same, where nobody has heard of us for longer than a server would be silent."""
         if self.kept.beat is not None and time.monotonic() - self._heard_at >= BEAT_S:
+            self._heard_at = time.monotonic()  # of those who come at once one is enough
             await self.run_once()
 
     async def run_once(self) -> float:

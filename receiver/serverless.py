@@ -16,9 +16,10 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from receiver.errors import ConfigurationError
-from receiver.installed import load_adapters, settings_of
 from receiver.service import Service
+from receiver.serving import load_adapters, settings_of
 from receiver.settings import Mode
+from receiver.strays import warn_of_strays
 from receiver.telemetry import configure_logs, log
 from receiver.web.answers import problem
 
@@ -75,7 +76,11 @@ class Serverless:
         async with self._opening:
             if self._opened is None:
                 service = self._make()
-                await service.start()
+                try:
+                    await service.start()
+                except BaseException:
+                    await service.storage.close()  # what is open of it would keep the next one out
+                    raise
                 self._opened = service
             return self._opened
 
@@ -133,6 +138,7 @@ def from_environment() -> Service:
     adapters = load_adapters()
     settings = settings_of(os.environ, adapters)
     configure_logs(fmt=settings.log_format, level=settings.log_level)
+    warn_of_strays(os.environ, [*adapters, *settings.providers])
     return Service(replace(settings, mode=Mode.SERVERLESS), adapters)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 
 from adapters.base import Adapter
+from receiver import owed
 from receiver.bell import Bell
 from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
@@ -31,6 +32,8 @@ from receiver.replicas import Replicas
 from receiver.resealing import unreadable
 from receiver.retention import Retention
 from receiver.sealing import Seal
+from receiver.senders.kinds import KINDS
+from receiver.senders.remote import RemoteSender
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
 from receiver.settings import Mode, Settings
@@ -38,12 +41,13 @@ from receiver.signing import CallbackTokens
 from receiver.storages import storage_of
 from receiver.store.protocol import Store
 from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
+from receiver.streams import Streams
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.turns import Turns
 from receiver.unsealing import REMEDY
-from receiver.web.app import create_app
 from receiver.web.doors import Doors
+from receiver.web.front import create_app
 from receiver.web.in_turn import InTurn
 
 
@@ -113,11 +117,18 @@ class Service:
             limits=limits.poll,
         )
         logs = SqliteLogSender(settings.data_dir, self._clock)
+        self.streams = Streams(self._guard)
+        deadline_s = limits.delivery.deadline_s
+        self._remotes = {
+            each.type: RemoteSender(each, self.streams, seal, self._clock, deadline_s=deadline_s)
+            for each in KINDS.values()
+        }
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
+                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=deadline_s),
                 "sqlite": logs,
+                **self._remotes,
             },
             clock=self._clock,
             limits=limits.delivery,
@@ -132,15 +143,16 @@ class Service:
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
         )
         self.bell.listen(self._wake)
+        delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
         working = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
             Loop("poll", self.poller.run_once, self.poller.wake),
-            Loop("deliver", self.courier.run_once, self.courier.wake),
+            delivering,
         ]
         keeping = [Loop("retain", self.retention.run_once, self.retention.wake)]
         if kept.beat is not None:
             keeping.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.loops = [] if self._serverless else [*working, *keeping]
+        self.loops = [*working, *keeping]
         self.turns = Turns(self._rest)
         self.tick = Heartbeat(
             turns=self.turns,
@@ -152,11 +164,19 @@ class Service:
             clock=self._clock,
             stopping=lambda: self.health.draining,
         ).tick
-        self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
+        self.health = Health(
+            self.storage,
+            self._clock,
+            sorted(served),
+            self.courier.blocked,
+            self.loops,
+            looping=not self._serverless,
+        )
         follow_up = FollowUp(
             storage=self.storage,
             poller=self.poller,
             courier=self.courier,
+            delivering=delivering.alone,
             replicas=self.replicas,
             clock=self._clock,
         )
@@ -215,14 +235,17 @@ class Service:
         if self.replicas.alone and not self._serverless:
             now = self._clock.now()
             await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+        await owed.form_all_lines(self.storage)
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 
     def start_loops(self) -> None:
         """Work from now on; only what is started takes over what is recorded."""
+        if self._serverless:
+            return
         for loop in self.loops:
             loop.start()
-        self.hand_off.open = bool(self.loops)
+        self.hand_off.open = True
 
     async def drain(self) -> None:
         """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.
@@ -247,6 +270,8 @@ class Service:
         """Drain, and close the store last."""
         await self.drain()
         await self.outbound.close()
+        await asyncio.gather(*(each.close() for each in self._remotes.values()))
+        self.streams.close()
         await self.storage.close()
         log.info("server.stopped")
 
@@ -265,6 +290,7 @@ class Service:
         if self._serverless:
             self.courier.put_back()
             self.outbound.rest()
+            await asyncio.gather(*(each.close() for each in self._remotes.values()))
 
     def _wake(self, taken: Taken) -> None:
         self.courier.fresh.take(taken.handed)

@@ -17,9 +17,9 @@ import pytest
 from starlette.types import Message
 
 from receiver.errors import ConfigurationError
-from receiver.installed import load_adapters, settings_of
 from receiver.serverless import Serverless
 from receiver.service import Service
+from receiver.serving import load_adapters, settings_of
 from receiver.settings import Mode
 from tests.processes import a_sandbox, environment
 from tests.service.world import API_KEY, APIKLEY_MODEL

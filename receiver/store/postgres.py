@@ -189,7 +189,7 @@ class PostgresStorage:
         except (_Undone, Broken, Raced) as error:
             raise Unavailable(f"the database did not take it: {error}") from error
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         if self._closed:
             raise Unavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, do)

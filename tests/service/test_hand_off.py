@@ -14,7 +14,7 @@ from receiver.intake import Taken
 from receiver.store.protocol import Store
 from tests.make import a_task
 from tests.service.consumer import a_consumer, a_gated_consumer
-from tests.service.owing import PATIENT, attempt_log, change, disable, happen, quiet, trusted, until
+from tests.service.owing import PATIENT, TRUSTED_AFTER, attempt_log, change, disable, happen, quiet, trusted, until
 from tests.service.world import World, a_world, every
 
 pytestmark = pytest.mark.anyio
@@ -150,7 +150,7 @@ async def test_never_more_than_it_may_have_in_flight(tmp_path: Path) -> None:
         await consumer.arrived(4)
         consumer.answer(204)
         await world.service.courier.crew.drain()
-        assert await states(world) == [("delivered", 1)] * 5
+        assert await states(world) == [("delivered", 1)] * (TRUSTED_AFTER + 4)
 
 
 async def test_who_turns_slow_gives_back_what_waits(tmp_path: Path) -> None:

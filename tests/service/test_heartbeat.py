@@ -439,6 +439,7 @@ async def test_who_may_call(tmp_path: Path, mode: str) -> None:
         for path in ("/v1/tasks", "/v1/me"):
             assert (await world.api.get(path, headers=clock)).status_code == 401
         assert (await world.api.post("/internal/rotate-secrets", headers=clock)).status_code == 401
+        assert (await world.api.post("/internal/tick?budget_ms=100", json={"any": "thing"})).status_code == 200
         assert (await world.api.get("/internal/tick?budget_ms=x")).status_code == 422
 
 
