@@ -16,7 +16,7 @@ FILES = [
     ("vercel/vercel.json", "vercel", ("functions", "app.py"), None),
     *(
         (f"kubernetes/{path.name}", "kubernetes", ("metadata",), number)
-        for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+        for path in sorted((DEPLOY / "kubernetes").glob("*.yaml*"))
         for number in range(len(documents(path)))
     ),
 ]

@@ -56,7 +56,7 @@ def compose() -> Environment:
 
 
 def kubernetes() -> Environment:
-    [config], [secret] = (documents(DEPLOY / "kubernetes" / name) for name in ("config.yaml", "secret.example.yaml"))
+    [config], [secret] = (documents(DEPLOY / "kubernetes" / name) for name in ("config.yaml", "secret.yaml.example"))
     return image() | config["data"] | {name: STAND_INS.get(name, "k" * 64) for name in secret["stringData"]}
 
 
