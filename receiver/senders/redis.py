@@ -81,7 +81,7 @@ class _Adder:
             entry, repeated = await self._redis.eval(_ADD, 2, self._stream, mark, *arguments)
         except AuthenticationError as error:
             raise Refused(f"Redis let nobody in: {error}") from None
-        except (NotConnected, TooLate, OSError) as error:
+        except (NotConnected, TooLate, OSError, ValueError) as error:  # a line or a number that is none
             raise Lost(str(error)) from None
         except RedisError as error:
             return Outcome(error=f"Redis refused it: {error}")
