@@ -12,16 +12,12 @@ Result = TypeVar("Result")
 
 
 async def each_alone(rounds: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Run each to its end; what one raises comes after the others had their turn."""
-    results, failed = [], None
-    for round_ in rounds:
-        try:
-            results.append(await round_)
-        except Exception as error:  # noqa: BLE001 - whatever one provider's round raises is not another's
-            failed = error
+    """Run all side by side, each to its end; what one raises comes after that."""
+    ended = await asyncio.gather(*rounds, return_exceptions=True)
+    failed = next((each for each in ended if isinstance(each, BaseException)), None)
     if failed is not None:
         raise failed
-    return results
+    return [each for each in ended if not isinstance(each, BaseException)]
 
 
 class Crew:

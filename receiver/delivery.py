@@ -103,9 +103,7 @@ class Courier:
         if grants.more or any(each.told for each in claimed):
             return 0.0
         waiting = (
-            self._begins_at(each, ready_at[each.destination_id], now)
-            for each in queues
-            if self._wants(each, self._paces.manner(each.destination_id, now)) > 0
+            self._begins_at(each, ready_at[each.destination_id], now) for each in queues if self._wants(each) > 0
         )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
 
@@ -124,12 +122,12 @@ class Courier:
         [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
         return sent.attempt
 
-    def _wants(self, queue: Queue, manner: Manner) -> int:
-        """How many more pieces of work a destination takes: few while it fails, or has not answered yet."""
-        most = queue.max_in_flight
+    def _wants(self, queue: Queue) -> int:
+        """How many more pieces of work a destination takes: few while it fails, or has not shown that it bears more."""
+        most = min(queue.max_in_flight, self._paces.at_once(queue.destination_id))
         if self._senders[queue.type].batch > 1 or queue.probe_at is not None:
             most = 1
-        elif queue.failures > 0 or manner is Manner.NEW:
+        elif queue.failures > 0:
             most = min(most, breaker_policy.tried_at_once(queue.failures))
         elif queue.rate_per_second is None:
             return self.fresh.room(queue.destination_id, most) if self.fresh.hungry(queue.destination_id, most) else 0
@@ -166,7 +164,7 @@ class Courier:
     def _wish(self, queue: Queue, now: Ms) -> Wish:
         manner, wants = self._paces.manner(queue.destination_id, now), 0
         if queue.ready_at <= now:
-            wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue, manner))
+            wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue))
         return Wish(
             destination_id=queue.destination_id,
             tenant=queue.tenant,
@@ -226,10 +224,13 @@ class Courier:
             self._paces.ended(destination.id, began_at, now)
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
-            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now), brief=len(ended) == 1
+            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
+            brief=len(ended) == 1,
+            ends=True,
         )
         _report(destination, ended, settled)
         done = all(each.attempt.succeeded for each in sent)
+        self._paces.heard(destination.id, well=done)
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
         if destination.ordered or settled.turn is not None or not done:
             self.wake.set()  # something is due at another time than the loop knows of

@@ -45,10 +45,11 @@ MOST_SETTLED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """What one round is to do: tasks to ask about, tasks that ended unasked, whether to probe without any task."""
+    """What one round is to do: tasks to ask about, tasks that ended unasked; whether it probes, without any task."""
 
     asked: list[tuple[Timer, Task, str]] = field(default_factory=list)
     ended: list[Taken] = field(default_factory=list)
+    probes: bool = False
     blind: bool = False
     next_due: Ms | None = None
 
@@ -91,7 +92,7 @@ class Poller:
 
     async def _end_overdue(self) -> None:
         now, most = self._clock.now(), self._limits.batch
-        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
+        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1), brief=True):
             for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
                 self._bell.ring(taken)
 
@@ -102,9 +103,14 @@ class Poller:
         if limit == 0:
             return max(budget.next_at(now), now + A_TURN)
         with budget.holding(limit):
-            claim = await self._storage.write(lambda store: self._claim(store, name, limit))
+            claim = await self._storage.write(lambda store: self._claim(store, name, limit), brief=True)
             budget.spend(len(claim.asked) + claim.blind, self._clock.now(), Work.POLL)
-        for taken in claim.ended:
+        ended = claim.ended
+        if claim.probes:
+            ended += await self._storage.write(
+                lambda store: settle_held(store, served, self._clock.now(), limit=MOST_SETTLED)
+            )
+        for taken in ended:
             self._bell.ring(taken)
         for timer, task, provider_task_id in claim.asked:
             self.crew.start(name, self._ask(served, timer, task, provider_task_id))
@@ -124,8 +130,7 @@ class Poller:
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
         asked, ended = self._claim_timers(store, provider, now, now + DAY * 365, 1)
-        ended += settle_held(store, self._providers[provider], now, limit=MOST_SETTLED)
-        return _Claim(asked=asked, ended=ended, blind=not asked, next_due=probing.probe_at)
+        return _Claim(asked=asked, ended=ended, probes=True, blind=not asked, next_due=probing.probe_at)
 
     def _claim_timers(
         self, store: Store, provider: str, now: Ms, due_by: Ms, limit: int
@@ -216,7 +221,8 @@ class Poller:
     def _hear(self, store: Store, served: Served, answer: PollAnswer) -> Turn | None:
         """What an answer says about how the provider stands."""
         now, name = self._clock.now(), served.provider.name
-        before, submit_at = store.standing(name), store.next_due_timer(Work.SUBMIT, name)
+        before = store.standing(name)
+        submit_at = store.next_due_timer(Work.SUBMIT, name) if before.holds_polls else None
         failure = None if isinstance(answer, Update) else answer.failure
         if failure is not None and failure.kind is FailureKind.AUTH:
             after = provider_policy.paused(before, Pause.AUTH, now, failure.message)

@@ -80,14 +80,13 @@ class Served:
 
     def _clean_update(self, update: Update) -> Update:
         error = self._clean_failure(update.error) if update.error else None
-        outputs = tuple(self._clean_output(output) for output in update.outputs)
-        return replace(
-            update,
-            error=error,
-            outputs=outputs,
-            provider_status=self._clean(update.provider_status),
-            provider_task_id=self._clean(update.provider_task_id),
-        )
+        outputs = tuple([self._clean_output(output) for output in update.outputs])
+        status, task_id = self._clean(update.provider_status), self._clean(update.provider_task_id)
+        if (error, status, task_id) == (None, update.provider_status, update.provider_task_id) and all(
+            clean is told for clean, told in zip(outputs, update.outputs, strict=True)
+        ):
+            return update
+        return replace(update, error=error, outputs=outputs, provider_status=status, provider_task_id=task_id)
 
     def _clean_output(self, output: Output) -> Output:
         url = self._clean(output.url) or ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 
 from adapters.base import Adapter
+from receiver import owed
 from receiver.bell import Bell
 from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
@@ -40,8 +41,8 @@ from receiver.streams import Streams
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.unsealing import REMEDY
-from receiver.web.app import create_app
 from receiver.web.doors import Doors
+from receiver.web.front import create_app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ class Service:
         ]
         if kept.beat is not None:
             self.loops.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.health = Health(self.storage, self._clock, sorted(served), self.loops, blocked=self.courier.blocked)
+        self.health = Health(self.storage, self._clock, sorted(served), self.courier.blocked, self.loops)
         self.doors = Doors(
             storage=self.storage,
             providers=served,
@@ -188,6 +189,7 @@ class Service:
         if self.replicas.alone:  # else somebody took the callbacks while we were away
             now = self._clock.now()
             await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+        await owed.form_all_lines(self.storage)
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 

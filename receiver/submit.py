@@ -66,7 +66,8 @@ class Submitter:
         self._bell = bell
         self._limits = limits or SubmitLimits()
         self.wake = asyncio.Event()
-        self.crew = Crew(lambda _: self.wake.set())
+        self.crew = Crew(self._freed)
+        self._starved = False
 
     async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None) -> None:
         """Commit a new task, and `also` what belongs to it, then hand it over; that goes on if the caller leaves.
@@ -146,16 +147,25 @@ class Submitter:
     async def run_once(self) -> float:
         """Start what is due; the seconds until something is."""
         now = self._clock.now()
-        due = await each_alone(self._run_provider(name) for name in self._providers if self._free(name, now) > 0)
+        names = [name for name in self._providers if self._free(name, now) > 0]
+        self._starved = len(names) < len(self._providers)
+        due_at = await self._storage.read(
+            lambda store: [store.next_due_timer(Work.SUBMIT, name) for name in names], brief=True
+        )
+        due = await each_alone(map(self._run_provider, names, due_at))
         return timing.seconds_until(due, self._clock.now())
 
-    async def _run_provider(self, name: str) -> Ms | None:
-        due_at = await self._storage.read(lambda store: store.next_due_timer(Work.SUBMIT, name))
+    def _freed(self, _: str) -> None:
+        if self._starved:
+            self.wake.set()
+
+    async def _run_provider(self, name: str, due_at: Ms | None) -> Ms | None:
         now, budget = self._clock.now(), self._budgets[name]
         if due_at is None or due_at > now:
             return due_at  # nothing to hand over: no place is held that a new task could have
         limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)), Work.SUBMIT)
         if limit == 0:
+            self._starved = True
             return max(budget.next_at(now), now + A_TURN)
         with budget.holding(limit), self.crew.holding(name, limit):
             starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))

@@ -71,7 +71,7 @@ def timeline(
 ) -> list[Item]:
     """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have.
 
-    `held` is when each destination that gets nothing now is probed next; None where it is disabled.
+    `held` is when each destination that gets nothing now is probed next; None where it is disabled or blocked.
     """
     if len(chronicle.attempts) < most:
         chronicle = replace(chronicle, attempts=_with_lost(chronicle, now))
@@ -237,7 +237,7 @@ def _follows(owed: _Owed, attempt: Attempt) -> str:
     if delivery.state is not DeliveryState.PENDING or delivery.due_at is None:
         return ""
     if owed.next_at is None:
-        return ", and waits until its destination is enabled"
+        return ", and waits, for its destination is disabled or blocked"
     again = f", {again_in('tried', owed.next_at, attempt.at)}"
     return f"{again} at the earliest, for its destination fails" if owed.held else again
 

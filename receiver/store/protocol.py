@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed, Span
+from receiver.store.records import Bite, Chronicle, Found, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed, Span
 
 Result = TypeVar("Result")
 
@@ -33,8 +33,11 @@ class Store(Protocol):
     def resubmitted(self, task_id: str) -> bool:
         """Whether a task was resubmitted: another one names it as what it retries."""
 
-    def list_tasks(self, page: Page) -> Sequence[Task]:
-        """Filters: status, provider, model, provider_task_id, error_kind, metadata, created_after, created_before."""
+    def list_tasks(self, page: Page) -> Found[Task]:
+        """Filters: status, provider, model, provider_task_id, error_kind, metadata, created_after, created_before.
+
+        What they let through is looked for among so many tasks at most: `to` is the id of the last of them.
+        """
 
     def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
         """Queued and unconfirmed ones past their deadline, oldest first; whatever their provider."""
@@ -106,8 +109,11 @@ class Store(Protocol):
     def newest_seq(self, tenant: str) -> int:
         """Where a tenant's newest event stands; 0 where none is kept."""
 
-    def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
-        """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
+    def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Found[Recorded]:
+        """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading.
+
+        What filters let through is looked for among so many events at most: `to` is the seq of the last of them.
+        """
 
     def span_of_events(self, tenant: str, *, since: Ms, until: Ms) -> Span | None:
         """Where a tenant's events since then, and before `until`, are to be found; None where there are none."""
@@ -141,6 +147,9 @@ class Store(Protocol):
 
     def log_named(self, name: str, tenant: str) -> Destination | None:
         """The tenant's SQLite log of that name."""
+
+    def ordered_destinations(self) -> Sequence[str]:
+        """The ids of all that take the events of a task one at a time."""
 
     def logs_with_an_end(self) -> Sequence[Destination]:
         """The SQLite logs of all tenants that keep their rows for so many days only."""
@@ -302,11 +311,12 @@ class Store(Protocol):
 class Storage(Protocol):
     """One store as the asynchronous world sees it."""
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         """Run `do` in a transaction and return once that is on disk. A cancelled caller may still have committed.
 
-        What is `brief` touches a few rows, for it may hold up the event loop.
+        What is `brief` touches a few rows, for it may hold up the event loop. What `ends` work goes before what begins
+        some, so that no more of it piles up under way than must.
         """
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
-        """Run `do` beside the writer, on what is committed."""
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        """Run `do` beside the writer, on what is committed; what is `brief` looks at a few rows."""

@@ -30,6 +30,11 @@ SELECT id FROM tasks WHERE retry_of = :task_id LIMIT 1
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
 WHERE tasks.provider = :provider AND tasks.provider_task_id = :provider_task_id
 
+-- count_open_tasks --
+SELECT count(*) AS count FROM (
+  SELECT 1 FROM tasks WHERE status = :status AND finished_at IS NULL LIMIT :most
+) AS found
+
 -- select_overdue_tasks --
 -- Nobody has them, or nobody knows who: no answer is waited for.
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
@@ -196,6 +201,9 @@ UPDATE retired_secrets SET sealed_secret = :text WHERE owner = :row AND sealed_s
 -- select_log --
 SELECT * FROM destinations WHERE tenant = :tenant AND type = 'sqlite' AND target = :target
 
+-- select_ordered --
+SELECT id FROM destinations WHERE ordered = 1 ORDER BY id
+
 -- select_logs_with_an_end --
 SELECT * FROM destinations WHERE type = 'sqlite' AND retention_days IS NOT NULL ORDER BY id
 
@@ -327,7 +335,7 @@ UPDATE deliveries SET due_at = NULL WHERE id = :id AND state = 'pending' AND EXI
 -- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
 -- the planner off the indexes by destination, which hold thousands where a task has a handful.
 UPDATE deliveries SET due_at = NULL
-WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND due_at IS NOT NULL AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
   WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
     AND other.state = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
@@ -471,8 +479,8 @@ ON CONFLICT (provider) DO UPDATE SET paused = excluded.paused, since = excluded.
 
 -- insert_note --
 -- Nothing happens where a task has as many notes as are kept.
-INSERT INTO notes (id, task_id, number, sequence, at, kind, text, data)
-SELECT :id, :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
+INSERT INTO notes (task_id, number, sequence, at, kind, text, data)
+SELECT :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
 
 -- count_up --
 INSERT INTO tallies (task_id, after, kind, count, first_at, last_at)

@@ -77,7 +77,7 @@ SELECT *, :process FROM unnest(CAST(:id[] AS TEXT[]), CAST(:tenant[] AS TEXT[]),
 -- form_lines --
 -- `|| ''` keeps the planner off the indexes that hold thousands where a task has a handful, that of what is due among them.
 UPDATE deliveries SET due_at = NULL
-WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND due_at IS NOT NULL AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
   WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
     AND other.state || '' = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id

@@ -15,7 +15,8 @@ from receiver.intake import Taken
 from receiver.store.protocol import Store
 from receiver.web.adopt import ProviderTaskId
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, NothingIn, allowed, doors_of, read_optional
+from receiver.web.bodies import NothingIn, read_optional
+from receiver.web.doors import Caller, allowed, doors_of
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, owned, query_wait, resolved, shown, wait_until
 from receiver.web.submits import submitted

@@ -17,11 +17,12 @@ from receiver.store.protocol import Store
 from receiver.store.records import Page
 from receiver.targets import read_target
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import read_model
 from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished
 from receiver.web.destination_secrets import faults_of_merge, merged_headers, new_secret
 from receiver.web.destination_showing import shown
-from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit
 
 _NO_LOGS = (
     "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL use a webhook, or read "
@@ -113,7 +114,7 @@ async def change_destination(request: Request, caller: Caller) -> Response:
     if known.ordered and "ordered" in asked.model_fields_set and not asked.ordered:
         await owed.dissolve_lines(doors.storage, known.id, now)
     fields = await doors.storage.write(change)
-    if asked.ordered:  # though it was before: a process that died may have left the lines half formed
+    if asked.ordered:  # what the transaction left: where that is cut off, it is gone on with at the next start
         await owed.form_lines(doors.storage, known.id)
     doors.wake_courier()
     return json_answer(fields)

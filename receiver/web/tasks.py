@@ -13,16 +13,15 @@ from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import model_of, read_json
 from receiver.web.doors import (
     MOST_FAULTS,
     Caller,
     Doors,
     check_query,
     doors_of,
-    model_of,
     query_cursor,
     query_limit,
-    read_json,
     refuse_if_stopping,
 )
 from receiver.web.holders import Holders
@@ -129,7 +128,10 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
     holders = Holders(doors)
-    items = await doors.storage.read(
-        lambda store: [task_answer(holders, store, task) for task in store.list_tasks(page)]
-    )
-    return page_answer(items, limit, [item["id"] for item in items])
+
+    def read(store: Store) -> tuple[list[dict[str, Any]], str | None]:
+        found = store.list_tasks(page)
+        return [task_answer(holders, store, task) for task in found], found.to
+
+    items, searched_to = await doors.storage.read(read)
+    return page_answer(items, limit, [item["id"] for item in items], searched_to)

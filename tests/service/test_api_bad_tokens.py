@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from receiver.signing import CallbackTokens
 from receiver.store.protocol import Store
-from receiver.web.app import create_app
+from receiver.web.front import create_app
 from tests.raw.talking import post, receiving, statuses
 from tests.service.asking import complaint, everything, failures
 from tests.service.world import a_pair, created, record, scripted
@@ -91,10 +91,10 @@ async def test_a_token_that_we_did_not_sign_is_404(tmp_path: Path) -> None:
 class NoStore:
     """A storage that nobody may ask."""
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         raise AssertionError("the store was written")
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         raise AssertionError("the store was read")
 
 

@@ -15,7 +15,7 @@ from receiver.ids import first_id
 from receiver.provider_policy import Standing
 from receiver.store.postgres import Offset, PostgresStorage
 from receiver.store.postgres_schema import bring_up_to_date, schema_version
-from receiver.store.postgres_sql import newest_version
+from receiver.store.postgres_sql import migrations, newest_version
 from receiver.store.protocol import Store
 from receiver.store.records import KeptKey, Page, Recorded
 from tests.make import MINUTE, NOW, a_delivery, a_destination, a_task, a_timer, an_event
@@ -367,7 +367,7 @@ def test_migrations_run_once_however_many_begin(postgres_server: PostgresServer)
         return await asyncio.gather(*(asyncio.to_thread(bring_up_to_date, url, now=NOW) for _ in range(4)))
 
     applied = asyncio.run(all_at_once())
-    assert sorted(applied) == [[], [], [], list(range(1, newest_version() + 1))]
+    assert sorted(applied) == [[], [], [], [version for version, _ in migrations()]]
     with psycopg.connect(url) as connection:
         connection.execute("INSERT INTO schema_migrations VALUES (999, 0)")
     for migrate in (True, False):
