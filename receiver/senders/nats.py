@@ -1,6 +1,7 @@
 """Publishes events to a JetStream subject, each with its id as `Nats-Msg-Id`, by which NATS drops repeats."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +15,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 from receiver import formats
 from receiver.domain import Destination, Format
 from receiver.rendering import rendered
-from receiver.senders.remote import DEADLINE_S, Client, Kind, Lost, Outcome, Refused
+from receiver.senders.remote import DEADLINE_S, ODD_ANSWERS, Client, Kind, Lost, Outcome, Refused
 from receiver.store.records import Parcel
 from receiver.streams import Stream, Streams
 from receiver.targets import Rule, Shape, Target
@@ -27,8 +28,9 @@ _SHAPE = Shape(
         told="the subject to publish to, without wildcards: nats://host:4222/taskweir.events",
     ),
 )
-# What a server says in no protocol, or hangs up with: the library reads lines, JSON and numbers.
-_FAULTS = (Error, OSError, TimeoutError, asyncio.IncompleteReadError, ValueError, KeyError, TypeError)
+_FAULTS = (Error, OSError, TimeoutError, asyncio.IncompleteReadError, *ODD_ANSWERS)
+# The library logs what a server says wrong, with tracebacks; here that is told as the attempt's error.
+logging.getLogger("nats").setLevel(logging.CRITICAL)
 
 
 class _Transport(TcpTransport):
