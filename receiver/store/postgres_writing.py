@@ -122,14 +122,22 @@ class WritingStore(KeptVerbs, PostgresStore):
 
     def beat(self, words: Mapping[str, Word]) -> Heard:
         """Say that this process is alive, and hear which part is its: one after the other, that all hear of all."""
-        self._alone("replicas", "")
-        [row] = self.execute(OURS["database_time"], {})
-        now = int(row["now"])
+        now = self._among_replicas()
         told = {name: asdict(word) for name, word in words.items()}
-        self.changed(OURS["beat"], {"now": now, "words": json_text.write(told)})
+        self.changed(OURS["beat"], {"now": now, "gone": now - GONE_AFTER, "words": json_text.write(told)})
         self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
         rows = self.execute(OURS["select_replicas"], {})
         return heard_by(self._process, [_alive(row) for row in rows], now)
+
+    def rest(self) -> None:
+        """Say that this process does nothing for a while; what it told of providers stays known."""
+        self.changed(OURS["rest"], {"gone": self._among_replicas() - GONE_AFTER})
+
+    def _among_replicas(self) -> Ms:
+        """Nobody else says anything until this transaction is over; the time."""
+        self._alone("replicas", "")
+        [row] = self.execute(OURS["database_time"], {})
+        return int(row["now"])
 
     def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
         return super().prune_events(before, after=after, limit=limit) if self._first("retention") else _NOTHING
