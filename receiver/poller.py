@@ -41,6 +41,7 @@ class PollLimits:
 
 NO_TASK = "taskweir-probe-00000000"
 MOST_SETTLED = 1000
+MOST_HASTENED = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +79,34 @@ class Poller:
         self._limits = limits or PollLimits()
         self.wake = asyncio.Event()
         self.crew = Crew(lambda _: self.wake.set())
+        self._away_until: Ms | None = None
+        self._made_up_to = ""
+
+    def make_up_for(self, away_until: Ms) -> None:
+        """From now on ask once, soon, about every open task whose callback may have come while nobody was there."""
+        self._away_until, self._made_up_to = away_until, ""
 
     async def run_once(self) -> float:
         """End what is over unasked, start what is due; the seconds until something is."""
         await self._end_overdue()
+        await self._hasten()
         due = await each_alone(
             self._run_provider(served)
             for name, served in self._providers.items()
             if self.crew.count(name) < self._limits.in_flight
         )
-        return timing.seconds_until(due, self._clock.now())
+        return timing.seconds_until(due, self._clock.now()) if self._away_until is None else 0.0
+
+    async def _hasten(self) -> None:
+        """One bite of what is to be asked about once more: a million at once would hold everybody up."""
+        since, after = self._away_until, self._made_up_to
+        if since is None:
+            return
+        now, most = self._clock.now(), MOST_HASTENED
+        last = await self._storage.write(
+            lambda store: store.hasten_safety_polls(now, since=since, within=MINUTE, after=after, limit=most)
+        )
+        self._away_until, self._made_up_to = (since, last) if last is not None else (None, "")
 
     async def _end_overdue(self) -> None:
         now, most = self._clock.now(), self._limits.batch

@@ -13,7 +13,7 @@ from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
-from receiver.domain import MINUTE, Trust
+from receiver.domain import Trust
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.guard import Guard
 from receiver.hand_off import HandOff
@@ -176,8 +176,7 @@ class Service:
         await self.outbound.start()
         await self.replicas.run_once()
         if self.replicas.alone:  # else somebody took the callbacks while we were away
-            now = self._clock.now()
-            await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+            self.poller.make_up_for(self._clock.now())
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")
 

@@ -296,8 +296,12 @@ class Store(Protocol):
     def release_leases(self, now: Ms) -> None:
         """Give back every poll and delivery that this process has claimed, for it is about to end."""
 
-    def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
-        """Make every open task that expects a callback due within this time: it may have come while we were away."""
+    def hasten_safety_polls(self, now: Ms, *, since: Ms, within: Ms, after: str, limit: int) -> str | None:
+        """Make open tasks that expect a callback due within this time: it may have come while we were away.
+
+        One bite, of so many timers behind the task `after`; the id of the last of them, None where it was the last
+        bite. What was asked about since the start, or is newer than it, stays as it is.
+        """
 
     def half_moved(self) -> bool:
         """Whether a move into it was begun and is not over."""

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
 
-from receiver.domain import Ms
+from receiver.domain import MINUTE, Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.hand_off import HandOff
 from receiver.store.kept import KeptVerbs
@@ -22,6 +22,7 @@ from receiver.store.verbs import SharedVerbs
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
+LONGEST_LEASE = 2 * MINUTE  # one that should be longer lapses by itself
 _READERS = 3
 _PATIENCE_MS = 5000
 _STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
@@ -65,15 +66,12 @@ class SqliteStore(SharedVerbs):
             _tell(error)
 
     def lapse_leases(self, now: Ms) -> None:
-        self.count("lapse_timers", now=now)
-        self.count("lapse_deliveries", now=now)
+        self.count("lapse_timers", now=now, until=now + LONGEST_LEASE)
+        self.count("lapse_deliveries", now=now, until=now + LONGEST_LEASE)
 
     def release_leases(self, now: Ms) -> None:
         self.count("release_polls", now=now)
         self.count("release_deliveries", now=now)
-
-    def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
-        self.count("hasten_safety_polls", now=now, within=within)
 
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
