@@ -96,7 +96,7 @@ def asked_to_wait_s(attempt: Attempt, retry_after_s: float | None) -> float:
 def tried_next_at(delivery: Delivery, held: Mapping[str, Ms | None]) -> Ms | None:
     """When a delivery may be tried next, as far as anybody can tell; `held` is when each held queue is probed next.
 
-    None where it is over, waits behind another one, or its destination is disabled (`held` says None).
+    None where it is over, waits behind another one, or its destination is disabled or blocked (`held` says None).
     """
     if delivery.state is not DeliveryState.PENDING or delivery.due_at is None:
         return None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from receiver import breaker, breaker_policy
 from receiver.domain import Destination, Ms
 from receiver.store.protocol import Store
-from receiver.store.records import BEHIND_ALL
+from receiver.store.records import BEHIND_ALL, BITE
 
 OVERLAP: Ms = 86_400_000
 _ALL = 2**62
@@ -16,14 +16,16 @@ def change(store: Store, before: Destination, after: Destination, *, now: Ms, ov
     """Make it what it shall be from now on; `before` was read in this transaction.
 
     A secret that is replaced signs along for `overlap`. Where anything that may have made it fail is changed, a held
-    queue is tried at once. What waits in lines is due where it is ordered no more; where it is from now on, what is
-    pending is yet to form them.
+    queue is tried at once. What waits in lines is due where it is ordered no more; where it is from now on, the latest
+    of what is pending form them here, and whatever is beyond one bite is yet to.
     """
-    if after.sealed_secret != before.sealed_secret:
+    if after.type == "webhook" and after.sealed_secret != before.sealed_secret:
         retire(store, before.id, before.sealed_secret, now=now, overlap=overlap)
     store.save_destination(replace(after, enabled=before.enabled))
     if before.ordered and not after.ordered:
         store.dissolve_lines(after.id, now, before=BEHIND_ALL, limit=_ALL)
+    if after.ordered and not before.ordered:
+        store.form_lines(after.id, before=BEHIND_ALL, limit=BITE)
     if _how_sent(after) != _how_sent(before):
         store.save_breaker(breaker_policy.after_change(store.breaker(after.id), now))
     if after.enabled == before.enabled:
@@ -42,7 +44,9 @@ def switch(store: Store, destination: Destination, *, enabled: bool, now: Ms) ->
 
 
 def _how_sent(destination: Destination) -> tuple[object, ...]:
-    return destination.target, destination.format, destination.headers, destination.signature
+    # What is sealed for another than a webhook is its URL, with who logs in there.
+    sealed = "" if destination.type == "webhook" else destination.sealed_secret
+    return destination.target, destination.format, destination.headers, destination.signature, sealed
 
 
 def retire(store: Store, owner: str, sealed: str, *, now: Ms, overlap: Ms) -> None:

@@ -1,9 +1,10 @@
 """Says whether this process is fit for work: its store answers, its loops move, how late they are."""
 
 import asyncio
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from receiver.blocked import Blocked
 from receiver.clock import Clock
 from receiver.domain import Ms, Work
 from receiver.errors import TaskweirError
@@ -16,7 +17,10 @@ STORE_ANSWERS_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopHealth:
-    """When a loop last came round, and how long the oldest thing that it should have done has been due."""
+    """When a loop last came round, and how long the oldest thing that it should have done has been due.
+
+    Queues that are held, disabled or blocked wait on purpose: of a held one the probe counts.
+    """
 
     name: str
     moved_s_ago: float
@@ -34,13 +38,17 @@ class Report:
 
 @dataclass(slots=True)
 class Health:
-    """Looks when asked; `draining` is set once the process was told to stop, `blocked` holds who cannot be sent to."""
+    """Looks when asked; `draining` is set once the process was told to stop, `blocked` holds who cannot be sent to.
+
+    Where the loops are not `looping`, for somebody else calls their rounds, none of them need move.
+    """
 
     storage: Storage
     clock: Clock
     providers: Sequence[str]
+    blocked: Blocked
     loops: list[Loop] = field(default_factory=list)
-    blocked: Sized = ()
+    looping: bool = True
     draining: bool = False
 
     async def report(self) -> Report:
@@ -66,14 +74,14 @@ class Health:
     def _reason(self) -> str | None:
         if self.draining:
             return "the server is stopping"
-        stuck = [loop.name for loop in self.loops if loop.stuck]
+        stuck = [loop.name for loop in self.loops if loop.stuck and self.looping]
         return f"the {' and '.join(stuck)} loop does not move" if stuck else None
 
     def _oldest(self, store: Store) -> dict[str, float]:
         now = self.clock.now()
         submits = [store.next_due_timer(Work.SUBMIT, name) for name in self.providers]
         polls = [store.next_due_timer(Work.POLL, name) for name in self.providers]
-        owed = [each.next_due_at for each in store.queues()]
+        owed = [each.ready_at for each in store.queues() if not self.blocked.waits(each.destination_id, now)]
         late = {"submit": _late(submits, now), "poll": _late(polls, now), "deliver": _late(owed, now)}
         return {loop.name: late.get(loop.name, 0.0) for loop in self.loops}  # nobody waits for what retention deletes
 

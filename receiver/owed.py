@@ -5,9 +5,7 @@ from functools import partial
 
 from receiver.domain import Ms
 from receiver.store.protocol import Storage, Store
-from receiver.store.records import BEHIND_ALL
-
-BITE = 2000  # deliveries: 10 to 50 ms of the writer's time
+from receiver.store.records import BEHIND_ALL, BITE
 
 
 async def cancel(storage: Storage, destination_id: str) -> None:
@@ -18,6 +16,12 @@ async def cancel(storage: Storage, destination_id: str) -> None:
 async def form_lines(storage: Storage, destination_id: str) -> None:
     """Let what is pending wait in the line of its task, of a destination that is ordered already."""
     await _bites(storage, lambda store, before: store.form_lines(destination_id, before=before, limit=BITE))
+
+
+async def form_all_lines(storage: Storage) -> None:
+    """Form the lines that a process began to form, and died; those that were formed stay as they are."""
+    for destination_id in await storage.read(lambda store: store.ordered_destinations()):
+        await form_lines(storage, destination_id)
 
 
 async def dissolve_lines(storage: Storage, destination_id: str, now: Ms) -> None:

@@ -1,24 +1,30 @@
-"""How fast destinations answer, and how fast each may be sent to; learnt by this process, and lost with it."""
+"""How fast destinations answer, and how much each may be sent at once; learnt by this process, and lost with it."""
 
 from dataclasses import dataclass, field
 
+from receiver import breaker_policy
 from receiver.budget import Budget
 from receiver.domain import Ms
 from receiver.fair_shares import Manner
 
 SLOW_AFTER: Ms = 1000
 NEVER: Ms = 2**62
+AT_FIRST, AT_MOST = breaker_policy.tried_at_once(0), 1000  # attempts at once
 
 MOST_REMEMBERED = 10_000
 
 
 @dataclass(slots=True)
 class _Known:
-    """One destination: since when its attempts run, oldest first; how long the last one took; what its rate leaves."""
+    """One destination: since when its attempts run, oldest first; how long the last one took; what its rate leaves.
+
+    `at_once` is how many may run side by side.
+    """
 
     running: list[Ms] = field(default_factory=list)
     took: Ms | None = None
     budget: Budget = field(default_factory=Budget)
+    at_once: int = AT_FIRST
 
 
 class Paces:
@@ -36,6 +42,16 @@ class Paces:
         known = self._of(destination_id)
         known.running.remove(began_at)
         known.took = now - began_at
+
+    def heard(self, destination_id: str, *, well: bool) -> None:
+        """An attempt, or a batch, was recorded: after a good one one more may run at once, after a bad one half."""
+        known = self._of(destination_id)
+        known.at_once = min(known.at_once + 1, AT_MOST) if well else max(known.at_once // 2, AT_FIRST)
+
+    def at_once(self, destination_id: str) -> int:
+        """How many attempts may run side by side: few until it has shown that it bears more, whatever it allows."""
+        known = self._known.get(destination_id)
+        return AT_FIRST if known is None else known.at_once
 
     def manner(self, destination_id: str, now: Ms) -> Manner:
         """Slow is one whose last attempt took over a second, or that has one under way for longer than that."""

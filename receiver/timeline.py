@@ -71,7 +71,7 @@ def timeline(
 ) -> list[Item]:
     """Everything that happened to a task; `most` is how many rows of each kind the chronicle may have.
 
-    `held` is when each destination that gets nothing now is probed next; None where it is disabled.
+    `held` is when each destination that gets nothing now is probed next; None where it is disabled or blocked.
     """
     if len(chronicle.attempts) < most:
         chronicle = replace(chronicle, attempts=_with_lost(chronicle, now))
@@ -237,7 +237,7 @@ def _follows(owed: _Owed, attempt: Attempt) -> str:
     if delivery.state is not DeliveryState.PENDING or delivery.due_at is None:
         return ""
     if owed.next_at is None:
-        return ", and waits until its destination is enabled"
+        return ", and waits, for its destination is disabled or blocked"
     again = f", {again_in('tried', owed.next_at, attempt.at)}"
     return f"{again} at the earliest, for its destination fails" if owed.held else again
 
@@ -248,7 +248,7 @@ def _time(at: Ms | None) -> str | None:
 
 def _name(brought: Brought) -> str | None:
     """A destination by its host only: the path and the query of a webhook may hold a secret."""
-    if brought.target is None or brought.destination_type != "webhook":
+    if brought.target is None or brought.destination_type == "sqlite":
         return brought.target
     return urlsplit(brought.target).netloc.rpartition("@")[2]
 
@@ -268,6 +268,8 @@ def _words(brought: Brought) -> str:
     name = _name(brought)
     if name is None:
         return "a destination that is deleted since"
-    if brought.destination_type != "webhook":
+    if brought.destination_type == "sqlite":
         return f"the SQLite log {name}"
+    if brought.destination_type != "webhook":
+        return f"the {brought.destination_type} destination at {name}"
     return f"its own webhook at {name}" if brought.hidden else f"the webhook at {name}"

@@ -1,7 +1,7 @@
 """What a process learns of its destinations: who is slow, and how much a rate leaves."""
 
 from receiver.fair_shares import Manner
-from receiver.paces import MOST_REMEMBERED, Paces
+from receiver.paces import AT_FIRST, AT_MOST, MOST_REMEMBERED, Paces
 from tests.make import NOW
 
 
@@ -33,6 +33,21 @@ def test_the_oldest_under_way_counts() -> None:
         assert paces.manner("d", at + 50) is (Manner.QUICK if at + 50 - NOW <= 1000 else Manner.SLOW)
     paces.ended("d", NOW, NOW + 1900)
     assert paces.manner("d", NOW + 2000) is Manner.SLOW
+
+
+def test_few_at_first_and_more_with_every_success() -> None:
+    """A failure halves what was learnt, and never below the first few; there is an end of it, too."""
+    paces = Paces()
+    assert paces.at_once("d") == AT_FIRST == 5
+    shown = []
+    for well in [*[True] * 7, False, True, False, False, False]:
+        paces.heard("d", well=well)
+        shown.append(paces.at_once("d"))
+    assert shown == [6, 7, 8, 9, 10, 11, 12, 6, 7, 5, 5, 5]
+    for _ in range(2 * AT_MOST):
+        paces.heard("d", well=True)
+    assert paces.at_once("d") == AT_MOST
+    assert paces.at_once("another") == AT_FIRST
 
 
 def test_a_rate_leaves_one_second_s_worth_at_most() -> None:

@@ -296,7 +296,7 @@ def test_several_destinations_are_told_apart() -> None:
     [
         ({}, NOW + SECOND, ", tried again in 1 s"),
         ({"dst_1": NOW + HOUR}, NOW + HOUR, ", tried again in 60 min at the earliest, for its destination fails"),
-        ({"dst_1": None}, None, ", and waits until its destination is enabled"),
+        ({"dst_1": None}, None, ", and waits, for its destination is disabled or blocked"),
     ],
 )
 def test_a_held_delivery_is_not_told_to_be_tried_before_its_destination(

@@ -33,6 +33,9 @@ class DestinationVerbs(Statements):
         row = self.one("select_log", target=name, tenant=tenant)
         return destination_of(row) if row else None
 
+    def ordered_destinations(self) -> Sequence[str]:
+        return [str(row["id"]) for row in self.run("select_ordered")]
+
     def logs_with_an_end(self) -> Sequence[Destination]:
         return [destination_of(row) for row in self.run("select_logs_with_an_end")]
 

@@ -42,6 +42,9 @@ class Store(Protocol):
     def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
         """Queued and unconfirmed ones past their deadline, oldest first; whatever their provider."""
 
+    def next_deadline(self) -> Ms | None:
+        """When the first of the tasks that `overdue_tasks` is about is past its deadline."""
+
     def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
         """Those with the provider past their deadline of which a callback claimed something, or overdue since then."""
 
@@ -69,6 +72,9 @@ class Store(Protocol):
 
         The timers come back as they were before: `owner` names who let it lapse.
         """
+
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+        """Lease one task's, where it is due: none, or the one, as it was before."""
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         """Make due whatever waits to be handed over."""
@@ -148,6 +154,9 @@ class Store(Protocol):
     def log_named(self, name: str, tenant: str) -> Destination | None:
         """The tenant's SQLite log of that name."""
 
+    def ordered_destinations(self) -> Sequence[str]:
+        """The ids of all that take the events of a task one at a time."""
+
     def logs_with_an_end(self) -> Sequence[Destination]:
         """The SQLite logs of all tenants that keep their rows for so many days only."""
 
@@ -213,6 +222,9 @@ class Store(Protocol):
         """How the deliveries of these events to one destination stand, by event; those without any are missing."""
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]: ...
+
+    def owed(self) -> Sequence[Queue]:
+        """The same as `queues`, with the whole of what each destination takes, where others have a part of that."""
 
     def queues(self) -> Sequence[Queue]:
         """What waits, for each enabled destination that anything is due to by itself."""
@@ -312,11 +324,12 @@ class Store(Protocol):
 class Storage(Protocol):
     """One store as the asynchronous world sees it."""
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         """Run `do` in a transaction and return once that is on disk. A cancelled caller may still have committed.
 
-        What is `brief` touches a few rows, for it may hold up the event loop.
+        What is `brief` touches a few rows, for it may hold up the event loop. What `ends` work goes before what begins
+        some, so that no more of it piles up under way than must.
         """
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
-        """Run `do` beside the writer, on what is committed."""
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        """Run `do` beside the writer, on what is committed; what is `brief` looks at a few rows."""

@@ -42,6 +42,20 @@ WHERE tasks.finished_at IS NULL AND tasks.status IN ('queued', 'unconfirmed') AN
   AND tasks.provider_task_id IS NULL
 ORDER BY tasks.deadline_at LIMIT :limit
 
+-- select_next_deadline --
+-- One step of the index for each status.
+SELECT min(deadline_at) AS deadline_at FROM (
+  SELECT * FROM (
+    SELECT deadline_at FROM tasks WHERE finished_at IS NULL AND status = 'queued' AND provider_task_id IS NULL
+    ORDER BY deadline_at LIMIT 1
+  ) AS queued
+  UNION ALL
+  SELECT * FROM (
+    SELECT deadline_at FROM tasks WHERE finished_at IS NULL AND status = 'unconfirmed' AND provider_task_id IS NULL
+    ORDER BY deadline_at LIMIT 1
+  ) AS unconfirmed
+) AS firsts
+
 -- select_unasked_tasks --
 -- Past their deadline, with a provider that is not asked: a callback's claim may stand in, or they are given up.
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
@@ -82,6 +96,9 @@ UPDATE timers SET owner = :owner, due_at = :until WHERE task_id = :task_id
 
 -- select_next_due_timer --
 SELECT min(due_at) AS due_at FROM timers WHERE work = :work AND provider = :provider
+
+-- claim_timer --
+UPDATE timers SET owner = :owner, due_at = :until WHERE task_id = :task_id AND work = :work AND due_at <= :now
 
 -- count_timers --
 SELECT count(*) AS count FROM timers WHERE work = :work AND provider = :provider
@@ -200,6 +217,9 @@ UPDATE retired_secrets SET sealed_secret = :text WHERE owner = :row AND sealed_s
 
 -- select_log --
 SELECT * FROM destinations WHERE tenant = :tenant AND type = 'sqlite' AND target = :target
+
+-- select_ordered --
+SELECT id FROM destinations WHERE ordered = 1 ORDER BY id
 
 -- select_logs_with_an_end --
 SELECT * FROM destinations WHERE type = 'sqlite' AND retention_days IS NOT NULL ORDER BY id
@@ -332,7 +352,7 @@ UPDATE deliveries SET due_at = NULL WHERE id = :id AND state = 'pending' AND EXI
 -- Behind one that waits itself nobody waits, so that lines which were formed before stay as they are. `|| ''` keeps
 -- the planner off the indexes by destination, which hold thousands where a task has a handful.
 UPDATE deliveries SET due_at = NULL
-WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND due_at IS NOT NULL AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
   WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
     AND other.state = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
@@ -483,7 +503,7 @@ SELECT task_id FROM timers WHERE task_id > :after ORDER BY task_id LIMIT 1 OFFSE
 -- due, which would be gone through to its end for every bite.
 UPDATE timers SET due_at = :now + abs(random()) % :within
 WHERE task_id > :after AND task_id <= :last AND work || '' = 'poll' AND due_at > :now + :within
-  AND (answered_at IS NULL OR answered_at < :since) AND EXISTS (
+  AND (answered_at IS NULL OR answered_at <= :since) AND EXISTS (
   SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1 AND tasks.created_at <= :since
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
@@ -500,8 +520,8 @@ ON CONFLICT (provider) DO UPDATE SET paused = excluded.paused, since = excluded.
 
 -- insert_note --
 -- Nothing happens where a task has as many notes as are kept.
-INSERT INTO notes (id, task_id, number, sequence, at, kind, text, data)
-SELECT :id, :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
+INSERT INTO notes (task_id, number, sequence, at, kind, text, data)
+SELECT :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
 
 -- count_up --
 INSERT INTO tallies (task_id, after, kind, count, first_at, last_at)

@@ -34,6 +34,10 @@ FROM timers WHERE work = :work AND owner IS NOT NULL AND (:mine = 0 OR holder = 
 -- lease_timer --
 UPDATE timers SET owner = :owner, holder = :process, due_at = :until WHERE task_id = :task_id
 
+-- claim_timer --
+UPDATE timers SET owner = :owner, holder = :process, due_at = :until
+WHERE task_id = :task_id AND work = :work AND due_at <= :now
+
 -- lapse_timers --
 UPDATE timers SET due_at = :now WHERE owner IS NOT NULL AND holder = :process AND due_at > :now
 
@@ -54,7 +58,7 @@ UPDATE deliveries SET owner = :owner, holder = :process, due_at = :until, attemp
 -- hasten_safety_polls --
 UPDATE timers SET due_at = :now + CAST(floor(random() * :within) AS BIGINT)
 WHERE task_id > :after AND task_id <= :last AND work || '' = 'poll' AND due_at > :now + :within
-  AND (answered_at IS NULL OR answered_at < :since) AND EXISTS (
+  AND (answered_at IS NULL OR answered_at <= :since) AND EXISTS (
   SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1 AND tasks.created_at <= :since
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
@@ -78,7 +82,7 @@ SELECT *, :process FROM unnest(CAST(:id[] AS TEXT[]), CAST(:tenant[] AS TEXT[]),
 -- form_lines --
 -- `|| ''` keeps the planner off the indexes that hold thousands where a task has a handful, that of what is due among them.
 UPDATE deliveries SET due_at = NULL
-WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <> '' AND EXISTS (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND due_at IS NOT NULL AND owner IS NULL AND task_id <> '' AND EXISTS (
   SELECT 1 FROM deliveries AS other
   WHERE other.task_id = deliveries.task_id AND other.destination_id || '' = deliveries.destination_id
     AND other.state || '' = 'pending' AND other.due_at IS NOT NULL AND other.id <> deliveries.id
@@ -86,8 +90,13 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND owner IS NULL AND task_id <>
 )
 
 -- beat --
+-- One that was taken for gone begins anew: the others have taken over its part.
 INSERT INTO replicas (id, began_at, seen_at, holds) VALUES (:process, :now, :now, :holds)
-ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, holds = excluded.holds
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, holds = excluded.holds,
+  began_at = CASE WHEN replicas.seen_at <= :gone THEN excluded.began_at ELSE replicas.began_at END
+
+-- rest --
+UPDATE replicas SET seen_at = :gone WHERE id = :process
 
 -- select_replicas --
 SELECT id, began_at, seen_at, holds FROM replicas

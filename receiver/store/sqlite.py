@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 LONGEST_LEASE = 2 * MINUTE  # one that should be longer lapses by itself
 _READERS = 3
 _PATIENCE_MS = 5000
+_CACHED_KIB = 8192  # of the pages that are written: with SQLite's 2 MB each write reads four of them back first
 _STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 _OUT_OF_SERVICE = frozenset(
@@ -114,6 +115,7 @@ class _Connection:
     def __init__(self, path: Path, handing: HandOff) -> None:
         self._connection = _connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self._connection.execute(f"PRAGMA cache_size = -{_CACHED_KIB}")
         self._patient = True
         self._store = _WritingStore(self._connection, handing)
         self.store: Store = self._store
@@ -187,12 +189,14 @@ class SqliteStorage:
                 f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
-        return await self._writer.write(do, brief=brief)
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+        return await self._writer.write(do, brief=brief, ends=ends)
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         if self._closed:
             raise Unavailable("the store is closed")
+        if brief:  # a thread, and the way there and back, costs more than a few rows
+            return self._read(do)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, do)
 
     def _read(self, do: Callable[[Store], Result]) -> Result:

@@ -14,7 +14,6 @@ from receiver.domain import Attempt, Delivery, DeliveryState, Ms
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.store.records import Page
-from receiver.unsealing import blocked_reason
 from receiver.web.answers import json_answer, page_answer
 from receiver.web.bodies import NothingIn, read_optional
 from receiver.web.doors import (
@@ -28,6 +27,7 @@ from receiver.web.doors import (
     query_limit,
     query_word,
 )
+from receiver.web.holding import held, why_blocked
 
 
 class Act(Protocol):
@@ -44,7 +44,7 @@ async def list_deliveries(request: Request, caller: Caller) -> Response:
     query_word(request, "state", DeliveryState)
     page = Page(tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "dlv"), where=where)
     doors = doors_of(request)
-    items = await doors.storage.read(lambda store: shown(store, store.list_deliveries(page), doors.clock.now()))
+    items = await doors.storage.read(lambda store: shown(store, store.list_deliveries(page), doors))
     return page_answer(items, limit, [item["id"] for item in items])
 
 
@@ -89,28 +89,20 @@ def _owned(store: Store, delivery_id: str, caller: Caller) -> Delivery:
 
 def _shown(store: Store, delivery_id: str, caller: Caller, doors: Doors) -> dict[str, Any]:
     delivery, now = _owned(store, delivery_id, caller), doors.clock.now()
-    [fields] = shown(store, [delivery], now)
+    [fields] = shown(store, [delivery], doors)
     log = attempt_log(delivery, store.attempts(delivery_id), now)
-    blocked = _blocked_reason(store, delivery, doors)
+    blocked = why_blocked(store, delivery.destination_id, doors) if delivery.state is DeliveryState.PENDING else None
     return fields | {"blocked_reason": blocked, "attempt_log": [attempt_fields(each) for each in log]}
 
 
-def _blocked_reason(store: Store, delivery: Delivery, doors: Doors) -> str | None:
-    """Why nothing can be sent to where a pending delivery goes: a task's own webhook is shown nowhere else."""
-    if delivery.state is not DeliveryState.PENDING:
-        return None
-    destination = store.deliverable(delivery.destination_id, doors.clock.now())
-    return blocked_reason(doors.seal, destination) if destination else None
-
-
-def shown(store: Store, deliveries: Sequence[Delivery], now: Ms) -> list[dict[str, Any]]:
+def shown(store: Store, deliveries: Sequence[Delivery], doors: Doors) -> list[dict[str, Any]]:
     """Deliveries as items of the list."""
-    held = store.held({each.destination_id for each in deliveries}, now)
-    return [_fields(each, held) for each in deliveries]
+    waits = held(store, deliveries, doors)
+    return [_fields(each, waits) for each in deliveries]
 
 
-def _fields(delivery: Delivery, held: Mapping[str, Ms | None]) -> dict[str, Any]:
-    next_at = tried_next_at(delivery, held)
+def _fields(delivery: Delivery, waits: Mapping[str, Ms | None]) -> dict[str, Any]:
+    next_at = tried_next_at(delivery, waits)
     return {
         "id": delivery.id,
         "event_id": delivery.event_id,

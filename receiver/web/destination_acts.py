@@ -106,7 +106,7 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
     doors = doors_of(request)
     known = await known_destination(request, caller)
     if known.type != "webhook":
-        raise Unknown("a SQLite log has no secret")
+        raise Unknown("only a webhook has a secret to be verified with")
     asked = await read_optional(request, NewSecretIn)
     _check_secret(asked.secret, known)
     now = doors.clock.now()

@@ -102,8 +102,8 @@ async def replay_event(request: Request, caller: Caller) -> Response:
     def do(store: Store) -> list[dict[str, Any]]:
         event, target = _owned(store, event_id, caller), _target(store, asked, caller)
         if target is None:
-            return shown(store, replay(store, event, caller.tenant, now=now), now)
-        return shown(store, allowed(replay_to(store, event, target, now=now)), now)
+            return shown(store, replay(store, event, caller.tenant, now=now), doors)
+        return shown(store, allowed(replay_to(store, event, target, now=now)), doors)
 
     made = await doors.storage.write(do)
     doors.wake_courier()

@@ -8,6 +8,7 @@ from receiver.store.protocol import Store
 from receiver.timeline import Item, timeline
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of
+from receiver.web.holding import held
 from receiver.web.showing import owned, resolved
 
 MOST_ROWS = 1000
@@ -20,9 +21,8 @@ async def get_timeline(request: Request, caller: Caller) -> Response:
 
     def look(store: Store) -> list[Item]:
         task, chronicle = owned(store, task_id, caller), store.chronicle(task_id, most=MOST_ROWS)
-        now = doors.clock.now()
-        held = store.held({each.delivery.destination_id for each in chronicle.deliveries}, now)
-        return timeline(task, chronicle, most=MOST_ROWS, now=now, held=held)
+        waits = held(store, [each.delivery for each in chronicle.deliveries], doors)
+        return timeline(task, chronicle, most=MOST_ROWS, now=doors.clock.now(), held=waits)
 
     items = [
         {"at": formats.timestamp(item.at), "kind": item.kind, "text": item.text, "data": item.data}

@@ -34,15 +34,13 @@ async def due_within_a_minute(world: World, now: Ms) -> int:
 
 
 async def test_all_of_them_are_due_within_a_minute_bite_by_bite(tmp_path: Path) -> None:
-    """None before the process is ready: a million of them would hold it up for seconds."""
+    """Only the first before the process is ready: a million of them would hold it up for seconds."""
     async with a_world(tmp_path, base_url=NOBODY) as before:
         clock = before.clock
         await before.service.poller.run_once()  # for who was away before there was any task
         await before.service.storage.write(record)
     async with a_world(tmp_path, base_url=NOBODY, clock=clock) as world:
         poller, now = world.service.poller, clock.now()
-        assert await due_within_a_minute(world, now) == 0
-        assert await poller.run_once() == 0
         assert await due_within_a_minute(world, now) == MOST_HASTENED
         assert await poller.run_once() > 0
         assert await due_within_a_minute(world, now) == COUNT

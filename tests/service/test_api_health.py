@@ -11,6 +11,8 @@ from receiver.loops import STUCK_AFTER_S
 from receiver.outbound import Outbound
 from tests.make import NOW, a_task
 from tests.service.asking import complaint, counts
+from tests.service.consumer import a_consumer
+from tests.service.owing import happen, quiet
 from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, scripted
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +51,32 @@ async def test_readiness_tells_how_late_each_loop_is(tmp_path: Path) -> None:
             "retain": 0,
         }
         assert all(each["moved_s_ago"] >= 0 for each in loops.values())
+
+
+async def late(world: World) -> float:
+    """How long the oldest delivery that should have been tried is due, in seconds."""
+    told: float = (await world.api.get("/health/ready")).json()["loops"]["deliver"]["oldest_due_s"]
+    return told
+
+
+async def test_what_waits_on_purpose_is_not_late(tmp_path: Path) -> None:
+    """A held queue is as late as its probe, a disabled one never; what should have gone out is."""
+    async with a_consumer(500) as broken, a_consumer() as fine, a_world(tmp_path) as world:
+        made = await world.destination(broken.url)
+        await happen(world, 5)
+        await quiet(world)
+        world.clock.advance(59)
+        assert await late(world) == 0
+        world.clock.advance(4)
+        assert await late(world) == 3
+        await world.api.post(f"/v1/destinations/{made['id']}/disable")
+        assert await late(world) == 0
+        await world.destination(fine.url)
+        await happen(world, 1, first=100)
+        world.clock.advance(2)
+        assert await late(world) == 2
+        await quiet(world)
+        assert await late(world) == 0
 
 
 async def test_metrics_say_the_same_for_prometheus(tmp_path: Path) -> None:

@@ -49,13 +49,20 @@ async def test_what_cannot_be_signed_waits_for_the_key(tmp_path: Path) -> None:
             other.verify(sound["secret"])
             waiting = await world.deliveries(state="pending")
             assert len(waiting) == 6
-            assert {each["attempts"] for each in waiting} == {0}
+            assert {(each["attempts"], each["next_attempt_at"]) for each in waiting} == {(0, None)}
+            [task_id, *_] = (each["task_id"] for each in waiting)
+            owed = [item["data"] for item in await world.story(task_id) if item["kind"] == "delivery"]
+            assert sorted((each["state"], each["next_attempt_at"]) for each in owed if each["state"] == "pending") == [
+                ("pending", None),
+                ("pending", None),
+            ]
             for each in waiting:
                 assert await attempt_log(world, each["id"]) == []
                 assert REMEDY in (await world.api.get(f"/v1/deliveries/{each['id']}")).json()["blocked_reason"]
             shown = await destination(world, made)
             assert (shown["state"], REMEDY in shown["blocked_reason"]) == ("blocked", True)
             assert (await destination(world, sound))["blocked_reason"] is None
+            assert (await world.api.get("/health/ready")).json()["loops"]["deliver"]["oldest_due_s"] == 0
             [warning] = await warnings(world)
             assert warning.startswith("blocked destinations: 2;")
             assert REMEDY in warning

@@ -12,7 +12,7 @@ import pytest
 from receiver.domain import Status
 from tests.make import NOW, a_destination
 from tests.service.consumer import Consumer, Gated, a_consumer, a_gated_consumer
-from tests.service.owing import PATIENT, change, happen, quiet, trusted
+from tests.service.owing import PATIENT, breaker_of, change, happen, quiet, trusted
 from tests.service.world import World, a_world
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +32,16 @@ async def all_of(world: World, consumer: Consumer, destination_id: str, count: i
     """So many have arrived, and are recorded: to the courier, what is not recorded yet still runs."""
     while len(consumer.ids) < count or world.service.courier.crew.count(destination_id):
         await one_more(world)
+
+
+async def come(world: World, consumer: Gated, count: int) -> None:
+    """Round after round until so many requests are there."""
+    for _ in range(2000):
+        await world.service.courier.run_once()
+        if len(consumer.ids) >= count:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError(f"{len(consumer.ids)} of {count} requests came")
 
 
 # Who hangs, and who does not
@@ -105,6 +115,58 @@ async def test_what_must_wait_for_its_turn_is_woken_by_an_end(tmp_path: Path) ->
         while not other.ids:
             await one_more(world)
             slow.answer(204)
+
+
+async def test_who_hangs_from_the_first_is_tried_with_five(tmp_path: Path) -> None:
+    """However long they take, and though it may have forty in flight: as many as open its breaker."""
+    async with a_gated_consumer() as tarpit, a_world(tmp_path, limits=PATIENT) as world:
+        made = await world.destination(tarpit.url, max_in_flight=40)
+        await happen(world, 50)
+        for _ in range(3):
+            await world.service.courier.run_once()
+            await tarpit.arrived(5)
+            world.clock.advance(2)
+        assert (len(tarpit.ids), world.service.courier.crew.count(made["id"])) == (5, 5)
+        tarpit.answer(500)
+        await quiet(world)
+        assert len(tarpit.ids) == 5
+        assert (await breaker_of(world, made["id"])).open
+
+
+async def test_who_answers_well_gets_more_at_once_and_who_hangs_then_no_more(tmp_path: Path) -> None:
+    """One more for each success, so twice as many with every answer's time; then it hangs, with what it had shown."""
+    async with a_gated_consumer() as consumer, a_world(tmp_path, limits=PATIENT) as world:
+        await world.destination(consumer.url)
+        await happen(world, 100)
+        arrived = 0
+        for wave in (5, 10, 20, 32):
+            await come(world, consumer, arrived + wave)
+            world.clock.advance(2)
+            await world.service.courier.run_once()
+            assert (len(consumer.ids), world.service.courier.crew.total) == (arrived + wave, wave)
+            arrived += wave
+            world.clock.advance(-2)
+            if wave < 32:
+                consumer.answer(204)
+        consumer.answer(204)
+
+
+async def test_what_is_handed_off_to_one_that_is_new_begins_small_as_well(tmp_path: Path) -> None:
+    """It answered once, and hangs from the second on: six are tried, and the others wait their turn."""
+    async with a_gated_consumer() as consumer, a_world(tmp_path, limits=PATIENT) as world:
+        made = await world.destination(consumer.url)
+        await happen(world, 1)
+        await world.service.courier.run_once()
+        await consumer.arrived(1)
+        consumer.answer(204)
+        await world.service.courier.crew.drain()
+        await happen(world, 40, first=100)
+        for _ in range(3):
+            await world.service.courier.run_once()
+            await consumer.arrived(7)
+            world.clock.advance(2)
+        assert (len(consumer.ids), world.service.courier.crew.count(made["id"])) == (7, 6)
+        consumer.answer(204)
 
 
 # Fresh beside backlog

@@ -123,10 +123,10 @@ class CutStorage:
         self._writes = writes
         self._meanwhile = meanwhile
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         return await self._storage.read(do)
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         if self._writes == 0:
             raise Cut
         self._writes -= 1

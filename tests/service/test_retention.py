@@ -324,13 +324,13 @@ class Counting:
         self._storage = storage
         self.bites: list[int] = []
 
-    async def write(self, do: Any, *, brief: bool = False) -> Any:
+    async def write(self, do: Any, *, brief: bool = False, ends: bool = False) -> Any:
         result = await self._storage.write(do)
         if isinstance(result, Bite):
             self.bites.append(result.rows.get("events", 0))
         return result
 
-    async def read(self, do: Any) -> Any:
+    async def read(self, do: Any, *, brief: bool = False) -> Any:
         return await self._storage.read(do)
 
 

@@ -17,6 +17,7 @@ from receiver.domain import (
     Output,
     Role,
     Status,
+    Task,
     Usage,
     Work,
 )
@@ -53,6 +54,21 @@ async def test_a_task_comes_back_as_it_was_recorded(storage: Storage) -> None:
     await storage.write(lambda store: store.record_task(FULL_TASK))
     assert await storage.read(lambda store: store.task(FULL_TASK.id)) == FULL_TASK
     assert await storage.read(lambda store: store.task("task_none")) is None
+
+
+async def test_a_brief_look_finds_what_is_committed(storage: Storage) -> None:
+    """And nothing of a write that is under way."""
+    seen: list[Task | None] = []
+    loop = asyncio.get_running_loop()
+
+    def record(store: Store) -> None:
+        store.record_task(FULL_TASK)
+        look = storage.read(lambda store: store.task(FULL_TASK.id), brief=True)
+        seen.append(asyncio.run_coroutine_threadsafe(look, loop).result(30))
+
+    await storage.write(record)
+    seen.append(await storage.read(lambda store: store.task(FULL_TASK.id), brief=True))
+    assert seen == [None, FULL_TASK]
 
 
 async def test_a_task_is_found_by_its_providers_id(storage: Storage) -> None:
@@ -224,7 +240,7 @@ def hasten(store: Store, *, after: str, limit: int) -> str | None:
 
 async def test_safety_polls_are_hastened_by_bites(storage: Storage) -> None:
     """Each goes on behind the one before; what was asked about since, or is newer than the start, is left as it is."""
-    fields = {"task_3": {"answered_at": NOW}, "task_4": {"answered_at": NOW - 1}}
+    fields = {"task_3": {"answered_at": NOW + 1}, "task_4": {"answered_at": NOW}}
 
     def record(store: Store) -> None:
         for number in range(6):
