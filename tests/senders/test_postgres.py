@@ -116,6 +116,27 @@ async def test_what_a_user_drops_stays_dropped_and_his_own_stays(server: Postgre
     assert server.query("SELECT to_regclass('taskweir.tasks') AS view") == [{"view": None}]
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+async def test_a_table_that_somebody_holds_locked(server: Postgres) -> None:
+    """Each attempt ends in its time; what is under way is ended before its socket is, else uvloop ends the process."""
+    place = a_place("postgres", server.url())
+    async with a_remote("postgres") as sender:
+        await arrives(sender, place, an_owed(1))
+        with psycopg.connect(server.admin) as holder:
+            holder.execute("LOCK TABLE taskweir.events IN ACCESS EXCLUSIVE MODE")
+            sender.longest_attempt_s = 0.2
+            for seq in range(2, 5):
+                both = (error_of(sender, place, an_owed(seq)) for _ in range(2))
+                assert set(await asyncio.gather(*both)) <= {"no answer within 0.2 s", "no connection within 0.2 s"}
+        sender.longest_attempt_s = 10
+        await arrives(sender, place, an_owed(2), an_owed(3))
+    assert ids(await server.got())[:3] == [
+        "evt_1",
+        "evt_2",
+        "evt_3",
+    ]  # the last may have arrived, though nobody said so
+
+
 async def test_a_table_that_is_gone_is_made_again(server: Postgres) -> None:
     """On the next attempt: this one fails, and says what is missing."""
     place = a_place("postgres", server.url())

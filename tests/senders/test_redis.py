@@ -75,6 +75,16 @@ async def test_what_redis_refuses_it_says_itself(server: Redis) -> None:
         assert client.keys("*taskweir:*") == []
 
 
+async def test_a_user_who_may_do_this_and_no_more(server: Redis) -> None:
+    """What the README says that he needs."""
+    with server.client() as client:
+        may = ["~events", "~{events}:taskweir:*", "+eval", "+get", "+set", "+xadd"]
+        client.execute_command("ACL", "SETUSER", "writer", "on", ">writer-password", *may)
+    async with a_remote("redis") as sender:
+        await arrives(sender, a_place("redis", server.url("writer:writer-password@")))
+    assert ids(await server.got()) == ["evt_1"]
+
+
 async def test_another_database_of_the_server(server: Redis) -> None:
     """The number in the path; the stream's name where none is given."""
     url = server.url().replace("/0?stream=events", "/3")
