@@ -63,7 +63,7 @@ class Fresh:
             return
         for each in handed:
             self._waiting.setdefault(each.destination.id, deque()).append(each)
-            self._claimed[each.destination.id] += self._was_claimed(each)
+            self._count(each.destination.id, self._was_claimed(each))
         self._begin()
 
     def put_back(self) -> None:
@@ -132,7 +132,7 @@ class Fresh:
                 self._crew.start(destination_id, self._try(waiting.popleft()))
             if waiting and not self._quick(destination_id):
                 self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
-                self._claimed[destination_id] -= sum(map(self._was_claimed, waiting))
+                self._count(destination_id, -sum(map(self._was_claimed, waiting)))
                 waiting.clear()
             if not waiting:
                 del self._waiting[destination_id]
@@ -145,7 +145,13 @@ class Fresh:
         try:
             await work
         finally:
-            self._claimed[destination_id] -= 1
+            self._count(destination_id, -1)
+
+    def _count(self, destination_id: str, more: int) -> None:
+        if more:
+            self._claimed[destination_id] += more
+            if not self._claimed[destination_id]:
+                del self._claimed[destination_id]
 
     def _was_claimed(self, handed: Handed) -> bool:
         return handed.parcel.delivery.owner != self._hand_off.owner
