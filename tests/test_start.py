@@ -27,8 +27,6 @@ NOT_AT_START = {
     "psycopg": "speaks to PostgreSQL",
     "redis": "appends to a Redis stream",
     "nats": "publishes to NATS",
-    "nats": "sends to NATS",
-    "redis": "sends to Redis",
     "receiver.main": "the commands",
     "receiver.cli": "the commands",
     "receiver.web.app": "all doors but those of callbacks and health",
