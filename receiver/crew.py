@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from receiver import turns
 from receiver.telemetry import log
 
 Result = TypeVar("Result")
@@ -56,6 +57,7 @@ class Crew:
         self._under_way.add(task)
         self._counts[key] += 1
         task.add_done_callback(lambda done: self._ended(key, done))
+        turns.owns(task)
         return task
 
     def _ended(self, key: str, task: "asyncio.Task[None]") -> None:

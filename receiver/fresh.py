@@ -66,6 +66,12 @@ class Fresh:
             self._count(each.destination.id, self._was_claimed(each))
         self._begin()
 
+    def put_back(self) -> None:
+        """Give back what waits for its turn."""
+        for destination_id, waiting in self._waiting.items():
+            self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
+        self._waiting.clear()
+
     def heard(self, destination: Destination, *, well: bool) -> None:
         """An attempt ended; only who did well last is offered anything."""
         if not well:

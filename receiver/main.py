@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from receiver.cli.commands import Commands, told
+from receiver.cli.commands import Commands, Failed, told
 from receiver.clock import SystemClock
+from receiver.errors import ConfigurationError, TaskweirError
 from receiver.serving import load_adapters, serve, settings_of
 from receiver.setting_faults import setting_faults
 from receiver.settings import describe
@@ -63,6 +64,24 @@ def _move(source: str, target: str) -> None:
     for each in moved:
         table.add_row(each.table, str(each.rows), each.digest)
     console.print(table)
+
+
+@app.command()
+def tick(
+    budget_ms: Annotated[int, typer.Option(min=0, help="How long to go on, in milliseconds.")] = 25_000,
+) -> None:
+    """Do all that is due now on the store itself, while no server runs; for cron, and hosts that run commands only."""
+    from receiver.serverless import Serverless, from_environment
+
+    house = Serverless(from_environment)
+    try:
+        console.print_json(data=house.tick(budget_ms))
+    except TaskweirError as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise Failed(f"not all was done: {error}") from None
+    finally:
+        house.close()
 
 
 @app.command()

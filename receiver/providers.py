@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Provider, Task, Trust, Update
-from receiver.errors import Malformed, NotVerified
+from receiver.errors import ConfigurationError, Malformed, NotVerified
 from receiver.signing import CallbackTokens, may_hold_token, redact
 from receiver.telemetry import log
 from receiver.wire import Call, Callback, NoReply, Reply
@@ -135,3 +135,21 @@ class CallbackUrls:
             return None
         token = self.tokens.issue(served.provider.name, task_id)
         return f"{self.public_url}/callbacks/{served.provider.name}/{token}"
+
+
+def serve_providers(accounts: Mapping[str, Provider], adapters: Mapping[str, Adapter]) -> Providers:
+    """The configured providers with their adapters; raises `ConfigurationError`."""
+    for provider in accounts.values():
+        if provider.trust is not Trust.SIGNATURE:
+            continue
+        if not adapters[provider.adapter].profile.signs_callbacks:
+            raise ConfigurationError(
+                f"{provider.name}: trust is signature, but this provider does not sign its callbacks' bodies",
+                hint="Use poll (the default) or token.",
+            )
+        if provider.callback_secret is None:
+            raise ConfigurationError(
+                f"{provider.name}: trust is signature, but the secret that the provider signs with is missing",
+                hint=f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or callback_secret in TASKWEIR_PROVIDERS.",
+            )
+    return {name: Served(provider, adapters[provider.adapter]) for name, provider in accounts.items()}

@@ -6,8 +6,8 @@ from importlib.metadata import entry_points
 
 from adapters.base import Adapter
 from receiver.settings import Settings, read_settings
-from receiver.strays import strays
-from receiver.telemetry import configure_logs, log
+from receiver.strays import warn_of_strays
+from receiver.telemetry import configure_logs
 
 
 def load_adapters() -> dict[str, Adapter]:
@@ -27,6 +27,5 @@ def serve() -> None:
     adapters = load_adapters()
     settings = settings_of(os.environ, adapters)
     configure_logs(fmt=settings.log_format, level=settings.log_level)
-    for name, nearest in strays(os.environ, [*adapters, *settings.providers]):
-        log.warning("setting.unknown", setting=name, nearest=nearest)
+    warn_of_strays(os.environ, [*adapters, *settings.providers])
     run(settings, adapters)

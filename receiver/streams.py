@@ -3,7 +3,9 @@
 import asyncio
 import os
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
+from typing import SupportsIndex
 from weakref import WeakSet
 
 from receiver.dialling import NOT_OPEN, Dialler, Unreachable, why_not
@@ -15,7 +17,44 @@ from receiver.names import KeptNames, LookUp, Names, look_up
 # Of Debian and Alpine, of Fedora, of macOS: a directory of hashes, as OpenSSL has it, is not enough for every client.
 _AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
+_UNASKED, _MOST_OWED = 64 * 1024, 1024 * 1024
+
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class _Reader(asyncio.StreamReader):
+    """Hears half as many bytes as were said, and 64 KiB: what is answered to an event is a few words.
+
+    Whoever talks on is cut off, before the library has parsed more of it than it takes for an event.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.owed = _UNASKED
+        self.transport: asyncio.WriteTransport | None = None
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        told = bytes(data)
+        self.owed -= len(told)
+        if self.owed >= 0:
+            super().feed_data(told)
+            return
+        self.set_exception(ConnectionError("the answer has no end"))
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Writer(asyncio.StreamWriter):
+    def __init__(self, transport: asyncio.WriteTransport, reader: _Reader, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(transport, transport.get_protocol(), reader, loop)
+        self._answers = reader
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._answers.owed = min(self._answers.owed + len(data) // 2, _MOST_OWED)
+        super().write(data)
+
+    def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.write(b"".join(data))
 
 
 class Streams:
@@ -38,11 +77,17 @@ class Streams:
             sock = await self._dialler.bare(origin)
         except AddressRefused as refused:
             raise Unreachable(refused.told) from None
+        loop = asyncio.get_running_loop()
+        reader = _Reader(loop)
         try:
-            reader, writer = await asyncio.open_connection(sock=sock)
+            transport, _ = await loop.create_connection(
+                lambda: asyncio.StreamReaderProtocol(reader, loop=loop), sock=sock
+            )
         except BaseException:
             sock.close()
             raise
+        reader.transport = transport
+        writer = _Writer(transport, reader, loop)
         self._made.add(writer)
         if tls:
             await self._encrypt(writer, origin)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
-from receiver import policy, provider_policy, story, timing, verdicts
+from receiver import policy, provider_policy, story, timing, turns, verdicts
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
 from receiver.budget import A_TURN, Budget
@@ -26,6 +26,7 @@ from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.turns import Did
 from receiver.wire import Call, NoReply, Reply
 
 
@@ -69,13 +70,14 @@ class Submitter:
         self.crew = Crew(self._freed)
         self._starved = False
 
-    async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None) -> None:
+    async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False) -> None:
         """Commit a new task, and `also` what belongs to it, then hand it over; that goes on if the caller leaves.
 
-        It is put off where its provider is paused or out of budget, and waits its turn where enough are under way.
+        It is put off where its provider is paused or out of budget, and waits its turn where enough are under way, or
+        where it is left for `later`.
         """
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        free = self._free(task.provider, self._clock.now()) > 0
+        free = not later and self._free(task.provider, self._clock.now()) > 0
         # A place is taken before the commit, so that those who come together do not all find it free.
         place = task.provider if free else _WAITING
         self.crew.start(place, self._take_on(task, also, recorded, free=free))
@@ -163,6 +165,8 @@ class Submitter:
         now, budget = self._clock.now(), self._budgets[name]
         if due_at is None or due_at > now:
             return due_at  # nothing to hand over: no place is held that a new task could have
+        if turns.left_s() < self._limits.deadline_s:
+            return now + MINUTE  # nothing is sent whose answer could not be waited for
         limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)), Work.SUBMIT)
         if limit == 0:
             self._starved = True
@@ -224,6 +228,7 @@ class Submitter:
         self._learn(task.provider, reply, answer, now, took_s=(now - began) / 1000)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
         taken, turn = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        turns.did(Did.SUBMITTED)
         log_turn(turn)
         self._bell.ring(taken)
         if (turn and turn.resumed) or taken.task.status is Status.QUEUED:

@@ -25,6 +25,8 @@ NOT_AT_START = {
     "pygments": "colours what rich prints",
     "sqlite_utils": "appends to a SQLite log",
     "psycopg": "speaks to PostgreSQL",
+    "nats": "sends to NATS",
+    "redis": "sends to Redis",
     "receiver.main": "the commands",
     "receiver.cli": "the commands",
     "receiver.web.app": "all doors but those of callbacks and health",

@@ -1,6 +1,7 @@
 """Keeps events as rows of a PostgreSQL of the user's own: the columns of the SQLite log, one row per event."""
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, LiteralString
@@ -12,7 +13,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from receiver import formats, json_text
 from receiver.domain import Destination
 from receiver.senders.base import PING_SEQ
-from receiver.senders.remote import Client, Kind, Lost, Outcome, Refused
+from receiver.senders.remote import ODD_ANSWERS, Client, Kind, Lost, Outcome, Refused
 from receiver.store.records import Parcel
 from receiver.streams import Streams
 from receiver.targets import Rule, Shape, Target
@@ -57,6 +58,9 @@ SELECT {names} FROM jsonb_to_recordset(%s::jsonb) AS given ({columns}),
   (SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
     ELSE current_setting('synchronous_commit') END, true)) AS durable
 ON CONFLICT (id) DO NOTHING"""
+_FAULTS = (psycopg.Error, OSError, *ODD_ANSWERS)
+# The library warns of what it could not undo or cancel; here that is told as the attempt's error.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 # What one row may do; whatever else goes wrong goes wrong for every row.
 _OF_A_ROW = (psycopg.DataError, psycopg.IntegrityError)
 # Nothing of the operator's own goes along to a user's server: neither a password file, nor a certificate, nor a ticket.
@@ -94,7 +98,7 @@ class _Log:
                 await self._append(parcels)
             except _OF_A_ROW:  # one bad row must not keep the others out
                 return [await self._alone(parcel) for parcel in parcels]
-        except (psycopg.Error, OSError) as error:
+        except _FAULTS as error:
             if self._connection.closed:
                 raise Lost(_words(error)) from None
             raise Refused(_words(error)) from None
@@ -141,7 +145,7 @@ async def _connect(target: Target, streams: Streams) -> Client:
     try:
         # There may be a pooler in between, which knows nothing of prepared statements.
         connection = await AsyncConnection.connect(autocommit=True, prepare_threshold=None, **settings)
-    except (psycopg.Error, OSError) as error:
+    except _FAULTS as error:
         raise Refused(_words(error)) from None
     kept = _Log(connection, target.options["schema"])
     try:
@@ -150,7 +154,7 @@ async def _connect(target: Target, streams: Streams) -> Client:
         await connection.close()
         remedy = f"let its owner run CREATE SCHEMA {target.options['schema']} AUTHORIZATION …, with the URL's user"
         raise Refused(f"{_words(error)}: {remedy}") from None
-    except (psycopg.Error, OSError) as error:
+    except _FAULTS as error:
         await connection.close()
         raise Refused(_words(error)) from None
     except BaseException:

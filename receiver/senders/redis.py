@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as TooLate
 from receiver import formats
 from receiver.domain import Destination, Format
 from receiver.rendering import rendered
-from receiver.senders.remote import DEADLINE_S, Client, Kind, Lost, Outcome, Refused
+from receiver.senders.remote import DEADLINE_S, ODD_ANSWERS, Client, Kind, Lost, Outcome, Refused
 from receiver.store.records import Parcel
 from receiver.streams import Streams
 from receiver.targets import Rule, Shape, Target
@@ -79,13 +79,16 @@ class _Adder:
         arguments = [str(_REMEMBERED_S), *trimmed, "*", *fields]
         try:
             entry, repeated = await self._redis.eval(_ADD, 2, self._stream, mark, *arguments)
+            place = entry.decode()
         except AuthenticationError as error:
             raise Refused(f"Redis let nobody in: {error}") from None
         except (NotConnected, TooLate, OSError) as error:
             raise Lost(str(error)) from None
+        except ODD_ANSWERS as error:
+            raise Lost(f"the answer is not one of Redis: {error}") from None
         except RedisError as error:
             return Outcome(error=f"Redis refused it: {error}")
-        return Outcome(told=f"entry {entry.decode()}{', a repeat' if repeated else ''}")
+        return Outcome(told=f"entry {place}{', a repeat' if repeated else ''}")
 
 
 def _fields(destination: Destination, parcel: Parcel) -> dict[str, str | bytes]:

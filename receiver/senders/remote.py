@@ -22,6 +22,8 @@ from receiver.unsealing import blocked_reason
 DEADLINE_S = 15.0
 _IDLE_S = 60.0
 _CLOSING_S = 2.0
+# What a library raises where it reads an answer that it did not expect.
+ODD_ANSWERS = (ValueError, TypeError, LookupError, AttributeError)
 
 
 class Lost(Exception):

@@ -56,6 +56,9 @@ class DeliveryVerbs(Statements):
         return states
 
     def queues(self) -> Sequence[Queue]:
+        return self.owed()
+
+    def owed(self) -> Sequence[Queue]:
         return [_queue(row) for row in self.run("select_queues") if row["next_due_at"] is not None]
 
     def claim_deliveries(

@@ -182,6 +182,11 @@ class PostgresStorage:
         self._share, self._share_until = heard.share, asked_at + HOLDS_FOR_S
         return heard
 
+    async def rest(self) -> None:
+        """Say that we do nothing for a while: our part is the others' at once. The next sign of life ends it."""
+        self._share_until = 0.0
+        await self.write(lambda store: _writing(store).rest())
+
     async def write(
         self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
     ) -> Result:

@@ -42,6 +42,9 @@ class Store(Protocol):
     def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
         """Queued and unconfirmed ones past their deadline, oldest first; whatever their provider."""
 
+    def next_deadline(self) -> Ms | None:
+        """When the first of the tasks that `overdue_tasks` is about is past its deadline."""
+
     def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
         """Those with the provider past their deadline of which a callback claimed something, or overdue since then."""
 
@@ -69,6 +72,9 @@ class Store(Protocol):
 
         The timers come back as they were before: `owner` names who let it lapse.
         """
+
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+        """Lease one task's, where it is due: none, or the one, as it was before."""
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         """Make due whatever waits to be handed over."""
@@ -216,6 +222,9 @@ class Store(Protocol):
         """How the deliveries of these events to one destination stand, by event; those without any are missing."""
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]: ...
+
+    def owed(self) -> Sequence[Queue]:
+        """The same as `queues`, with the whole of what each destination takes, where others have a part of that."""
 
     def queues(self) -> Sequence[Queue]:
         """What waits, for each enabled destination that anything is due to by itself."""

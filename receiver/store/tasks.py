@@ -89,6 +89,10 @@ class TaskVerbs(Searches):
     def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
         return [task_of(row) for row in self.run("select_overdue_tasks", now=now, limit=limit)]
 
+    def next_deadline(self) -> Ms | None:
+        row = self.one("select_next_deadline")
+        return row["deadline_at"] if row else None
+
     def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
         of = {"provider": provider, "now": now, "given_up_by": given_up_by}
         return [task_of(row) for row in self.run("select_unasked_tasks", **of, limit=limit)]
@@ -115,6 +119,11 @@ class TaskVerbs(Searches):
         for row in rows:
             self.count("lease_timer", owner=owner, until=until, task_id=row["task_id"])
         return [timer_of(row) for row in rows]
+
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+        timer = self.timer(task_id)
+        claimed = self.count("claim_timer", work=work.value, task_id=task_id, owner=owner, now=now, until=until)
+        return [timer] if timer is not None and claimed else []
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         self.count("hasten_submits", provider=provider, now=now)

@@ -54,6 +54,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
         _private("/v1/deliveries/{id}/retry", POST=deliveries.retry_delivery),
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
+        Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", POST=keys.rotate_secrets),
     ]
 

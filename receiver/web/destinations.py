@@ -25,8 +25,8 @@ from receiver.web.destination_showing import shown
 from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit
 
 _NO_LOGS = (
-    "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL use a webhook, or read "
-    "GET /v1/events, which holds the same"
+    "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL make a destination "
+    "of the type postgres, or read GET /v1/events, which holds the same"
 )
 
 

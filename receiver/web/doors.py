@@ -15,6 +15,7 @@ from receiver.bell import Bell
 from receiver.budget import Room
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Task
+from receiver.due import Ticked
 from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
 from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
@@ -32,9 +33,17 @@ _ID = re.compile(r"[0-9a-z]{26}")
 
 
 class Accept(Protocol):
-    """Commits a new task, `also` with what belongs to it, and has it handed over."""
+    """Commits a new task, `also` with what belongs to it, and has it handed over: now, or `later`."""
 
-    def __call__(self, task: Task, *, also: Callable[[Store], None] | None = None) -> Awaitable[None]: ...
+    def __call__(
+        self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False
+    ) -> Awaitable[None]: ...
+
+
+class FollowUp(Protocol):
+    """Sees to what follows for a task from what was recorded just now; `rang` where it is to be asked about."""
+
+    def __call__(self, task_id: str, rang: bool) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,8 @@ class Doors:
     clock: Clock
     bell: Bell
     accept: Accept
+    follow_up: FollowUp
+    tick: Callable[[float], Awaitable[Ticked]]
     wake_poller: Callable[[], None]
     wake_submitter: Callable[[], None]
     wake_courier: Callable[[], None]
@@ -60,6 +71,8 @@ class Doors:
     health: Health
     room: Callable[[str], Room]
     api_key: str = field(repr=False)
+    cron_secret: str | None = field(default=None, repr=False)
+    serverless: bool = False
     max_body: int = 1024 * 1024
     keeps_logs: bool = True
     metrics_open: bool = False
@@ -93,14 +106,25 @@ def doors_of(request: Request) -> Doors:
 
 def caller_of(request: Request) -> Caller:
     """Who asks, by the bearer key; raises `NotVerified`."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    # Header values reach us decoded as Latin-1; a key beyond ASCII was sent as UTF-8.
-    given, wanted = key.strip(" \t").encode("latin-1"), doors_of(request).api_key.encode()
-    if scheme.lower() != "bearer":
-        raise NotVerified("send the API key as `Authorization: Bearer <key>`")
-    if not hmac.compare_digest(given, wanted):
+    if not hmac.compare_digest(_bearer(request), doors_of(request).api_key.encode()):
         raise NotVerified("this API key is not known here")
     return Caller(tenant="default")
+
+
+def check_clock(request: Request) -> None:
+    """Let only the root key, and the secret of whoever calls by the clock, make us work; raises `NotVerified`."""
+    doors, given = doors_of(request), _bearer(request)
+    wanted = [each.encode() for each in (doors.api_key, doors.cron_secret) if each is not None]
+    if sum(hmac.compare_digest(given, each) for each in wanted) == 0:  # each is looked at, whichever it is
+        raise NotVerified("this takes the root key, or TASKWEIR_CRON_SECRET")
+
+
+def _bearer(request: Request) -> bytes:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotVerified("send the API key as `Authorization: Bearer <key>`")
+    # Header values reach us decoded as Latin-1; a key beyond ASCII was sent as UTF-8.
+    return key.strip(" \t").encode("latin-1")
 
 
 def refuse_if_stopping(doors: Doors) -> None:

@@ -4,7 +4,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of
+from receiver.web.doors import Caller, check_clock, doors_of, query_integer, read_body
+
+DEFAULT_BUDGET_MS, MOST_BUDGET_MS = 25_000, 3_600_000
 
 
 async def live(request: Request) -> Response:
@@ -20,6 +22,15 @@ async def ready(request: Request) -> Response:
     if report.reason is None:
         return json_answer({"status": "ready", **told})
     return json_answer({"status": "unready", "reason": report.reason, **told}, 503)
+
+
+async def tick(request: Request) -> Response:
+    """`GET` and `POST /internal/tick?budget_ms=`: do all that is due, for whoever calls by the clock."""
+    check_clock(request)
+    doors = doors_of(request)
+    await read_body(request, doors.max_body)  # some cannot call without one; it says nothing
+    budget_ms = query_integer(request, "budget_ms", DEFAULT_BUDGET_MS, least=0, most=MOST_BUDGET_MS)
+    return json_answer((await doors.tick(budget_ms / 1000)).fields())
 
 
 async def me(request: Request, caller: Caller) -> Response:

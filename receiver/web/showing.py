@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from receiver import formats
+from receiver import formats, turns
 from receiver.domain import EventType, Status, Task
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
@@ -59,6 +59,8 @@ async def wait_until(
         while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
             if happened(await doors.storage.read(lambda store: owned(store, task_id, caller), brief=True)):
                 return
+            if happened is handed_over and turns.idle():
+                return  # nobody here is at it
             if doors.health.draining and happened is ended:
                 return  # an end may be hours away; a handover is over before the process is
             await watch.wait(min(left_s, 1.0))

@@ -27,7 +27,7 @@ from receiver.web.doors import (
 from receiver.web.holders import Holders
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
-from receiver.web.submits import submitted
+from receiver.web.submits import left_for_later, submitted
 from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page, small_metadata
 from receiver.web.webhooks import WebhookIn, attach
 
@@ -66,7 +66,7 @@ async def create_task(request: Request, caller: Caller) -> Response:
             record_webhook(store)
 
         refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
-        await doors.accept(task, also=also)
+        await doors.accept(task, also=also, later=left_for_later(request))
         return task.id
 
     return await submitted(request, caller, body, record)

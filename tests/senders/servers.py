@@ -181,6 +181,14 @@ class Redis(Server):
             port=self.port, username=USER, password=PASSWORD, ssl=bool(self._certificate), ssl_cert_reqs="none"
         )
 
+    def start(self) -> None:
+        super().start()
+        with self.client() as client:
+            while True:
+                with suppress(redis.BusyLoadingError):  # what it kept is being read
+                    client.ping()
+                    return
+
     async def empty(self) -> None:
         with self.client() as client:
             client.flushall()

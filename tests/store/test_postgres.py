@@ -343,6 +343,24 @@ async def test_each_has_its_part_and_together_they_have_the_whole(postgres_url: 
         assert (await one.beat()).share.whole(5) == 5
 
 
+async def test_who_rests_leaves_its_part_and_begins_anew(postgres_url: str) -> None:
+    """The others have it at once, and know what it told of providers; back again it waits until they made room."""
+    async with processes(postgres_url, 2) as (one, other):
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("UPDATE replicas SET began_at = began_at - 60000")
+        until = one.offset.now() + 60_000
+        await one.beat({"apikley": until})
+        await one.rest()
+        assert one.share().whole(5) == 0
+        heard = await other.beat()
+        assert (heard.share.whole(5), dict(heard.holds)) == (5, {"apikley": until})
+        assert (await one.beat()).share.whole(5) == 0
+        await other.beat()
+        assert other.share().whole(5) == 3
+        await other.rest()
+        assert (await one.beat()).share.whole(5) == 5
+
+
 async def test_text_that_postgres_cannot_keep_is_kept_without_its_nul(postgres_url: str) -> None:
     """A NUL that a webhook answered with, or a provider, ends nothing."""
     attempt = Attempt(number=1, at=NOW, duration_ms=5, status=500, response="a\0b")
