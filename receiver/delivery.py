@@ -236,8 +236,8 @@ class Courier:
     def _start(self, claimed: Claimed) -> None:
         destination, step = claimed.destination, self._senders[claimed.destination.type].batch
         if step == 1 and destination.rate_per_second is None and not claimed.probe:
-            parcels = claims.by_turns(claimed.parcels)
-            self.fresh.take(Handed(destination=destination, parcel=parcel) for parcel in parcels)
+            in_turn = claims.by_turns(claimed.parcels)
+            self.fresh.take(Handed(destination=destination, parcel=parcel) for parcel in in_turn)
             return
         self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))
         for first in range(0, len(claimed.parcels), step):
