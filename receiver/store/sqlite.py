@@ -189,8 +189,10 @@ class SqliteStorage:
                 f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
-        return await self._writer.write(do, brief=brief, ends=ends)
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
+        return await self._writer.write(do, brief=brief, ends=ends, can_wait=can_wait)
 
     async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         if self._closed:
