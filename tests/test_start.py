@@ -25,8 +25,6 @@ NOT_AT_START = {
     "pygments": "colours what rich prints",
     "sqlite_utils": "appends to a SQLite log",
     "psycopg": "speaks to PostgreSQL",
-    "redis": "appends to a Redis stream",
-    "nats": "publishes to NATS",
     "nats": "sends to NATS",
     "redis": "sends to Redis",
     "receiver.main": "the commands",
