@@ -224,7 +224,9 @@ class Courier:
             self._paces.ended(destination.id, began_at, now)
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
-            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now), brief=len(ended) == 1
+            lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
+            brief=len(ended) == 1,
+            ends=True,
         )
         _report(destination, ended, settled)
         done = all(each.attempt.succeeded for each in sent)

@@ -1,10 +1,11 @@
 """Begins what is leased to us, no more of it at once than each destination may have in flight.
 
-What is recorded is handed off by itself to destinations that answer quickly and well, and have no backlog; everybody
-else's deliveries are claimed from the store, where shares are fair and queues are held.
+What is recorded is handed off by itself to destinations that answer quickly and well; everybody else's deliveries are
+claimed from the store, where shares are fair and queues are held. While a destination has a backlog, half of what it
+takes is for what is claimed: neither keeps the other waiting.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ class Fresh:
         self._closed = False
         self._well: dict[str, Destination] = {}
         self._waiting: dict[str, deque[Handed]] = {}
+        self._claimed: Counter[str] = Counter()  # waiting or under way; everything else was handed off
 
     def close(self) -> None:
         """Begin nothing any more; what waits keeps its lease, until that is given back with all others."""
@@ -61,6 +63,7 @@ class Fresh:
             return
         for each in handed:
             self._waiting.setdefault(each.destination.id, deque()).append(each)
+            self._claimed[each.destination.id] += self._was_claimed(each)
         self._begin()
 
     def heard(self, destination: Destination, *, well: bool) -> None:
@@ -77,21 +80,23 @@ class Fresh:
         self._offer(destination_id)
 
     def fall_behind(self, behind: Collection[str]) -> None:
-        """Whose queues hold what is due: until they are empty, nothing goes past them."""
+        """Whose queues hold what is due: until they are empty, what is fresh takes half."""
         before, self.behind = self.behind, behind
         for destination_id in {*before, *behind}:
             self._offer(destination_id)
 
     def room(self, destination_id: str, most: int) -> int:
-        """How many more a destination takes that may have `most` in flight: a little beyond, to wait in memory."""
-        may_wait = 0
-        if self._quick(destination_id):
-            may_wait = min(most * LONGEST_WAIT // max(self._paces.took(destination_id), 1), MOST_WAITING)
-        return max(most + may_wait - self._held(destination_id), 0)
+        """How many more may be claimed for a destination that may have `most` in flight.
+
+        For a quick one half of it at least, whatever was handed off: with others nothing waits in memory for its turn.
+        """
+        takes = self._takes(destination_id, most)
+        half = takes // 2 - self._claimed[destination_id] if self._quick(destination_id) else 0
+        return max(takes - self._held(destination_id), half, 0)
 
     def hungry(self, destination_id: str, most: int) -> bool:
         """Whether it is time to claim more for it: for quick ones by the batch, before they have nothing to do."""
-        return not self._quick(destination_id) or self._held(destination_id) <= most // 2
+        return not self._quick(destination_id) or self._claimed[destination_id] <= most // 2
 
     def wants_more(self, destination_id: str) -> bool:
         """Whether its backlog may go on, now that something of it has ended."""
@@ -100,26 +105,48 @@ class Fresh:
         well = self._well.get(destination_id)
         return well is None or self.hungry(destination_id, self._most(well))
 
+    def _takes(self, destination_id: str, most: int) -> int:
+        """How many of one destination may be leased to us: a little beyond what may be in flight, to wait in memory."""
+        if not self._quick(destination_id):
+            return most
+        return most + min(most * LONGEST_WAIT // max(self._paces.took(destination_id), 1), MOST_WAITING)
+
     def _held(self, destination_id: str) -> int:
         return self._crew.count(destination_id) + len(self._waiting.get(destination_id, ()))
 
     def _offer(self, destination_id: str) -> None:
         room, destination = 0, self._well.get(destination_id)
-        if destination is not None and destination_id not in self.behind and self._quick(destination_id):
-            room = self.room(destination_id, self._most(destination))
+        if destination is not None and self._quick(destination_id):
+            takes, held = self._takes(destination_id, self._most(destination)), self._held(destination_id)
+            room = takes - held
+            if destination_id in self.behind:
+                room = min(room, takes // 2 - (held - self._claimed[destination_id]))
         busy = self._crew.total >= self._slots - self._slots // 8
         self._hand_off.offer(destination_id, 0 if busy else room)
 
     def _begin(self) -> None:
         for destination_id, waiting in list(self._waiting.items()):
             while waiting and self._may_begin(waiting[0].destination):
-                each = waiting.popleft()
-                self._crew.start(destination_id, self._send(each.destination, [each.parcel]))
+                self._crew.start(destination_id, self._try(waiting.popleft()))
             if waiting and not self._quick(destination_id):
                 self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
+                self._claimed[destination_id] -= sum(map(self._was_claimed, waiting))
                 waiting.clear()
             if not waiting:
                 del self._waiting[destination_id]
+
+    def _try(self, handed: Handed) -> Coroutine[Any, Any, None]:
+        work = self._send(handed.destination, [handed.parcel])
+        return self._try_claimed(handed.destination.id, work) if self._was_claimed(handed) else work
+
+    async def _try_claimed(self, destination_id: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._claimed[destination_id] -= 1
+
+    def _was_claimed(self, handed: Handed) -> bool:
+        return handed.parcel.delivery.owner != self._hand_off.owner
 
     def _may_begin(self, destination: Destination) -> bool:
         return self._crew.count(destination.id) < self._most(destination) and self._crew.total < self._slots

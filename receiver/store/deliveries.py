@@ -1,13 +1,13 @@
 """Verbs about deliveries: what is owed, claimed, tried."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from receiver import json_text
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
 from receiver.store.records import Lease, Page, Parcel, Queue
-from receiver.store.rows import attempt_of, delivery_of, delivery_row
+from receiver.store.rows import attempt_of, attempt_row, delivery_of, delivery_row
 from receiver.store.statements import Row, Statements, Where
 
 
@@ -101,7 +101,7 @@ class DeliveryVerbs(Statements):
         tries: int,
         due_at: Ms | None,
     ) -> bool:
-        self.count("insert_attempt", delivery_id=delivery_id, **asdict(attempt))
+        self.count("insert_attempt", delivery_id=delivery_id, **attempt_row(attempt))
         following = {"state": state.value, "tries": tries, "due_at": due_at}
         return self.count("settle_delivery", id=delivery_id, owner=owner, **following) == 1
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from receiver import json_text
 from receiver.domain import Ms
-from receiver.ids import new_id
 from receiver.store.records import Brought, Chronicle, Note, Recorded, Tally
 from receiver.store.rows import attempt_of, delivery_of
 from receiver.store.statements import Row, Statements
@@ -19,7 +18,6 @@ class NoteVerbs(Statements):
     def note(self, task_id: str, *, at: Ms, sequence: int, kind: str, text: str, data: Mapping[str, Any]) -> None:
         kept = self.count(
             "insert_note",
-            id=new_id("note", at),
             task_id=task_id,
             sequence=sequence,
             at=at,

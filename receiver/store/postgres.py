@@ -28,6 +28,7 @@ _PATIENCE_S = 5.0
 _MOST_RACES = 20
 _COMMITTED, _ABORTED = "committed", "aborted"
 # Run again they find what made them fail, and go another way; what a program of ours got wrong fails each time.
+_COUNTED = "notes_pkey"  # whose number is how many there are: it is another one the next time
 _ANOTHER_WAS_FIRST = (Raced, errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation)
 
 
@@ -116,7 +117,7 @@ class _Connection:
 
 def _for_good(error: BaseException) -> bool:
     """What is there twice stays so: once more, in case that the transaction looked before the other one was over."""
-    return isinstance(error, errors.UniqueViolation)
+    return isinstance(error, errors.UniqueViolation) and error.diag.constraint_name != _COUNTED
 
 
 class Offset:
@@ -181,10 +182,10 @@ class PostgresStorage:
         self._share, self._share_until = heard.share, asked_at + HOLDS_FOR_S
         return heard
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         """However brief a write is, it waits for the network: none runs in the event loop."""
         try:
-            return await self._writer.write(do)
+            return await self._writer.write(do, ends=ends)
         except (_Undone, Broken, Raced) as error:
             raise Unavailable(f"the database did not take it: {error}") from error
 

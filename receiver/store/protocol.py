@@ -305,10 +305,11 @@ class Store(Protocol):
 class Storage(Protocol):
     """One store as the asynchronous world sees it."""
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         """Run `do` in a transaction and return once that is on disk. A cancelled caller may still have committed.
 
-        What is `brief` touches a few rows, for it may hold up the event loop.
+        What is `brief` touches a few rows, for it may hold up the event loop. What `ends` work goes before what begins
+        some, so that no more of it piles up under way than must.
         """
 
     async def read(self, do: Callable[[Store], Result]) -> Result:

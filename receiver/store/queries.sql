@@ -474,8 +474,8 @@ ON CONFLICT (provider) DO UPDATE SET paused = excluded.paused, since = excluded.
 
 -- insert_note --
 -- Nothing happens where a task has as many notes as are kept.
-INSERT INTO notes (id, task_id, number, sequence, at, kind, text, data)
-SELECT :id, :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
+INSERT INTO notes (task_id, number, sequence, at, kind, text, data)
+SELECT :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
 
 -- count_up --
 INSERT INTO tallies (task_id, after, kind, count, first_at, last_at)

@@ -42,6 +42,7 @@ _task_values = attrgetter(*_TASK_COLUMNS)
 _output_values = attrgetter(*_OUTPUT_COLUMNS)
 _timer_values = attrgetter(*_TIMER_COLUMNS)
 _delivery_values = attrgetter(*_DELIVERY_COLUMNS)
+_attempt_values = attrgetter(*_ATTEMPT_COLUMNS)
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -203,6 +204,10 @@ def delivery_of(row: Row) -> Delivery:
         tries=row["tries"],
         owner=row["owner"],
     )
+
+
+def attempt_row(attempt: Attempt) -> dict[str, Any]:
+    return dict(zip(_ATTEMPT_COLUMNS, _attempt_values(attempt), strict=True))
 
 
 def attempt_of(row: Row) -> Attempt:

@@ -16,7 +16,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "standings": ("provider",),
     "idempotency_keys": ("tenant", "key"),
     "tenant_secrets": ("tenant",),
-    "notes": ("id",),
+    "notes": ("task_id", "number"),
     "tallies": ("task_id", "after", "kind"),
     "breakers": ("destination_id",),
     "retired_secrets": ("owner", "sealed_secret"),

@@ -24,6 +24,7 @@ from receiver.store.writer import Writer
 Result = TypeVar("Result")
 _READERS = 3
 _PATIENCE_MS = 5000
+_CACHED_KIB = 8192  # of the pages that are written: with SQLite's 2 MB each write reads four of them back first
 _STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 _OUT_OF_SERVICE = frozenset(
@@ -116,6 +117,7 @@ class _Connection:
     def __init__(self, path: Path, handing: HandOff) -> None:
         self._connection = _connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self._connection.execute(f"PRAGMA cache_size = -{_CACHED_KIB}")
         self._patient = True
         self._store = _WritingStore(self._connection, handing)
         self.store: Store = self._store
@@ -189,8 +191,8 @@ class SqliteStorage:
                 f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
-        return await self._writer.write(do, brief=brief)
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+        return await self._writer.write(do, brief=brief, ends=ends)
 
     async def read(self, do: Callable[[Store], Result]) -> Result:
         if self._closed:

@@ -14,7 +14,8 @@ from receiver.errors import Unavailable
 from receiver.store.protocol import Store
 
 Result = TypeVar("Result")
-LOOP_HELD_S = 0.002  # by writes of others, at most; then they are committed
+LOOP_HELD_S = 0.002  # by writes of others in one turn, at most
+LEFT_OPEN_S = 0.008  # for what each turn brings; then it is committed
 
 
 class Transactional(Protocol):
@@ -62,7 +63,8 @@ class Writer:
 
     Whatever waits is run in one transaction, at most `most` writes. Brief ones run in the event loop, for as long as
     `LOOP_HELD_S`: handing the interpreter to and fro between two threads, twice for each statement, costs more than
-    the statements. All others run in the thread, which commits. If one of them fails, or the commit does, everything is
+    the statements. What the next turn of the loop brings comes along, for pages that many change are written once.
+    All others run in the thread, which commits. If one of them fails, or the commit does, everything is
     rolled back and the writes run again one by one, so that a bad one fails alone; a write must therefore do nothing
     but talk to its store. Results leave only after the commit.
     """
@@ -77,6 +79,8 @@ class Writer:
         self._opened: asyncio.Future[None] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._run: list[_Job] = []  # in the transaction that is open
+        self._open_until = 0.0
         self._busy = False
         self._closed = False
 
@@ -87,12 +91,16 @@ class Writer:
         self._thread.start()
         await self._opened
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         """Run `do` in the next transaction; returns its result once that is on disk."""
         if self._loop is None or self._closed:
             raise Unavailable("the store is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._waiting.append(_Job(do=do, future=future, brief=brief))
+        job = _Job(do=do, future=future, brief=brief)
+        if ends:
+            self._waiting.appendleft(job)
+        else:
+            self._waiting.append(job)
         if not self._busy:
             self._busy = True
             self._loop.call_soon(self._turn)  # others of this moment come along
@@ -109,35 +117,52 @@ class Writer:
             await self._loop.run_in_executor(None, self._thread.join)
 
     def _turn(self) -> None:
-        """In the loop: begin with what waits, or rest."""
-        if not self._waiting:
+        """In the loop: begin, go on, or rest."""
+        if self._run_brief():
+            asyncio.get_running_loop().call_soon(self._turn)
+        elif self._run:
+            self._orders.put(_Order(self._run, done=True))
+            self._run = []
+        elif self._waiting:
+            self._orders.put(_Order(self._together(), done=False))
+        else:
             self._busy = False
             if self._idle is not None:
                 self._idle.set_result(None)
-            return
-        jobs = self._run_here() if self._waiting[0].brief else []
-        if jobs:
-            self._orders.put(_Order(jobs, done=True))
-        else:
-            count = min(len(self._waiting), self._most)
-            self._orders.put(_Order([self._waiting.popleft() for _ in range(count)], done=False))
 
-    def _run_here(self) -> list[_Job]:
-        """Run brief writes in a transaction that is left open; none of them where that cannot be, or one failed."""
+    def _together(self) -> list[_Job]:
+        """What the thread runs next: others than brief ones; after one of those failed, all that it may have spoilt."""
+        jobs = [self._waiting.popleft()]
+        while self._waiting and len(jobs) < self._most and self._waiting[0].brief is jobs[0].brief:
+            jobs.append(self._waiting.popleft())
+        return jobs
+
+    def _run_brief(self) -> bool:
+        """Run brief writes in a transaction that is left open; whether another turn may bring more of them.
+
+        None are left in it where one of them failed, or where it could not begin.
+        """
         assert self._connection is not None  # noqa: S101 - open() returned once there was one
-        jobs: list[_Job] = []
+        now = time.monotonic()
+        if not (self._waiting and self._waiting[0].brief):
+            return False
+        ends_at = now + LOOP_HELD_S
         try:
-            self._connection.begin(patient=False)
-            ends_at = time.monotonic() + LOOP_HELD_S
-            while self._waiting and self._waiting[0].brief and (not jobs or time.monotonic() < ends_at):
-                jobs.append(self._waiting.popleft())
-                jobs[-1].result = jobs[-1].do(self._connection.store)
+            if not self._run:
+                self._connection.begin(patient=False)
+                self._open_until = now + LEFT_OPEN_S
+            while self._waiting and self._waiting[0].brief and now < ends_at:
+                job = self._waiting.popleft()
+                self._run.append(job)
+                job.result = job.do(self._connection.store)
+                now = time.monotonic()
         except Exception:  # noqa: BLE001 - whose it is shows when each runs alone
-            self._waiting.extendleft(reversed(jobs))
+            self._waiting.extendleft(reversed(self._run))
+            self._run = []
             with suppress(Exception):  # what cannot be undone shows when the next one begins
                 self._connection.rollback()
-            return []
-        return jobs
+            return False
+        return now < self._open_until and len(self._run) < self._most
 
     def _ended(self, jobs: list[_Job]) -> None:
         """In the loop, after the commit: everybody hears of his own; they go on before the next turn."""

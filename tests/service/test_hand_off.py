@@ -15,7 +15,7 @@ from receiver.store.protocol import Store
 from tests.make import a_task
 from tests.service.consumer import a_consumer, a_gated_consumer
 from tests.service.owing import PATIENT, TRUSTED_AFTER, attempt_log, change, disable, happen, quiet, trusted, until
-from tests.service.world import World, a_world
+from tests.service.world import World, a_world, every
 
 pytestmark = pytest.mark.anyio
 
@@ -111,23 +111,44 @@ async def test_who_failed_last_is_claimed_for(tmp_path: Path) -> None:
         assert [len(each.handed) for each in await end(world, 4)] == [1]
 
 
-async def test_nothing_goes_past_a_backlog(tmp_path: Path) -> None:
-    """What waits for its turn in the store is tried first, half and half with what is fresh."""
+async def test_a_backlog_and_what_is_fresh_take_half_each(tmp_path: Path) -> None:
+    """Neither waits until the other is over."""
     async with a_gated_consumer() as consumer, handing(tmp_path) as world:
         await world.destination(consumer.url, max_in_flight=2)
         await trusted(world, consumer)
-        taken = await end(world, 1, 260)
-        assert [len(each.handed) for each in taken] == [1] * 258 + [0] * 2
+        taken = await end(world, 1, 460)
+        assert [len(each.handed) for each in taken] == [1] * 258 + [0] * 202
         for each in taken:
             world.service.bell.ring(each)
         await world.service.courier.run_once()
-        for count in range(2, 260, 2):
+        listed = await every(world, "/v1/deliveries")
+        assert [each["attempts"] for each in listed].count(0) == 202 - 129
+        fresh = []
+        for count in range(2, 142, 2):
             await consumer.arrived(count)
             [late] = await end(world, 1000 + count)
-            assert late.handed == ()
+            fresh.append(len(late.handed))
             consumer.answer(204)
-        await world.service.courier.crew.drain()
-        assert len(consumer.ids) == 258
+        assert fresh == [0] * 65 + [1] * 5  # once 129 are left of those that were handed off before there was a backlog
+        consumer.answer(204)
+
+
+async def test_nothing_is_claimed_for_one_that_hangs_with_all_that_it_may_have(tmp_path: Path) -> None:
+    """It would be given back at once, and claimed again at once, until the first of what hangs ends."""
+    async with a_gated_consumer() as consumer, handing(tmp_path) as world:
+        made = await world.destination(consumer.url, max_in_flight=4)
+        await trusted(world, consumer)
+        for each in await end(world, 1, 4):
+            world.service.bell.ring(each)
+        await consumer.arrived(4)
+        world.service.hand_off.offer(made["id"], 0)
+        await happen(world, 9, first=100)
+        world.clock.advance(2)
+        world.service.courier.wake.clear()
+        assert await world.service.courier.run_once() > 0
+        assert world.service.courier.crew.count(made["id"]) == 4
+        assert not world.service.courier.wake.is_set()
+        consumer.answer(204)
 
 
 async def test_never_more_than_it_may_have_in_flight(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""The writer's transactions: which writes share one, in which order, and for how long it takes more of them."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from receiver.store.writer import Writer
+
+pytestmark = pytest.mark.anyio
+
+
+class Told:
+    """A connection that remembers what it did, and commits when it may."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.committing = threading.Event()
+        self.may_commit = threading.Event()
+        self.may_commit.set()
+
+    @property
+    def store(self) -> Any:
+        return self
+
+    def begin(self, *, patient: bool) -> None:
+        self.done.append("begin")
+
+    def commit(self) -> None:
+        self.committing.set()
+        assert self.may_commit.wait(30)
+        self.done.append("commit")
+
+    def rollback(self) -> None:
+        self.done.append("rollback")
+
+    def again(self, error: BaseException, tries: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        return None
+
+
+@asynccontextmanager
+async def a_writer(connection: Told) -> AsyncIterator[Writer]:
+    writer = Writer(lambda: connection)
+    await writer.open()
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+def named(name: str) -> Callable[[Any], None]:
+    return lambda connection: connection.done.append(name)
+
+
+async def test_what_the_next_turn_brings_comes_along() -> None:
+    """One transaction for what comes turn by turn; its answers are given after the commit."""
+    connection, answered = Told(), []
+
+    async def write(writer: Writer, name: str, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await writer.write(named(name), brief=True)
+        answered.append((name, connection.done.count("commit")))
+
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        await asyncio.gather(write(writer, "a", 0), write(writer, "b", 1), write(writer, "c", 2))
+    assert connection.done == ["begin", "a", "b", "c", "commit"]
+    assert answered == [("a", 1), ("b", 1), ("c", 1)]
+
+
+async def test_a_transaction_is_not_left_open_for_ever() -> None:
+    """However many turns bring another write, the first one is answered."""
+    connection, more = Told(), []
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        first = asyncio.create_task(writer.write(named("first"), brief=True))
+        while not first.done():
+            more.append(asyncio.create_task(writer.write(named("more"), brief=True)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*more)
+    assert connection.done[:2] == ["begin", "first"]
+    assert connection.done.count("more") == len(more) > 0
+
+
+@pytest.mark.parametrize("brief", [True, False])
+async def test_what_ends_work_goes_before_what_begins_some(*, brief: bool) -> None:
+    """Of what waits for the same transaction."""
+    connection = Told()
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        connection.may_commit.clear()
+        before = asyncio.create_task(writer.write(named("before"), brief=True))
+        assert await asyncio.to_thread(connection.committing.wait, 30)
+        begins = asyncio.create_task(writer.write(named("begins"), brief=brief))
+        ends = asyncio.create_task(writer.write(named("ends"), brief=brief, ends=True))
+        await asyncio.sleep(0)
+        connection.may_commit.set()
+        await asyncio.gather(before, begins, ends)
+    assert connection.done == ["begin", "before", "commit", "begin", "ends", "begins", "commit"]
+
+
+async def test_what_fails_undoes_nothing_of_the_turns_before() -> None:
+    """All that shared its transaction runs again, each alone, and it alone fails."""
+    connection = Told()
+
+    def fail(_: Any) -> None:
+        raise ValueError("no")
+
+    async def later(writer: Writer) -> None:
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="no"):
+            await writer.write(fail, brief=True)
+
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        await asyncio.gather(writer.write(named("a"), brief=True), later(writer))
+    assert connection.done == [
+        "begin",
+        "a",
+        "rollback",
+        "begin",
+        "a",
+        "rollback",
+        "begin",
+        "a",
+        "commit",
+        "begin",
+        "rollback",
+    ]
+
+
+async def test_what_is_not_brief_is_run_apart() -> None:
+    """In the thread, and without those that may run in the loop."""
+    connection, threads = Told(), dict[str, bool]()
+
+    def note(name: str) -> Callable[[Any], None]:
+        def run(told: Any) -> None:
+            told.done.append(name)
+            threads[name] = threading.current_thread() is threading.main_thread()
+
+        return run
+
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        await asyncio.gather(
+            writer.write(note("long")), writer.write(note("longer")), writer.write(note("brief"), brief=True)
+        )
+    assert connection.done == ["begin", "long", "longer", "commit", "begin", "brief", "commit"]
+    assert threads == {"long": False, "longer": False, "brief": True}
