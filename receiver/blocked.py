@@ -36,6 +36,10 @@ class Blocked:
         """Whether it was found blocked within the last minute."""
         return now < self._again_at.get(destination_id, now)
 
+    def until(self, destination_id: str) -> Ms:
+        """When it is looked at again; in the past where it was not found blocked."""
+        return self._again_at.get(destination_id, 0)
+
     def look_again(self) -> None:
         """A secret may have been renewed: whoever is blocked is looked at in the next round."""
         self._again_at = dict.fromkeys(self._again_at, 0)

@@ -4,6 +4,7 @@ No rate is assumed: everything goes until the provider says 429 or breaks. That 
 widen it again. Time comes in as `now`; what was learnt lives and dies with the process.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Budget:
     _answered_at: Ms = 0
     _full_until: Ms = 0
     _places: int = 0
-    _spent: list[tuple[Ms, int]] = field(default_factory=list)
+    _spent: deque[tuple[Ms, int]] = field(default_factory=deque)
     _turned_away: dict[Work, Ms] = field(default_factory=dict)
     _lead: int = 0
     _lost: int = 0
@@ -156,7 +157,8 @@ class Budget:
             if (rate := self.rate) is not None:
                 self._fill(rate, now)
             self._tokens -= count
-            self._spent = [(at, spent) for at, spent in self._spent if now - at < _MEASURED_OVER]
+            while self._spent and now - self._spent[0][0] >= _MEASURED_OVER:
+                self._spent.popleft()
             self._spent.append((now, count))
 
     def hold(self, now: Ms, retry_after_s: float | None) -> None:

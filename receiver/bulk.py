@@ -60,7 +60,7 @@ class Bulk:
         """The cursor behind a page, None behind the last one, and the tasks on it that the errand means."""
         tasks = store.list_tasks(page)
         wanted = [task.id for task in tasks if self._means(errand, task, store)]
-        return (tasks[-1].id if len(tasks) == BATCH else None), wanted
+        return (tasks[-1].id if len(tasks) == BATCH else tasks.to), wanted
 
     def _means(self, errand: Errand, task: Task, store: Store) -> bool:
         where, action = errand.page.where or {}, errand.action

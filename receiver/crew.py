@@ -6,22 +6,19 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from receiver import turns
 from receiver.telemetry import log
 
 Result = TypeVar("Result")
 
 
 async def each_alone(rounds: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Run each to its end; what one raises comes after the others had their turn."""
-    results, failed = [], None
-    for round_ in rounds:
-        try:
-            results.append(await round_)
-        except Exception as error:  # noqa: BLE001 - whatever one provider's round raises is not another's
-            failed = error
+    """Run all side by side, each to its end; what one raises comes after that."""
+    ended = await asyncio.gather(*rounds, return_exceptions=True)
+    failed = next((each for each in ended if isinstance(each, BaseException)), None)
     if failed is not None:
         raise failed
-    return results
+    return [each for each in ended if not isinstance(each, BaseException)]
 
 
 class Crew:
@@ -60,6 +57,7 @@ class Crew:
         self._under_way.add(task)
         self._counts[key] += 1
         task.add_done_callback(lambda done: self._ended(key, done))
+        turns.owns(task)
         return task
 
     def _ended(self, key: str, task: "asyncio.Task[None]") -> None:

@@ -7,27 +7,27 @@ share, so that a slow one holds up only itself. The queue of one that fails is h
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 
-from receiver import breaker_policy, claims, formats, outcomes, timing
+from receiver import breaker_policy, claims, outcomes, timing, turns
 from receiver.blocked import Blocked
-from receiver.breaker import Turn
 from receiver.claims import Claimed, Grant, Rules
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Attempt, Destination, Ms, OperatorEvent
+from receiver.domain import Attempt, Destination, Ms
 from receiver.fair_shares import Manner, Wish, fair_shares
 from receiver.fresh import Fresh
 from receiver.hand_off import HandOff
-from receiver.outcomes import Settled
 from receiver.paces import Paces
+from receiver.reporting import report
 from receiver.senders.base import Sender, Sent, a_ping
 from receiver.store.protocol import Storage, Store
 from receiver.store.records import Handed, Parcel, Queue
 from receiver.suspicion import FIRST_PAUSE_S
 from receiver.telemetry import log
+from receiver.turns import Did
 
 BRIEF = 64  # deliveries claimed; more hold up the event loop
 # How many destinations are claimed for in one round, and of those in one transaction, whose attempts begin together.
@@ -111,6 +111,24 @@ class Courier:
             self._begins_at(each, ready_at[each.destination_id], now) for each in queues if self._wants(each) > 0
         )
         return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
+
+    async def begin_first(self, owed: Mapping[str, int]) -> None:
+        """Begin so many of the freshest for each of these destinations, but for those that fail."""
+        queues = await self._storage.read(lambda store: store.queues())
+        now = self._clock.now()
+        queues = [
+            each
+            for each in queues
+            if each.destination_id in owed and not each.failures and not self.blocked.waits(each.destination_id, now)
+        ]
+        grants = self._grants(queues, now)
+        for chosen in (grants.quick, grants.slow):
+            most = [(grant, min(grant.most, owed[grant.destination_id])) for grant in chosen]
+            await self._begin([replace(grant, most=count, freshest=count) for grant, count in most], CLAIMED_AT_ONCE)
+
+    def put_back(self) -> None:
+        """Let others begin what waits here for its turn."""
+        self.fresh.put_back()
 
     def look_again(self) -> None:
         """A caller changed something: there may be work, for those that were blocked, too."""
@@ -235,22 +253,26 @@ class Courier:
     async def _try(self, destination: Destination, parcels: Sequence[Parcel], *, probe: bool) -> None:
         began_at = self._clock.now()
         longest_s = self._senders[destination.type].longest_attempt_s
-        if began_at + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0):
+        if began_at + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0) or not turns.may_begin():
             await self._give_back(parcels)
             return
         self._paces.began(destination.id, began_at)
         try:
-            sent = await self._outcomes(destination, parcels)
+            sent = await turns.within(self._outcomes(destination, parcels), longest_s)
         finally:
             now = self._clock.now()
             self._paces.ended(destination.id, began_at, now)
+        if sent is None:  # it never had the time that an attempt has
+            await self._give_back(parcels)
+            return
+        turns.did(Did.DELIVERED, sum(each.attempt.succeeded for each in sent))
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
             lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
             brief=len(ended) == 1,
             ends=True,
         )
-        _report(destination, ended, settled)
+        report(destination, ended, settled)
         done = all(each.attempt.succeeded for each in sent)
         self._paces.heard(destination.id, well=done)
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
@@ -287,31 +309,3 @@ def _by_turns(parcels: Sequence[Parcel]) -> list[Parcel]:
 def _release(store: Store, parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         store.release_delivery(parcel.delivery.id, owner=parcel.delivery.owner or "", now=parcel.was_due_at)
-
-
-def _report(destination: Destination, ended: Sequence[tuple[Parcel, Sent]], settled: Settled) -> None:
-    for (parcel, sent), following in zip(ended, settled.nexts, strict=True):
-        tell = log.debug if sent.attempt.succeeded else log.info
-        tell(
-            "delivery.attempted",
-            delivery_id=parcel.delivery.id,
-            event_id=parcel.delivery.event_id,
-            destination_id=destination.id,
-            number=sent.attempt.number,
-            status=sent.attempt.status,
-            error=sent.attempt.error,
-            ms=sent.attempt.duration_ms,
-            next_due=None if following.due_at is None else formats.timestamp(following.due_at),
-        )
-    if settled.turn is not None:
-        _report_turn(destination, settled.turn)
-
-
-def _report_turn(destination: Destination, turn: Turn) -> None:
-    match turn.kind:
-        case OperatorEvent.DESTINATION_FAILING:
-            log.warning("destination.held", destination_id=destination.id, reason=turn.reason)
-        case OperatorEvent.DESTINATION_DISABLED:
-            log.warning("destination.disabled", destination_id=destination.id, reason=turn.reason)
-        case OperatorEvent.DESTINATION_RECOVERED:
-            log.info("destination.recovered", destination_id=destination.id)

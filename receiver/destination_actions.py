@@ -19,7 +19,7 @@ def change(store: Store, before: Destination, after: Destination, *, now: Ms, ov
     queue is tried at once. What waits in lines is due where it is ordered no more; where it is from now on, the latest
     of what is pending form them here, and whatever is beyond one bite is yet to.
     """
-    if after.sealed_secret != before.sealed_secret:
+    if after.type == "webhook" and after.sealed_secret != before.sealed_secret:
         retire(store, before.id, before.sealed_secret, now=now, overlap=overlap)
     store.save_destination(replace(after, enabled=before.enabled))
     if before.ordered and not after.ordered:
@@ -44,7 +44,9 @@ def switch(store: Store, destination: Destination, *, enabled: bool, now: Ms) ->
 
 
 def _how_sent(destination: Destination) -> tuple[object, ...]:
-    return destination.target, destination.format, destination.headers, destination.signature
+    # What is sealed for another than a webhook is its URL, with who logs in there.
+    sealed = "" if destination.type == "webhook" else destination.sealed_secret
+    return destination.target, destination.format, destination.headers, destination.signature, sealed
 
 
 def retire(store: Store, owner: str, sealed: str, *, now: Ms, overlap: Ms) -> None:

@@ -43,8 +43,23 @@ class Dialler:
             if origin.tls:
                 await made.encrypt(self._context(), origin.host.rstrip("."))
         except (OSError, ValueError) as error:
-            raise Unreachable(_reason(error)) from None
+            raise Unreachable(why_not(error)) from None
         return made
+
+    async def bare(self, origin: Origin) -> socket.socket:
+        """A connected socket and nothing on it yet; raises as `connection` does."""
+        addresses = await self._addresses(origin)
+        try:
+            return await self._connected(origin, addresses)
+        except OSError as error:
+            raise Unreachable(why_not(error)) from None
+
+    async def allowed(self, origin: Origin) -> list[str]:
+        """Every address of a host, for who must dial by himself; raises as `connection` does."""
+        found = await self._addresses(origin)
+        if self._guard is not None:
+            self._guard.judge_host(origin.host, found, origin.port)
+        return found[:_MAX_DIALLED]
 
     async def _addresses(self, origin: Origin) -> list[str]:
         host, port = origin.host, origin.port
@@ -142,7 +157,8 @@ def _by_turns(addresses: list[str]) -> list[str]:
     return [each for pair in zip_longest(first, second) for each in pair if each is not None]
 
 
-def _reason(error: OSError | ValueError) -> str:
+def why_not(error: OSError | ValueError) -> str:
+    """Why there is no connection, in words that hold nothing of the other side's."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return "the TLS certificate was not accepted"
     number = None if isinstance(error, ssl.SSLError) else getattr(error, "errno", None)

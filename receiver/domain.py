@@ -306,10 +306,11 @@ class RetiredSecret:
 class Destination:
     """Where a user wants events.
 
-    `type` is webhook or sqlite; `target` the URL, or the log's name. A filter that is None lets everything through.
-    `sealed_secret` is what it signs with, encrypted, never shown; `retired` signs along; the values of `headers` are
-    sealed, too. `ordered`: one delivery in flight per task, by sequence. `retention_days` is how long a log keeps its
-    rows (None: for ever). A `hidden` one serves the webhook_urls of tasks; its tenant's secrets sign for it.
+    `type` is webhook, sqlite, or a kind of `senders.kinds`; `target` the URL, or the log's name. A filter that is None
+    lets everything through. `sealed_secret` is what it signs with, encrypted, never shown, or the URL whole, of which
+    `target` leaves out who logs in; `retired` signs along; the values of `headers` are sealed, too. `ordered`: one
+    delivery in flight per task, by sequence. `retention_days` is how long a log keeps its rows (None: for ever). A
+    `hidden` one serves the webhook_urls of tasks; its tenant's secrets sign for it.
     """
 
     id: str

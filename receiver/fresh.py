@@ -63,8 +63,14 @@ class Fresh:
             return
         for each in handed:
             self._waiting.setdefault(each.destination.id, deque()).append(each)
-            self._claimed[each.destination.id] += self._was_claimed(each)
+            self._count(each.destination.id, self._was_claimed(each))
         self._begin()
+
+    def put_back(self) -> None:
+        """Give back what waits for its turn."""
+        for destination_id, waiting in self._waiting.items():
+            self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
+        self._waiting.clear()
 
     def heard(self, destination: Destination, *, well: bool) -> None:
         """An attempt ended; only who did well last is offered anything."""
@@ -130,7 +136,7 @@ class Fresh:
                 self._crew.start(destination_id, self._try(waiting.popleft()))
             if waiting and not self._quick(destination_id):
                 self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
-                self._claimed[destination_id] -= sum(map(self._was_claimed, waiting))
+                self._count(destination_id, -sum(map(self._was_claimed, waiting)))
                 waiting.clear()
             if not waiting:
                 del self._waiting[destination_id]
@@ -143,7 +149,13 @@ class Fresh:
         try:
             await work
         finally:
-            self._claimed[destination_id] -= 1
+            self._count(destination_id, -1)
+
+    def _count(self, destination_id: str, more: int) -> None:
+        if more:
+            self._claimed[destination_id] += more
+            if not self._claimed[destination_id]:
+                del self._claimed[destination_id]
 
     def _was_claimed(self, handed: Handed) -> bool:
         return handed.parcel.delivery.owner != self._hand_off.owner

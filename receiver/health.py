@@ -38,13 +38,17 @@ class Report:
 
 @dataclass(slots=True)
 class Health:
-    """Looks when asked; `draining` is set once the process was told to stop, `blocked` holds who cannot be sent to."""
+    """Looks when asked; `draining` is set once the process was told to stop, `blocked` holds who cannot be sent to.
+
+    Where the loops are not `looping`, for somebody else calls their rounds, none of them need move.
+    """
 
     storage: Storage
     clock: Clock
     providers: Sequence[str]
     blocked: Blocked
     loops: list[Loop] = field(default_factory=list)
+    looping: bool = True
     draining: bool = False
 
     async def report(self) -> Report:
@@ -70,7 +74,7 @@ class Health:
     def _reason(self) -> str | None:
         if self.draining:
             return "the server is stopping"
-        stuck = [loop.name for loop in self.loops if loop.stuck]
+        stuck = [loop.name for loop in self.loops if loop.stuck and self.looping]
         return f"the {' and '.join(stuck)} loop does not move" if stuck else None
 
     def _oldest(self, store: Store) -> dict[str, float]:

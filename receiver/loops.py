@@ -13,7 +13,10 @@ _PAUSES_AFTER_ERROR_S = (0.5, 1.0, 2.0, 5.0)
 
 
 class Loop:
-    """One background loop, supervised: an error is logged and the next round comes, after a short pause."""
+    """One background loop, supervised: an error is logged and the next round comes, after a short pause.
+
+    Whoever holds `alone` keeps rounds from beginning.
+    """
 
     def __init__(self, name: str, run_once: Callable[[], Awaitable[float]], wake: asyncio.Event) -> None:
         self.name = name
@@ -21,6 +24,7 @@ class Loop:
         self._wake = wake
         self._errors = 0
         self._stopping = False
+        self.alone = asyncio.Lock()  # a heartbeat comes beside the loop itself
         self._moved_at = time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -33,6 +37,13 @@ class Loop:
     def stuck(self) -> bool:
         """Whether the loop has not come round for longer than any round may take."""
         return self.moved_s_ago > STUCK_AFTER_S
+
+    async def round(self) -> float:
+        """One round, alone; the seconds until the next. Raises what the round raised."""
+        async with self.alone:
+            pause_s = await self._run_once()
+            self._moved_at = time.monotonic()  # a loop that only fails does not move
+            return pause_s
 
     def start(self) -> None:
         self._moved_at = time.monotonic()
@@ -60,14 +71,13 @@ class Loop:
 
     async def _round(self) -> float:
         try:
-            pause_s = await self._run_once()
+            pause_s = await self.round()
         except Exception as error:  # noqa: BLE001 - the one place where nothing may end the loop
             log.error("loop.failed", loop=self.name, error=repr(error), exc_info=error)
             pause_s = _PAUSES_AFTER_ERROR_S[min(self._errors, len(_PAUSES_AFTER_ERROR_S) - 1)]
             self._errors += 1
         else:
             self._errors = 0
-            self._moved_at = time.monotonic()  # a loop that only fails does not move
         return pause_s
 
     async def _sleep(self, seconds: float) -> None:

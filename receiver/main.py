@@ -1,9 +1,7 @@
-"""The command `taskweir`: the only module that knows everyone."""
+"""The command line: the only module that knows everyone."""
 
 import os
-from collections.abc import Mapping
 from contextlib import closing
-from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
@@ -11,13 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.base import Adapter
-from receiver.cli.commands import Commands, told
+from receiver.cli.commands import Commands, Failed, told
 from receiver.clock import SystemClock
+from receiver.errors import ConfigurationError, TaskweirError
+from receiver.serving import load_adapters, serve, settings_of
 from receiver.setting_faults import setting_faults
-from receiver.settings import Settings, describe, read_settings
-from receiver.strays import strays
-from receiver.telemetry import configure_logs, log
+from receiver.settings import describe
 
 app = typer.Typer(
     cls=Commands,
@@ -28,27 +25,7 @@ app = typer.Typer(
 console = Console()
 
 
-def load_adapters() -> dict[str, Adapter]:
-    """Every installed adapter by name, from the entry points `taskweir.adapters`."""
-    return {entry.name: entry.load()() for entry in entry_points(group="taskweir.adapters")}
-
-
-def settings_of(environment: Mapping[str, str], adapters: Mapping[str, Adapter]) -> Settings:
-    """The settings, with each provider's own base URL as the default."""
-    return read_settings(environment, {name: adapter.profile.base_url for name, adapter in adapters.items()})
-
-
-@app.command()
-def serve() -> None:
-    """Run the server: API, callbacks, polling and delivery in one process."""
-    from receiver.server import run  # only the server needs uvicorn, and it takes a while to import
-
-    adapters = load_adapters()
-    settings = settings_of(os.environ, adapters)
-    configure_logs(fmt=settings.log_format, level=settings.log_level)
-    for name, nearest in strays(os.environ, [*adapters, *settings.providers]):
-        log.warning("setting.unknown", setting=name, nearest=nearest)
-    run(settings, adapters)
+app.command()(serve)
 
 
 @app.command()
@@ -87,6 +64,24 @@ def _move(source: str, target: str) -> None:
     for each in moved:
         table.add_row(each.table, str(each.rows), each.digest)
     console.print(table)
+
+
+@app.command()
+def tick(
+    budget_ms: Annotated[int, typer.Option(min=0, help="How long to go on, in milliseconds.")] = 25_000,
+) -> None:
+    """Do all that is due now on the store itself, while no server runs; for cron, and hosts that run commands only."""
+    from receiver.serverless import Serverless, from_environment
+
+    house = Serverless(from_environment)
+    try:
+        console.print_json(data=house.tick(budget_ms))
+    except TaskweirError as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise Failed(f"not all was done: {error}") from None
+    finally:
+        house.close()
 
 
 @app.command()

@@ -63,6 +63,11 @@ class Outbound:
         """Open the pools; no connection is made yet."""
         self._pools = {audience: self._pool(audience) for audience in Audience}
 
+    def rest(self) -> None:
+        """Cut every connection that idles."""
+        for pool in self._pools.values():
+            pool.rest()
+
     async def close(self) -> None:
         """Cut every connection; what is in flight, and whatever is sent later, ends as a `NoReply`."""
         for pool in self._pools.values():

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from adapters.base import PollAnswer, PollFailed
-from receiver import policy, provider_policy, timing
+from receiver import policy, provider_policy, timing, turns
 from receiver.bell import Bell
 from receiver.budget import A_TURN, Budget
 from receiver.clock import Clock
@@ -25,6 +25,7 @@ from receiver.signing import token_in
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.turns import Did
 from receiver.unasked import end_overdue, settle_held, wait_for_id
 from receiver.wire import NoReply, Reply
 
@@ -45,10 +46,11 @@ MOST_SETTLED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """What one round is to do: tasks to ask about, tasks that ended unasked, whether to probe without any task."""
+    """What one round is to do: tasks to ask about, tasks that ended unasked; whether it probes, without any task."""
 
     asked: list[tuple[Timer, Task, str]] = field(default_factory=list)
     ended: list[Taken] = field(default_factory=list)
+    probes: bool = False
     blind: bool = False
     next_due: Ms | None = None
 
@@ -89,22 +91,35 @@ class Poller:
         )
         return timing.seconds_until(due, self._clock.now())
 
+    async def ask_about(self, task_id: str) -> None:
+        """Begin to ask about one task, where that is due and its provider may be asked; else its turn comes."""
+        task = await self._storage.read(lambda store: store.task(task_id))
+        served = self._providers.get(task.provider) if task else None
+        if served is not None and self.crew.count(served.provider.name) < self._limits.in_flight:
+            await self._run_provider(served, only=task_id)
+
     async def _end_overdue(self) -> None:
         now, most = self._clock.now(), self._limits.batch
-        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1)):
+        while await self._storage.read(lambda store: store.overdue_tasks(now, limit=1), brief=True):
             for taken in await self._storage.write(lambda store: end_overdue(store, self._providers, now, limit=most)):
                 self._bell.ring(taken)
 
-    async def _run_provider(self, served: Served) -> Ms | None:
+    async def _run_provider(self, served: Served, only: str | None = None) -> Ms | None:
         name, now = served.provider.name, self._clock.now()
         budget = self._budgets[name]
-        limit = budget.allows(now, min(self._limits.batch, self._limits.in_flight - self.crew.count(name)), Work.POLL)
+        most = 1 if only else min(self._limits.batch, self._limits.in_flight - self.crew.count(name))
+        limit = budget.allows(now, most, Work.POLL)
         if limit == 0:
             return max(budget.next_at(now), now + A_TURN)
         with budget.holding(limit):
-            claim = await self._storage.write(lambda store: self._claim(store, name, limit))
+            claim = await self._storage.write(lambda store: self._claim(store, name, limit, only), brief=True)
             budget.spend(len(claim.asked) + claim.blind, self._clock.now(), Work.POLL)
-        for taken in claim.ended:
+        ended = claim.ended
+        if claim.probes:
+            ended += await self._storage.write(
+                lambda store: settle_held(store, served, self._clock.now(), limit=MOST_SETTLED)
+            )
+        for taken in ended:
             self._bell.ring(taken)
         for timer, task, provider_task_id in claim.asked:
             self.crew.start(name, self._ask(served, timer, task, provider_task_id))
@@ -112,30 +127,33 @@ class Poller:
             self.crew.start(name, self._probe(served))
         return claim.next_due
 
-    def _claim(self, store: Store, provider: str, limit: int) -> "_Claim":
+    def _claim(self, store: Store, provider: str, limit: int, only: str | None) -> "_Claim":
         """What is due; of a paused provider nothing but its probe, on any task that is with it, else on none."""
         now = self._clock.now()
         standing = store.standing(provider)
         if not standing.holds_polls:
-            asked, ended = self._claim_timers(store, provider, now, now, limit)
+            asked, ended = self._claim_timers(store, provider, now, now, limit, only)
             return _Claim(asked=asked, ended=ended, next_due=store.next_due_timer(Work.POLL, provider))
-        if not provider_policy.probe_due(standing, now):
+        if only or not provider_policy.probe_due(standing, now):
             return _Claim(next_due=standing.probe_at)
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
         asked, ended = self._claim_timers(store, provider, now, now + DAY * 365, 1)
-        ended += settle_held(store, self._providers[provider], now, limit=MOST_SETTLED)
-        return _Claim(asked=asked, ended=ended, blind=not asked, next_due=probing.probe_at)
+        return _Claim(asked=asked, ended=ended, probes=True, blind=not asked, next_due=probing.probe_at)
 
     def _claim_timers(
-        self, store: Store, provider: str, now: Ms, due_by: Ms, limit: int
+        self, store: Store, provider: str, now: Ms, due_by: Ms, limit: int, only: str | None = None
     ) -> tuple[list[tuple[Timer, Task, str]], list[Taken]]:
         owner = new_id("own", now)
         until = now + round(self._limits.lease_s * 1000)
         asked, ended = [], []
-        for timer in store.claim_timers(
-            Work.POLL, provider, owner=owner, now=due_by, until=until, limit=limit, freshest=limit // 2
-        ):
+        if only is not None:
+            timers = store.claim_timer(Work.POLL, only, owner=owner, now=due_by, until=until)
+        else:
+            timers = store.claim_timers(
+                Work.POLL, provider, owner=owner, now=due_by, until=until, limit=limit, freshest=limit // 2
+            )
+        for timer in timers:
             task = store.task(timer.task_id)
             if task is None:
                 store.drop_timer(timer.task_id)
@@ -148,6 +166,10 @@ class Poller:
     async def _ask(self, served: Served, timer: Timer, task: Task, provider_task_id: str) -> None:
         asked_at = self._clock.now()
         reply = await self._reply(served, provider_task_id)
+        if reply is None:
+            await self._storage.write(lambda store: self._let_go(store, timer), brief=True)
+            return
+        turns.did(Did.POLLED)
         answer = self._read(served, task, reply)
         if isinstance(answer, PollFailed):
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
@@ -168,6 +190,8 @@ class Poller:
     async def _probe(self, served: Served) -> None:
         """Ask about a task that cannot be: an answer, whatever it says, shows that the provider is there."""
         reply = await self._reply(served, NO_TASK)
+        if reply is None:
+            return
         now = self._clock.now()
         answer: PollAnswer
         if isinstance(reply, Reply):
@@ -176,13 +200,21 @@ class Poller:
             answer = _failed(FailureKind.UNAVAILABLE, reply.reason)
         log_turn(await self._storage.write(lambda store: self._hear(store, served, answer)))
 
-    async def _reply(self, served: Served, provider_task_id: str) -> Reply | NoReply:
+    async def _reply(self, served: Served, provider_task_id: str) -> Reply | NoReply | None:
+        """What came, or why nothing did; None where our caller's time was over before the provider's was."""
         call = served.poll(provider_task_id)
         if isinstance(call, NoReply):
             return call
-        return await self._outbound.send(
-            call, deadline_s=self._limits.deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_POLL
-        )
+        deadline_s = self._limits.deadline_s
+        sending = self._outbound.send(call, deadline_s=deadline_s, cap=PROVIDER_CAP, kind=Audience.PROVIDER_POLL)
+        return await turns.within(sending, deadline_s)
+
+    def _let_go(self, store: Store, timer: Timer) -> None:
+        """A poll that was cut off says nothing, not even of its provider: it is due as it was."""
+        store.task(timer.task_id)  # before its timer, as everywhere: others wait for the task
+        current = store.timer(timer.task_id)
+        if current is not None and current.owner == timer.owner:
+            store.set_timer(replace(current, owner=None, due_at=self._clock.now()))
 
     def _read(self, served: Served, task: Task, reply: Reply | NoReply) -> PollAnswer:
         if not isinstance(reply, Reply):
@@ -216,7 +248,8 @@ class Poller:
     def _hear(self, store: Store, served: Served, answer: PollAnswer) -> Turn | None:
         """What an answer says about how the provider stands."""
         now, name = self._clock.now(), served.provider.name
-        before, submit_at = store.standing(name), store.next_due_timer(Work.SUBMIT, name)
+        before = store.standing(name)
+        submit_at = store.next_due_timer(Work.SUBMIT, name) if before.holds_polls else None
         failure = None if isinstance(answer, Update) else answer.failure
         if failure is not None and failure.kind is FailureKind.AUTH:
             after = provider_policy.paused(before, Pause.AUTH, now, failure.message)

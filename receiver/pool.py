@@ -76,6 +76,13 @@ class Pool:
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(self._keepalive_s, self._sweep)
 
+    def rest(self) -> None:
+        """Cut what idles: where the process is stopped for a while, nobody notices what becomes of it meanwhile."""
+        for idle in self._idle.values():
+            for each in idle:
+                each.drop()
+        self._idle.clear()
+
     async def close(self) -> None:
         """Cut every connection, and end whatever waits for one."""
         self.closed = True

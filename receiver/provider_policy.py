@@ -94,7 +94,7 @@ def after_poll(
     if answered:
         if standing.holds_polls:
             return replace(standing, probed=True, failed=0) if submits_wait else resumed(standing)
-        return replace(standing, failed=0)
+        return replace(standing, failed=0) if standing.failed else standing
     counted = replace(standing, failed=standing.failed + 1, error=error)
     if standing.holds_polls:
         return counted

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Provider, Task, Trust, Update
-from receiver.errors import Malformed, NotVerified
+from receiver.errors import ConfigurationError, Malformed, NotVerified
 from receiver.signing import CallbackTokens, may_hold_token, redact
 from receiver.telemetry import log
 from receiver.wire import Call, Callback, NoReply, Reply
@@ -80,14 +80,13 @@ class Served:
 
     def _clean_update(self, update: Update) -> Update:
         error = self._clean_failure(update.error) if update.error else None
-        outputs = tuple(self._clean_output(output) for output in update.outputs)
-        return replace(
-            update,
-            error=error,
-            outputs=outputs,
-            provider_status=self._clean(update.provider_status),
-            provider_task_id=self._clean(update.provider_task_id),
-        )
+        outputs = tuple([self._clean_output(output) for output in update.outputs])
+        status, task_id = self._clean(update.provider_status), self._clean(update.provider_task_id)
+        if (error, status, task_id) == (None, update.provider_status, update.provider_task_id) and all(
+            clean is told for clean, told in zip(outputs, update.outputs, strict=True)
+        ):
+            return update
+        return replace(update, error=error, outputs=outputs, provider_status=status, provider_task_id=task_id)
 
     def _clean_output(self, output: Output) -> Output:
         url = self._clean(output.url) or ""
@@ -136,3 +135,21 @@ class CallbackUrls:
             return None
         token = self.tokens.issue(served.provider.name, task_id)
         return f"{self.public_url}/callbacks/{served.provider.name}/{token}"
+
+
+def serve_providers(accounts: Mapping[str, Provider], adapters: Mapping[str, Adapter]) -> Providers:
+    """The configured providers with their adapters; raises `ConfigurationError`."""
+    for provider in accounts.values():
+        if provider.trust is not Trust.SIGNATURE:
+            continue
+        if not adapters[provider.adapter].profile.signs_callbacks:
+            raise ConfigurationError(
+                f"{provider.name}: trust is signature, but this provider does not sign its callbacks' bodies",
+                hint="Use poll (the default) or token.",
+            )
+        if provider.callback_secret is None:
+            raise ConfigurationError(
+                f"{provider.name}: trust is signature, but the secret that the provider signs with is missing",
+                hint=f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or callback_secret in TASKWEIR_PROVIDERS.",
+            )
+    return {name: Served(provider, adapters[provider.adapter]) for name, provider in accounts.items()}

@@ -1,6 +1,7 @@
 """Tells the other processes on the same database that this one is alive, and keeps to its part of what all may do."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from receiver.budget import Budget
@@ -31,12 +32,26 @@ class Replicas:
         self._look = look
         self.wake = asyncio.Event()
         self.alone = True
-        self._share = WHOLE
+        self.share = WHOLE
+        self._heard_at = 0.0
+
+    async def hear(self) -> None:
+        """The same, where nobody has heard of us for longer than a server would be silent."""
+        if self.kept.beat is not None and time.monotonic() - self._heard_at >= BEAT_S:
+            self._heard_at = time.monotonic()  # of those who come at once one is enough
+            await self.run_once()
+
+    async def rest(self) -> None:
+        """Leave our part to the others until we are heard again."""
+        if self.kept.rest is not None and self._heard_at:
+            self._heard_at = 0.0
+            await self.kept.rest()
 
     async def run_once(self) -> float:
         """Say so, take our part of every provider's budget, and look for work; the seconds until the next time."""
         heard = await self.kept.say(self._holds())
-        share, self._share = heard.share, heard.share
+        self._heard_at = time.monotonic()
+        share = self.share = heard.share
         self.alone = share.of == 1
         for name, until in heard.holds.items():
             if name in self._budgets:
@@ -54,7 +69,7 @@ class Replicas:
 
     def _holds(self) -> dict[str, Ms]:
         """Until when each provider asked us to wait; who has no part yet holds back by himself, which is no news."""
-        if self._share.of == 0:
+        if self.share.of == 0:
             return {}
         now = self._clock.now()
         rooms = {name: budget.room(now, under_way=0) for name, budget in self._budgets.items()}

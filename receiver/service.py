@@ -1,8 +1,8 @@
 """One running Taskweir: the rooms wired together, started and stopped in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
@@ -14,32 +14,41 @@ from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
-from receiver.domain import MINUTE, Trust
+from receiver.domain import MINUTE, Task
+from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
+from receiver.follow_up import FollowUp
 from receiver.guard import Guard
 from receiver.hand_off import HandOff
 from receiver.health import Health
+from receiver.heartbeat import Heartbeat
 from receiver.intake import Taken
 from receiver.itself import Itself
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.poller import Poller, PollLimits
-from receiver.providers import CallbackUrls, Providers, Served
+from receiver.providers import CallbackUrls, serve_providers
 from receiver.replicas import Replicas
 from receiver.resealing import unreadable
 from receiver.retention import Retention
 from receiver.sealing import Seal
+from receiver.senders.kinds import KINDS
+from receiver.senders.remote import RemoteSender
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
-from receiver.settings import Settings
+from receiver.settings import Mode, Settings
 from receiver.signing import CallbackTokens
 from receiver.storages import storage_of
+from receiver.store.protocol import Store
 from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
+from receiver.streams import Streams
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
+from receiver.turns import Turns
 from receiver.unsealing import REMEDY
-from receiver.web.app import create_app
 from receiver.web.doors import Doors
+from receiver.web.front import create_app
+from receiver.web.in_turn import InTurn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,10 @@ class Limits:
     delivery: DeliveryLimits = field(default_factory=DeliveryLimits)
     answer_within_s: float = 20.0
     drain_s: float = 13.0
+
+
+# Whoever calls by the clock gives 25 s: what hangs ends as its own failure within them, not with the call.
+SERVERLESS = Limits(submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0)
 
 
 class Service:
@@ -65,9 +78,10 @@ class Service:
         limits: Limits | None = None,
         outbound: Outbound | None = None,
     ) -> None:
-        limits = limits or Limits()
+        self._serverless = settings.mode is Mode.SERVERLESS
+        limits = limits or (SERVERLESS if self._serverless else Limits())
         self._limits = limits
-        self._settings = settings
+        self.settings = settings
         self.hand_off = HandOff(lease=round(limits.delivery.lease_s * 1000), now=SystemClock().now())
         kept = storage_of(settings, self.hand_off)
         self.storage = kept.storage
@@ -77,7 +91,7 @@ class Service:
         self.refused: Exception | None = None
         self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
-        served = serve_providers(settings, adapters)
+        served = serve_providers(settings.providers, adapters)
         callbacks = CallbackUrls(settings.public_url, CallbackTokens(settings.secret_keys))
         budgets = {name: Budget(cap=each.provider.rate) for name, each in served.items()}
         self._budgets = budgets
@@ -103,11 +117,18 @@ class Service:
             limits=limits.poll,
         )
         logs = SqliteLogSender(settings.data_dir, self._clock)
+        self.streams = Streams(self._guard)
+        deadline_s = limits.delivery.deadline_s
+        self._remotes = {
+            each.type: RemoteSender(each, self.streams, seal, self._clock, deadline_s=deadline_s)
+            for each in KINDS.values()
+        }
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=limits.delivery.deadline_s),
+                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=deadline_s),
                 "sqlite": logs,
+                **self._remotes,
             },
             clock=self._clock,
             limits=limits.delivery,
@@ -122,15 +143,43 @@ class Service:
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
         )
         self.bell.listen(self._wake)
-        self.loops = [
+        delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
+        working = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
             Loop("poll", self.poller.run_once, self.poller.wake),
-            Loop("deliver", self.courier.run_once, self.courier.wake),
-            Loop("retain", self.retention.run_once, self.retention.wake),
+            delivering,
         ]
+        keeping = [Loop("retain", self.retention.run_once, self.retention.wake)]
         if kept.beat is not None:
-            self.loops.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.health = Health(self.storage, self._clock, sorted(served), self.courier.blocked, self.loops)
+            keeping.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
+        self.loops = [*working, *keeping]
+        self.turns = Turns(self._rest)
+        self.tick = Heartbeat(
+            turns=self.turns,
+            working=working,
+            keeping=keeping,
+            due=Due(budgets, self.courier.blocked),
+            storage=self.storage,
+            replicas=self.replicas,
+            clock=self._clock,
+            stopping=lambda: self.health.draining,
+        ).tick
+        self.health = Health(
+            self.storage,
+            self._clock,
+            sorted(served),
+            self.courier.blocked,
+            self.loops,
+            looping=not self._serverless,
+        )
+        follow_up = FollowUp(
+            storage=self.storage,
+            poller=self.poller,
+            courier=self.courier,
+            delivering=delivering.alone,
+            replicas=self.replicas,
+            clock=self._clock,
+        )
         self.doors = Doors(
             storage=self.storage,
             providers=served,
@@ -139,7 +188,9 @@ class Service:
             seal=seal,
             clock=self._clock,
             bell=self.bell,
-            accept=self.submitter.accept,
+            accept=self._accept,
+            follow_up=follow_up if self._serverless else self._tell_poller,
+            tick=self.tick,
             wake_poller=self.poller.wake.set,
             wake_submitter=self.submitter.wake.set,
             wake_courier=self.courier.look_again,
@@ -150,10 +201,14 @@ class Service:
             keeps_logs=kept.beat is None,
             metrics_open=settings.metrics_open,
             api_key=settings.api_key,
+            cron_secret=settings.cron_secret,
+            serverless=self._serverless,
             max_body=settings.max_body,
             answer_within_s=limits.answer_within_s,
         )
         self.app = create_app(self.doors, lifespan=self._lifespan)
+        if self._serverless:
+            self.app.add_middleware(InTurn, turns=self.turns)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -170,13 +225,14 @@ class Service:
 
     async def start(self) -> None:
         """Open the store and the way out; loops are the lifespan's, or a test's own `run_once`."""
-        await self.storage.open(now=self._clock.now(), migrate=self._settings.migrate)
+        await self.storage.open(now=self._clock.now(), migrate=self.settings.migrate)
         if await self.storage.read(lambda store: store.half_moved()):
             await self.storage.close()
             raise ConfigurationError(f"the database is not whole: {NOT_WHOLE}", hint=NOT_WHOLE_HINT)
         await self.outbound.start()
         await self.replicas.run_once()
-        if self.replicas.alone:  # else somebody took the callbacks while we were away
+        # Of several, others took the callbacks while we were away; a host that starts us for each one misses none.
+        if self.replicas.alone and not self._serverless:
             now = self._clock.now()
             await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
         await owed.form_all_lines(self.storage)
@@ -185,6 +241,8 @@ class Service:
 
     def start_loops(self) -> None:
         """Work from now on; only what is started takes over what is recorded."""
+        if self._serverless:
+            return
         for loop in self.loops:
             loop.start()
         self.hand_off.open = True
@@ -212,8 +270,29 @@ class Service:
         """Drain, and close the store last."""
         await self.drain()
         await self.outbound.close()
+        await asyncio.gather(*(each.close() for each in self._remotes.values()))
+        self.streams.close()
         await self.storage.close()
         log.info("server.stopped")
+
+    async def _accept(self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False) -> None:
+        if self._serverless:
+            await self.replicas.hear()
+        await self.submitter.accept(task, also=also, later=later)
+
+    async def _tell_poller(self, task_id: str, rang: bool) -> None:
+        """What follows from a callback, where a loop takes it up."""
+        if rang:
+            self.poller.wake.set()
+
+    async def _rest(self) -> None:
+        """Nobody waits for anything: where that may be so for hours, nothing claimed or half open is left behind."""
+        if self._serverless:
+            self.courier.put_back()
+            self.outbound.rest()
+            with suppress(Unavailable):  # then we are forgotten in a few seconds
+                await self.replicas.rest()
+            await asyncio.gather(*(each.close() for each in self._remotes.values()))
 
     def _wake(self, taken: Taken) -> None:
         self.courier.fresh.take(taken.handed)
@@ -236,21 +315,3 @@ class Service:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""
         parsed = self._guard.check_url(url)
         self._guard.judge(url, await self.outbound.resolve(parsed.raw_host or "", parsed.port or 0))
-
-
-def serve_providers(settings: Settings, adapters: Mapping[str, Adapter]) -> Providers:
-    """The configured providers with their adapters; raises `ConfigurationError`."""
-    for provider in settings.providers.values():
-        if provider.trust is not Trust.SIGNATURE:
-            continue
-        if not adapters[provider.adapter].profile.signs_callbacks:
-            raise ConfigurationError(
-                f"{provider.name}: trust is signature, but this provider does not sign its callbacks' bodies",
-                hint="Use poll (the default) or token.",
-            )
-        if provider.callback_secret is None:
-            raise ConfigurationError(
-                f"{provider.name}: trust is signature, but the secret that the provider signs with is missing",
-                hint=f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or callback_secret in TASKWEIR_PROVIDERS.",
-            )
-    return {name: Served(provider, adapters[provider.adapter]) for name, provider in settings.providers.items()}

@@ -3,11 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from tempfile import TemporaryDirectory
 
+from receiver import hosts
 from receiver.errors import ConfigurationError
 from receiver.guard import Guard
-from receiver.settings import PROVIDER_SETTINGS, SETTINGS, read_settings
+from receiver.settings import MIN_API_KEY, MIN_SECRET_KEY, PROVIDER_SETTINGS, SETTINGS, read_settings
 
-_TOGETHER = {"TASKWEIR_PORT": ("PORT",), "TASKWEIR_DATABASE_URL": ("TASKWEIR_SECRET_KEY", "TASKWEIR_SECRET_KEY_FILE")}
+_TOGETHER = {
+    "TASKWEIR_PORT": ("PORT",),
+    "TASKWEIR_DATABASE_URL": ("TASKWEIR_SECRET_KEY", "TASKWEIR_SECRET_KEY_FILE", *hosts.variables()),
+    "TASKWEIR_API_KEY": hosts.variables(),
+}
+# What would be wrong without it, and is tried elsewhere.
+_GIVEN = {
+    "TASKWEIR_DATABASE_URL": {"TASKWEIR_API_KEY": "-" * MIN_API_KEY},
+    "TASKWEIR_API_KEY": {"TASKWEIR_DATABASE_URL": "postgresql://-", "TASKWEIR_SECRET_KEY": "-" * MIN_SECRET_KEY},
+}
 
 
 def setting_faults(environment: Mapping[str, str], adapters: Mapping[str, str]) -> dict[str, ConfigurationError]:
@@ -21,7 +31,7 @@ def setting_faults(environment: Mapping[str, str], adapters: Mapping[str, str]) 
         for name, names in _groups(adapters):
             alone = {each: environment[each] for each in names if each in environment}
             try:
-                settings = read_settings({**alone, "TASKWEIR_DATA_DIR": elsewhere}, adapters)
+                settings = read_settings({**_GIVEN.get(name, {}), **alone, "TASKWEIR_DATA_DIR": elsewhere}, adapters)
                 Guard(settings.allow_networks)
             except ConfigurationError as error:
                 faults[_named(error, name, names)] = error

@@ -6,22 +6,30 @@ import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from receiver.domain import Provider, Trust
+from receiver.accounts import PROVIDERS_HINT, provider_of
+from receiver.domain import Provider
 from receiver.errors import ConfigurationError
+from receiver.hosts import host_without_disk
 
-RESERVED_NAMES = frozenset(
-    {"v1", "docs", "internal", "callbacks", "health", "healthz", "readyz", "metrics", "static", "dashboard"}
-)
 API_KEY_FILE = "taskweir.api-key"
 SECRET_KEY_FILE = "taskweir.secret-key"  # noqa: S105 - a file's name
 POSTGRES = ("postgresql://", "postgres://")
 MIN_API_KEY = 16
 MIN_SECRET_KEY = 32
+MIN_CRON_SECRET = 16
 MOST_PORT = 65535
 MOST_RETENTION_DAYS = 36_500
+
+
+class Mode(StrEnum):
+    """Who makes us work: ourselves, all the time, or whoever calls, a heartbeat among them."""
+
+    SERVER = "server"
+    SERVERLESS = "serverless"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ SETTINGS = (
         "",
         "Comma-separated, 32 or more characters each: the first signs and seals, all verify; unset: generated.",
         True,
+    ),
+    Setting("TASKWEIR_MODE", "server", "`serverless`: nothing runs between requests; `/internal/tick` does the work."),
+    Setting(
+        "TASKWEIR_CRON_SECRET", "", "What calls `/internal/tick`, 16 or more characters; the root key does too.", True
     ),
     Setting("TASKWEIR_ALLOW_NETWORKS", "", "Webhook targets to allow: CIDRs, host names, `loopback`, `private`."),
     Setting("TASKWEIR_RETENTION_DAYS", "30", "How many days events, deliveries and finished tasks are kept."),
@@ -80,6 +92,8 @@ class Settings:
     port: int
     api_key: str = field(repr=False)
     secret_keys: tuple[str, ...] = field(repr=False)
+    mode: Mode
+    cron_secret: str | None = field(repr=False)
     allow_networks: str
     retention_days: int
     max_body: int
@@ -105,8 +119,8 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
     """
     env = _Environment(environment)
     data_dir = Path(env.text("TASKWEIR_DATA_DIR"))
-    api_key, api_key_file = _key(env, "TASKWEIR_API_KEY", data_dir / API_KEY_FILE)
     database_url = _database_url(env)
+    api_key, api_key_file = _key(env, "TASKWEIR_API_KEY", data_dir / API_KEY_FILE)
     secret_key, secret_key_file = _secret_key(env, database_url, data_dir)
     _require_length("TASKWEIR_API_KEY", api_key, MIN_API_KEY)
     secret_keys = tuple(key.strip() for key in secret_key.split(",") if key.strip())
@@ -120,6 +134,8 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
         port=_port(env),
         api_key=api_key,
         secret_keys=secret_keys,
+        mode=Mode(env.word("TASKWEIR_MODE", tuple(Mode))),
+        cron_secret=_cron_secret(env),
         allow_networks=env.text("TASKWEIR_ALLOW_NETWORKS"),
         retention_days=_retention_days(env),
         max_body=_max_body(env),
@@ -179,6 +195,11 @@ class _Environment:
     def text(self, name: str) -> str:
         return self.given(name) or self._defaults[name]
 
+    @property
+    def host_without_disk(self) -> str | None:
+        """The host that keeps no file of ours, where we run on one."""
+        return host_without_disk(self._environment)
+
     def integer(self, name: str, *, fallback: str = "") -> int:
         text = self.given(name) or (self.given(fallback) if fallback else "") or self._defaults[name]
         if not text.isascii() or not text.isdigit():
@@ -196,6 +217,11 @@ def _key(env: _Environment, name: str, path: Path) -> tuple[str, Path | None]:
     given = env.given(name)
     if given:
         return given, None
+    if (host := env.host_without_disk) is not None:
+        raise ConfigurationError(
+            f"{name} is unset, and on {host} no file would keep a generated one",
+            hint=f"Set it: python3 -c 'import secrets; print(secrets.token_urlsafe({MIN_SECRET_KEY}))'",
+        )
     try:
         return _kept_key(path), path
     except OSError as error:
@@ -237,6 +263,11 @@ def _database_url(env: _Environment) -> str:
             hint="Set TASKWEIR_DATABASE_URL=sqlite:///taskweir.db (or sqlite:////absolute/path.db), or to "
             "postgresql://user:password@host/database.",
         )
+    if not url.startswith(POSTGRES) and (host := env.host_without_disk) is not None:
+        raise ConfigurationError(
+            f"TASKWEIR_DATABASE_URL is a SQLite file, and {host} keeps no files: every task would be lost",
+            hint="Set TASKWEIR_DATABASE_URL=postgresql://user:password@host/database.",
+        )
     return url
 
 
@@ -248,6 +279,13 @@ def _secret_key(env: _Environment, database_url: str, data_dir: Path) -> tuple[s
             hint="Set it everywhere to one value: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
         )
     return _key(env, "TASKWEIR_SECRET_KEY", data_dir / SECRET_KEY_FILE)
+
+
+def _cron_secret(env: _Environment) -> str | None:
+    secret = env.given("TASKWEIR_CRON_SECRET")
+    if secret:
+        _require_length("TASKWEIR_CRON_SECRET", secret, MIN_CRON_SECRET)
+    return secret or None
 
 
 def _max_body(env: _Environment) -> int:
@@ -299,9 +337,9 @@ def _providers(env: _Environment, adapters: Mapping[str, str]) -> dict[str, Prov
             "callback_secret": env.given(f"{prefix}_CALLBACK_SECRET"),
         }
         if account["api_key"]:
-            providers[adapter] = _provider(adapter, account, adapters, where=prefix)
+            providers[adapter] = provider_of(adapter, account, adapters, where=prefix)
     for name, account in _further_accounts(env).items():
-        providers[name] = _provider(name, account, adapters, where=f"TASKWEIR_PROVIDERS: {name}")
+        providers[name] = provider_of(name, account, adapters, where=f"TASKWEIR_PROVIDERS: {name}")
     return providers
 
 
@@ -313,74 +351,8 @@ def _further_accounts(env: _Environment) -> dict[str, Any]:
         accounts = json.loads(text) if text else {}
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"TASKWEIR_PROVIDERS cannot be read: {type(error).__name__}", hint=_PROVIDERS_HINT
+            f"TASKWEIR_PROVIDERS cannot be read: {type(error).__name__}", hint=PROVIDERS_HINT
         ) from None
     if not isinstance(accounts, dict):
-        raise ConfigurationError("TASKWEIR_PROVIDERS is not a JSON object", hint=_PROVIDERS_HINT)
+        raise ConfigurationError("TASKWEIR_PROVIDERS is not a JSON object", hint=PROVIDERS_HINT)
     return accounts
-
-
-_PROVIDERS_HINT = (
-    'Use {"kie": {"adapter": "apikley", "base_url": "https://api.kie.ai", "api_key": "…"}}, or @file with that in it.'
-)
-_ACCOUNT_FIELDS = frozenset({"adapter", "base_url", "api_key", "trust", "rate", "callback_secret"})
-
-
-def _provider(name: str, account: Any, adapters: Mapping[str, str], *, where: str) -> Provider:
-    if not isinstance(account, dict) or not account.keys() <= _ACCOUNT_FIELDS:
-        fields = ", ".join(sorted(_ACCOUNT_FIELDS))
-        raise ConfigurationError(f"{where} is not an object with only {fields}", hint=_PROVIDERS_HINT)
-    adapter = account.get("adapter", name)
-    if adapter not in adapters:
-        installed = ", ".join(sorted(adapters))
-        raise ConfigurationError(f"{where}: no adapter {adapter!r}", hint=f"Installed adapters: {installed}.")
-    if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii() or name in RESERVED_NAMES:
-        raise ConfigurationError(
-            f"{where}: {name!r} cannot be a provider's name",
-            hint=f"Use letters, digits, - and _, and none of: {' '.join(sorted(RESERVED_NAMES))}.",
-        )
-    api_key, base_url = account.get("api_key"), account.get("base_url") or adapters[adapter]
-    if not isinstance(api_key, str) or not api_key.isascii() or not api_key.isprintable() or not api_key.strip():
-        raise ConfigurationError(
-            f"{where}: api_key is missing or not plain text", hint="Set the key the provider gave."
-        )
-    if not isinstance(base_url, str) or not base_url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"{where}: base_url is not an http(s) URL", hint=f"For example {adapters[adapter]}.")
-    return Provider(
-        name=name,
-        adapter=adapter,
-        base_url=base_url.rstrip("/"),
-        api_key=api_key.strip(),
-        trust=_trust(account.get("trust"), where),
-        rate=_rate(account.get("rate"), where),
-        callback_secret=_callback_secret(account.get("callback_secret"), where),
-    )
-
-
-def _trust(word: Any, where: str) -> Trust:
-    try:
-        return Trust(word or "poll")
-    except ValueError:
-        raise ConfigurationError(f"{where}: trust is {word!r}", hint="Use poll, token or signature.") from None
-
-
-def _callback_secret(value: Any, where: str) -> str | None:
-    if value in (None, ""):
-        return None
-    if not isinstance(value, str) or not value.isprintable() or not value.strip():
-        raise ConfigurationError(
-            f"{where}: callback_secret is not plain text", hint="Set the secret that the provider signs callbacks with."
-        )
-    return value.strip()
-
-
-def _rate(value: Any, where: str) -> float | None:
-    if value in (None, ""):
-        return None
-    try:
-        rate = float(value)
-    except (TypeError, ValueError):
-        rate = 0.0
-    if not 0 < rate < float("inf"):
-        raise ConfigurationError(f"{where}: rate is {value!r}", hint="Use requests per second, for example 5 or 0.5.")
-    return rate

@@ -35,12 +35,13 @@ class Opened(Storage, Protocol):
 class Kept:
     """A storage; the clock that all who share it go by; a sign of life to them, which tells what part is ours.
 
-    `beat` is None where nobody can share it.
+    `rest` says that we do nothing for a while. Both are None where nobody can share it.
     """
 
     storage: Opened
     clock: Clock
     beat: Callable[[Mapping[str, Ms]], Awaitable[Heard]] | None = None
+    rest: Callable[[], Awaitable[None]] | None = None
 
     async def say(self, holds: Mapping[str, Ms]) -> Heard:
         """Say that we are alive, and until when providers asked us to wait; what the others say."""
@@ -53,7 +54,7 @@ def storage_of(settings: Settings, handing: HandOff) -> Kept:
     if path is not None:
         return Kept(storage=SqliteStorage(path, handing), clock=SystemClock())
     found = postgres()(settings.database_url, handing)
-    return Kept(storage=found, clock=found.offset, beat=found.beat)
+    return Kept(storage=found, clock=found.offset, beat=found.beat, rest=found.rest)
 
 
 def side_of(url: str, *, now: Ms) -> Side:

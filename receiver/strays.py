@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
+from receiver.telemetry import log
 
 _PREFIX = "TASKWEIR_"
 _OTHERS = ("TASKWEIR_URL",)  # what the command line reads
@@ -23,6 +24,12 @@ def strays(environment: Mapping[str, str], accounts: Iterable[str]) -> list[tupl
         for name in sorted(environment)
         if name.startswith(_PREFIX) and not name.startswith(_OF_TESTS) and name.removesuffix("_FILE") not in known
     ]
+
+
+def warn_of_strays(environment: Mapping[str, str], accounts: Iterable[str]) -> None:
+    """A line in the log for each."""
+    for name, nearest in strays(environment, accounts):
+        log.warning("setting.unknown", setting=name, nearest=nearest)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
-from receiver import policy, provider_policy, story, timing, verdicts
+from receiver import policy, provider_policy, story, timing, turns, verdicts
 from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
 from receiver.budget import A_TURN, Budget
@@ -26,6 +26,7 @@ from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.turns import Did
 from receiver.wire import Call, NoReply, Reply
 
 
@@ -66,15 +67,17 @@ class Submitter:
         self._bell = bell
         self._limits = limits or SubmitLimits()
         self.wake = asyncio.Event()
-        self.crew = Crew(lambda _: self.wake.set())
+        self.crew = Crew(self._freed)
+        self._starved = False
 
-    async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None) -> None:
+    async def accept(self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False) -> None:
         """Commit a new task, and `also` what belongs to it, then hand it over; that goes on if the caller leaves.
 
-        It is put off where its provider is paused or out of budget, and waits its turn where enough are under way.
+        It is put off where its provider is paused or out of budget, and waits its turn where enough are under way, or
+        where it is left for `later`.
         """
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        free = self._free(task.provider, self._clock.now()) > 0
+        free = not later and self._free(task.provider, self._clock.now()) > 0
         # A place is taken before the commit, so that those who come together do not all find it free.
         place = task.provider if free else _WAITING
         self.crew.start(place, self._take_on(task, also, recorded, free=free))
@@ -146,16 +149,27 @@ class Submitter:
     async def run_once(self) -> float:
         """Start what is due; the seconds until something is."""
         now = self._clock.now()
-        due = await each_alone(self._run_provider(name) for name in self._providers if self._free(name, now) > 0)
+        names = [name for name in self._providers if self._free(name, now) > 0]
+        self._starved = len(names) < len(self._providers)
+        due_at = await self._storage.read(
+            lambda store: [store.next_due_timer(Work.SUBMIT, name) for name in names], brief=True
+        )
+        due = await each_alone(map(self._run_provider, names, due_at))
         return timing.seconds_until(due, self._clock.now())
 
-    async def _run_provider(self, name: str) -> Ms | None:
-        due_at = await self._storage.read(lambda store: store.next_due_timer(Work.SUBMIT, name))
+    def _freed(self, _: str) -> None:
+        if self._starved:
+            self.wake.set()
+
+    async def _run_provider(self, name: str, due_at: Ms | None) -> Ms | None:
         now, budget = self._clock.now(), self._budgets[name]
         if due_at is None or due_at > now:
             return due_at  # nothing to hand over: no place is held that a new task could have
+        if turns.left_s() < self._limits.deadline_s:
+            return now + MINUTE  # nothing is sent whose answer could not be waited for
         limit = budget.allows(now, min(self._limits.batch, max(self._free(name, now), 0)), Work.SUBMIT)
         if limit == 0:
+            self._starved = True
             return max(budget.next_at(now), now + A_TURN)
         with budget.holding(limit), self.crew.holding(name, limit):
             starting, settled, next_due = await self._storage.write(lambda store: self._claim(store, name, limit))
@@ -214,6 +228,7 @@ class Submitter:
         self._learn(task.provider, reply, answer, now, took_s=(now - began) / 1000)
         exchange = story.Exchange(status=reply.status if isinstance(reply, Reply) else None, ms=now - began)
         taken, turn = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
+        turns.did(Did.SUBMITTED)
         log_turn(turn)
         self._bell.ring(taken)
         if (turn and turn.resumed) or taken.task.status is Status.QUEUED:

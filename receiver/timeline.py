@@ -248,7 +248,7 @@ def _time(at: Ms | None) -> str | None:
 
 def _name(brought: Brought) -> str | None:
     """A destination by its host only: the path and the query of a webhook may hold a secret."""
-    if brought.target is None or brought.destination_type != "webhook":
+    if brought.target is None or brought.destination_type == "sqlite":
         return brought.target
     return urlsplit(brought.target).netloc.rpartition("@")[2]
 
@@ -268,6 +268,8 @@ def _words(brought: Brought) -> str:
     name = _name(brought)
     if name is None:
         return "a destination that is deleted since"
-    if brought.destination_type != "webhook":
+    if brought.destination_type == "sqlite":
         return f"the SQLite log {name}"
+    if brought.destination_type != "webhook":
+        return f"the {brought.destination_type} destination at {name}"
     return f"its own webhook at {name}" if brought.hidden else f"the webhook at {name}"

@@ -1,4 +1,4 @@
-"""Opens what a webhook is sent with, its secrets and its own headers, and says why where that cannot be done."""
+"""Opens what a destination is sent to with, secrets, headers, a URL, and says why where that cannot be done."""
 
 from contextlib import suppress
 
@@ -34,12 +34,15 @@ def own_headers(seal: Seal, destination: Destination) -> dict[str, str]:
 
 
 def blocked_reason(seal: Seal, destination: Destination) -> str | None:
-    """Why nothing can be sent to a webhook, and the remedy; None where it can.
+    """Why nothing can be sent to a destination, and the remedy; None where it can.
 
-    Of a hidden one, its tenant's secret is in the place of its own.
+    Of a hidden one, its tenant's secret is in the place of its own. What is sealed for a webhook signs; for a server of
+    another kind it is the URL with who logs in there.
     """
-    if destination.type != "webhook":
+    if destination.type == "sqlite":
         return None
+    if destination.type != "webhook":
+        return _unreadable_url(seal, destination)
     try:
         secrets_of(seal, destination, destination.created_at)
     except NotVerified as error:
@@ -50,3 +53,19 @@ def blocked_reason(seal: Seal, destination: Destination) -> str | None:
     except NotVerified as error:
         return f"its own headers cannot be read: {error}; {REMEDY}, or set them anew"
     return None
+
+
+def _unreadable_url(seal: Seal, destination: Destination) -> str | None:
+    try:
+        seal.open(destination.sealed_secret, row=destination.id)
+    except NotVerified as error:
+        return f"its URL cannot be read: {error}; {REMEDY}, or set its url anew, with who logs in"
+    return None
+
+
+def has_login(seal: Seal, destination: Destination) -> bool:
+    """Whether the URL of a server says who logs in there; where it cannot be read it may."""
+    try:
+        return seal.open(destination.sealed_secret, row=destination.id) != destination.target
+    except NotVerified:
+        return True

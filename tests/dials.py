@@ -8,11 +8,12 @@ from types import CodeType, FrameType
 from typing import Any
 
 from receiver.outbound import Outbound
+from receiver.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """Where to, the files whose code was running from the innermost on, and whether one was `outbound` sending.
+    """Where to, the files whose code was running from the innermost on, and whether `outbound` was sending there.
 
     The room dials in the task of the request that needs the connection, so that the request is found below it.
     """
@@ -29,7 +30,8 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if _watching and event in ("socket.connect", "socket.sendto"):
         codes = tuple(_codes(sys._getframe(1)))
         files = tuple(code.co_filename for code in codes)
-        dialled = Dialled(arguments[1], files, Outbound.send.__code__ in codes)
+        asked_for = {Outbound.send.__code__, Streams.open.__code__} & {*codes}
+        dialled = Dialled(arguments[1], files, bool(asked_for))
         for watched in _watching:
             watched.append(dialled)
 

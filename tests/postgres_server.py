@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,17 @@ _ALWAYS = {
 class PostgresServer:
     """One server on a socket in a directory of its own. PostgreSQL refuses to be root, and is `nobody` then."""
 
-    def __init__(self, *, durable: bool = False, version: str = "pginstall18") -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        version: str = "pginstall18",
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="taskweir-pg-"))
         self.home.chmod(0o755)
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-        self._settings = _ALWAYS | ({} if durable else _IN_A_HURRY)
+        self.settings = _ALWAYS | ({} if durable else _IN_A_HURRY) | dict(settings or {})
         self._bin = self._programs(version)
         self._process: subprocess.Popen[bytes] | None = None
         self._make()
@@ -53,7 +60,15 @@ class PostgresServer:
         data.mkdir(mode=0o700)
         if self._user is not None:
             os.chown(data, self._user.pw_uid, self._user.pw_gid)
-        options = ["--username", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        options = [
+            "--username",
+            SUPERUSER,
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
         self._run("initdb", "--pgdata", str(data), *options)
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -68,7 +83,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Return once it takes connections."""
-        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(self._bin / "postgres"), "-D", str(self.home / "data"), "-k", str(self.home / "data"), *settings]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(command, **self._as_user(), stdout=log, stderr=log)
@@ -87,8 +102,20 @@ class PostgresServer:
         self._process.wait()
         self._process = None
 
+    @property
+    def stopped(self) -> bool:
+        return self._process is None
+
     def url(self, database: str) -> str:
-        return f"postgresql://{SUPERUSER}@/{database}?host={self.home / 'data'}"
+        port = f"&port={self.settings['port']}" if "port" in self.settings else ""
+        return f"postgresql://{SUPERUSER}@/{database}?host={self.home / 'data'}{port}"
+
+    def signal_all(self, signal: signal.Signals) -> None:
+        """To the server and to each process that it has begun."""
+        assert self._process is not None
+        pid = self._process.pid
+        for each in (pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())):
+            os.kill(each, signal)
 
     def make_database(self, name: str) -> str:
         """A new database; its URL."""

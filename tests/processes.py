@@ -37,9 +37,7 @@ def environment(directory: Path, port: int, sandbox_url: str) -> dict[str, str]:
 def start(*arguments: str, env: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
     """The command `taskweir` as a process; what it prints goes to `log`."""
     with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "receiver.main", *arguments], env=env, stdout=output, stderr=output
-        )
+        return subprocess.Popen([sys.executable, "-m", "receiver", *arguments], env=env, stdout=output, stderr=output)
 
 
 def eventually(happened: Callable[[], Any], otherwise: Callable[[], object], *, within_s: float = 60) -> None:

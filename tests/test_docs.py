@@ -167,7 +167,9 @@ def test_every_command_named_is_there() -> None:
         assert shown.returncode == 0, shown.stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", "receiver/README.md", "adapters/README.md", "SECURITY.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "receiver/README.md", "receiver/senders/README.md", "adapters/README.md", "SECURITY.md"]
+)
 def test_links_lead_somewhere(name: str) -> None:
     """Those to files of ours."""
     text = (ROOT / name).read_text()

@@ -1,17 +1,26 @@
 """kill -9 with 200 tasks in flight: nothing is lost, nothing is doubled, nothing is paid twice."""
 
 import random
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.processes import a_sandbox, environment, eventually, every, logged, start, wait_until_up
-from tests.service.world import API_KEY, APIKLEY_MODEL, free_port
+from tests.service.world import API_KEY, APIKLEY_MODEL, CALLERS, free_port
 
 TASKS = 200
+# Where a host starts a process for each callback none meets a dead one: what was lost waits for the safety poll.
+MODES: dict[str, dict[str, str]] = {
+    "server": {},
+    "serverless": {"TASKWEIR_MODE": "serverless", "TASKWEIR_PUBLIC_URL": ""},
+}
 KILLS = 4
 FINAL = {"task.succeeded", "task.failed", "task.canceled", "task.expired"}
 REQUESTS: list[dict[str, Any]] = [
@@ -32,19 +41,42 @@ def submit(api: httpx.Client, number: int) -> bool:
     return True
 
 
-def test_kill_9_with_200_tasks_in_flight(tmp_path: Path) -> None:
+@contextmanager
+def called_by_the_clock(url: str, mode: str) -> Iterator[None]:
+    """Five callers of the heartbeat, again and again, where nothing else makes the server work."""
+    over = threading.Event()
+
+    def call() -> None:
+        with httpx.Client(headers={"authorization": f"Bearer {API_KEY}"}, timeout=60) as clock:
+            while not over.wait(0.2):
+                with suppress(httpx.TransportError):
+                    clock.post(f"{url}/internal/tick")
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        if mode == "serverless":
+            for _ in range(CALLERS):
+                threads.submit(call)
+        try:
+            yield
+        finally:
+            over.set()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_kill_9_with_200_tasks_in_flight(tmp_path: Path, mode: str) -> None:
     """Killed while submitting, polling and delivering; started again each time, until all is settled."""
     chance = random.Random(2026)
     port, log = free_port(), tmp_path / "server.log"
     url = f"http://127.0.0.1:{port}"
     with a_sandbox(tmp_path, finish_after_s=2.0) as sandbox_url:
-        env = environment(tmp_path, port, sandbox_url)
+        env = environment(tmp_path, port, sandbox_url) | MODES[mode]
         server = start("serve", env=env, log=log)
         try:
             wait_until_up(f"{url}/health/ready", server, log)
             with (
                 httpx.Client(base_url=url, headers={"authorization": f"Bearer {API_KEY}"}, timeout=30) as api,
                 ThreadPoolExecutor(16) as pool,
+                called_by_the_clock(url, mode),
             ):
                 api.post("/v1/destinations", json={"type": "sqlite", "name": "log", "event_types": ["task.*"]})
                 unanswered = 0

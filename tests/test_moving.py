@@ -151,7 +151,7 @@ def test_the_command_moves(tmp_path: Path, postgres_url: str) -> None:
     asyncio.run(_fill(tmp_path / "taskweir.db"))
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "receiver.main", "migrate", *arguments]
+        command = [sys.executable, "-m", "receiver", "migrate", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
 
     done = run("--from", f"sqlite:///{tmp_path}/taskweir.db", "--to", postgres_url)

@@ -7,19 +7,32 @@ from pathlib import Path
 import pytest
 
 from tests.dials import Dialled, dials
+from tests.senders.servers import Nats, Redis, Server, a_running
 from tests.service.consumer import a_consumer
 from tests.service.world import World, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent
-ROOM = ("receiver/outbound.py", "receiver/dialling.py", "receiver/connection.py", "receiver/names.py")
+ROOM = (
+    *("receiver/outbound.py", "receiver/dialling.py", "receiver/connection.py", "receiver/names.py"),
+    "receiver/streams.py",
+)
+# Libraries that dial by themselves where nobody keeps them from it, and who may use them: for each there is a test
+# that what it dials is what the guard allows (`senders/test_remote.py`), but for our own database.
+CLIENTS = {
+    "receiver/senders/nats.py": {"nats"},
+    "receiver/senders/redis.py": {"redis"},
+    "receiver/senders/postgres.py": {"psycopg"},
+}
+OUR_DATABASE = "receiver/store/postgres"
 # Not of the server: the command line talks to the server as anybody does, the sandbox plays the providers.
 OTHERS = ("receiver/cli/", "adapters/sandbox/")
 LISTENS = "receiver/server.py"
 MODULES = {
     *("aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "socket", "ssl", "socketserver"),
     *("ftplib", "smtplib", "imaplib", "poplib", "nntplib", "telnetlib", "xmlrpc", "websockets", "multiprocessing"),
+    *("nats", "redis", "psycopg", "psycopg_pool"),
     *("logging.handlers", "importlib.import_module", "pip", "subprocess", "ctypes", "_socket", "uvloop"),
 }
 CALLS = {
@@ -56,7 +69,10 @@ def test_no_other_module_can_dial() -> None:
     assert len(files) > 80
     assert set(ROOM) < set(files)
     found = {path: set(ways_out((ROOT / path).read_text())) for path in files if path not in ROOM}
-    assert {path: ways for path, ways in found.items() if ways} == {LISTENS: {"socket"}}
+    named = {path: {way.partition(".")[0] for way in ways} for path, ways in found.items()}
+    ours = {path: ways - {"psycopg"} if path.startswith(OUR_DATABASE) else ways for path, ways in named.items()}
+    beside = {path: ways for path, ways in ours.items() if ways}
+    assert beside == {LISTENS: {"socket"}} | CLIENTS
     listening = (ROOT / LISTENS).read_text()
     assert listening.count("socket.create_server") == 1
     assert "connect(" not in listening
@@ -71,6 +87,7 @@ def test_no_other_module_can_dial() -> None:
         "from urllib.request import urlopen",
         "from http import client",
         "import http.client as h",
+        "from redis.asyncio import Redis",
         "from aiohttp.client import ClientSession",
         "def f():\n    import socket",
         "await asyncio.open_connection('h', 1)",
@@ -92,11 +109,17 @@ def test_a_way_out_is_found_wherever_it_stands(text: str) -> None:
 def by_the_room(dialled: Dialled) -> bool:
     """Whether `outbound` was sending a request, and nobody but its dialler connected."""
     files = [file for file in dialled.files if file.endswith(ROOM)]
-    return dialled.for_a_request and dialled.files[0].endswith(ROOM[1]) and files[-1].endswith(ROOM[0])
+    return dialled.for_a_request and dialled.files[0].endswith(ROOM[1]) and files[-1].endswith((ROOM[0], ROOM[-1]))
 
 
-async def _everything_once(world: World, consumer_url: str) -> None:
-    """Submit, poll, callback, cancel; a destination's webhook, a task's own, a ping, a retry, an operator's event."""
+async def _everything_once(world: World, consumer_url: str, *servers: Server) -> None:
+    """Submit, poll, callback, cancel; a destination's webhook, a task's own, a ping, a retry, an operator's event.
+
+    And all of it to these servers as well.
+    """
+    for server in servers:
+        fields = {"type": server.kind, "url": server.url(), "event_types": ["task.*"]}
+        assert (await world.api.post("/v1/destinations", json=fields)).status_code == 201
     made = await world.destination(consumer_url, event_types=["task.*", "provider.paused", "provider.resumed"])
     task = await world.submit(webhook_url=f"{consumer_url}/own")
     called = await world.api.post(await world.callback_url(task["id"]), json=record("success")[1])
@@ -115,15 +138,26 @@ async def _everything_once(world: World, consumer_url: str) -> None:
 
 
 async def test_everything_that_is_dialled_is_dialled_by_the_room(tmp_path: Path) -> None:
-    """A whole world at work: each connection is made for a request of `outbound`, to the provider or the webhook."""
-    async with scripted(created(), record("success")) as apikley, a_consumer() as consumer:
+    """A whole world at work: each connection is made for a request of `outbound` or a stream, to where events go.
+
+    PostgreSQL's library dials by itself, in C, where the interpreter does not see it; where to, the guard has said.
+    """
+    async with (
+        scripted(created(), record("success")) as apikley,
+        a_consumer() as consumer,
+        a_running(Nats) as nats,
+        a_running(Redis) as redis,
+    ):
         with dials() as dialled:
             async with a_world(tmp_path, base_urls={"apikley": apikley.base_url}) as world:
-                await _everything_once(world, consumer.url)
+                await _everything_once(world, consumer.url, nats, redis)
+        assert len(await nats.got()) == len(await redis.got()) > 0
         assert {each["type"] for each in consumer.events} >= {"task.succeeded", "ping", "provider.paused"}
         assert len(apikley.lines) >= 2
         assert [each for each in dialled if not by_the_room(each)] == []
         assert {f"127.0.0.1:{each.address[1]}" for each in dialled} == {
             apikley.base_url.removeprefix("http://"),
             consumer.url.split("/")[2],
+            f"127.0.0.1:{nats.port}",
+            f"127.0.0.1:{redis.port}",
         }

@@ -38,7 +38,7 @@ def run(directory: Path, *arguments: str, **more: str) -> "subprocess.CompletedP
     """One command to its end."""
     env = environment(directory, 0, NOWHERE) | {"COLUMNS": "200"} | more
     return subprocess.run(
-        [sys.executable, "-m", "receiver.main", *arguments], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "receiver", *arguments], env=env, capture_output=True, text=True, check=False
     )
 
 

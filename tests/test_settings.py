@@ -9,7 +9,7 @@ import pytest
 from receiver.domain import Trust
 from receiver.errors import ConfigurationError
 from receiver.setting_faults import setting_faults
-from receiver.settings import PROVIDER_SETTINGS, SETTINGS, Settings, describe, read_settings
+from receiver.settings import PROVIDER_SETTINGS, SETTINGS, Mode, Settings, describe, read_settings
 
 ADAPTERS = {"apikley": "https://api.apikley.example", "reapi": "https://reapi.example"}
 KEYS = {"TASKWEIR_API_KEY": "k" * 16, "TASKWEIR_SECRET_KEY": "s" * 32}
@@ -26,6 +26,7 @@ def test_defaults() -> None:
     assert (settings.host, settings.port, settings.public_url, settings.max_body) == ("127.0.0.1", 8080, None, 1048576)
     assert (settings.log_format, settings.log_level, settings.migrate) == ("console", "info", True)
     assert settings.retention_days == 30
+    assert (settings.mode, settings.cron_secret) == (Mode.SERVER, None)
     assert (dict(settings.providers), settings.generated) == ({}, ())
 
 
@@ -39,6 +40,8 @@ def test_values() -> None:
         TASKWEIR_LOG_FORMAT="JSON",
         TASKWEIR_MIGRATE="0",
         TASKWEIR_RETENTION_DAYS="1",
+        TASKWEIR_MODE="serverless",
+        TASKWEIR_CRON_SECRET="every-minute-0123",
         TASKWEIR_APIKLEY_API_KEY=" ak ",
         TASKWEIR_APIKLEY_BASE_URL="http://127.0.0.1:9400/apikley/",
         TASKWEIR_APIKLEY_TRUST="token",
@@ -48,6 +51,7 @@ def test_values() -> None:
     assert str(settings.sqlite_path) == "/var/lib/t.db"
     assert (settings.public_url, settings.port) == ("https://t.example.com", 9000)
     assert settings.secret_keys == ("a" * 32, "b" * 32)
+    assert (settings.mode, settings.cron_secret) == (Mode.SERVERLESS, "every-minute-0123")
     assert (settings.log_format, settings.migrate, settings.retention_days) == ("json", False, 1)
     provider = settings.providers["apikley"]
     assert (provider.api_key, provider.base_url) == ("ak", "http://127.0.0.1:9400/apikley")
@@ -112,6 +116,8 @@ def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ({"TASKWEIR_RETENTION_DAYS": "-1"}, "TASKWEIR_RETENTION_DAYS"),
         ({"TASKWEIR_MAX_BODY": "0"}, "TASKWEIR_MAX_BODY"),
         ({"TASKWEIR_LOG_FORMAT": "xml"}, "TASKWEIR_LOG_FORMAT"),
+        ({"TASKWEIR_MODE": "lambda"}, "TASKWEIR_MODE"),
+        ({"TASKWEIR_CRON_SECRET": "short"}, "TASKWEIR_CRON_SECRET"),
         ({"TASKWEIR_LOG_LEVEL": "loud"}, "TASKWEIR_LOG_LEVEL"),
         ({"TASKWEIR_DATABASE_URL": "mysql://x"}, "TASKWEIR_DATABASE_URL"),
         ({"TASKWEIR_DATABASE_URL": "sqlite:///"}, "TASKWEIR_DATABASE_URL"),
@@ -157,6 +163,7 @@ def test_secrets_are_shown_as_set() -> None:
         "TASKWEIR_SECRET_KEY": "canary-2-" + "x" * 32,
         "TASKWEIR_REAPI_API_KEY": "canary-3",
         "TASKWEIR_REAPI_CALLBACK_SECRET": "canary-4",
+        "TASKWEIR_CRON_SECRET": "canary-5-0123456789",
         "TASKWEIR_PORT": "81",
     }
     rows = {name: value for name, value, _ in describe(secrets, ADAPTERS)}
@@ -187,3 +194,22 @@ def test_one_of_several_makes_up_no_key(tmp_path: Path) -> None:
     faults = setting_faults(KEYS | given, ADAPTERS)
     assert faults == {}
     assert setting_faults(given, ADAPTERS).keys() == {"TASKWEIR_SECRET_KEY"}
+
+
+@pytest.mark.parametrize("variable", ["AWS_LAMBDA_FUNCTION_NAME", "VERCEL", "K_SERVICE", "DYNO"])
+def test_where_no_file_is_kept_nothing_is_put_into_one(tmp_path: Path, variable: str) -> None:
+    """A SQLite file, or a key that is made up, would be gone with the process: told with what to set instead."""
+    host = {variable: "1", "TASKWEIR_DATA_DIR": str(tmp_path)}
+    for more in ({}, {"TASKWEIR_MODE": "serverless"}, {"TASKWEIR_DATABASE_URL": "sqlite:////tmp/t.db"}):
+        with pytest.raises(ConfigurationError, match="keeps no files") as refused:
+            read(**host, **more)
+        assert "TASKWEIR_DATABASE_URL=postgresql://" in (refused.value.hint or "")
+    postgres = {"TASKWEIR_DATABASE_URL": "postgresql://db.example/t"}
+    assert read(**host, **postgres).sqlite_path is None
+    with pytest.raises(ConfigurationError, match="TASKWEIR_API_KEY is unset, and on") as refused:
+        read(**host, **postgres, TASKWEIR_API_KEY="")
+    assert "secrets" in (refused.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+    assert setting_faults(KEYS | host, ADAPTERS).keys() == {"TASKWEIR_DATABASE_URL"}
+    unset = setting_faults({variable: "1"} | postgres, ADAPTERS)
+    assert unset.keys() == {"TASKWEIR_API_KEY", "TASKWEIR_SECRET_KEY"}

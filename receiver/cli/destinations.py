@@ -16,6 +16,14 @@ from receiver.cli.submit import read_pairs
 from receiver.cli.text import comma_separated, plain, pretty
 
 _ALL = 10_000
+_SCHEMES = {
+    "nats": "nats",
+    "tls": "nats",
+    "redis": "redis",
+    "rediss": "redis",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+}  # of URLs that are no webhook's, and the type that they mean
 _RESETTABLE = {
     "events": "event_types",
     "provider": "providers",
@@ -69,7 +77,7 @@ def list_destinations(
 
 @app.command()
 def add(
-    url: Annotated[str, typer.Argument(help="Where to post events.", show_default=False)] = "",
+    url: Annotated[str, typer.Argument(help="Where to send events.", show_default=False)] = "",
     sqlite: Annotated[str, typer.Option(metavar="NAME", help="Keep a SQLite log of that name instead.")] = "",
     events: Events = None,
     provider: Provider = None,
@@ -85,10 +93,14 @@ def add(
     description: Description = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the destination, with its secret, as JSON.")] = False,
 ) -> None:
-    """Add a webhook, or a SQLite log; a webhook's signing secret is printed."""
+    """Add a webhook, whose signing secret is printed, another server by its URL, or a SQLite log.
+
+    nats://USER:PASSWORD@HOST/SUBJECT · redis://…@HOST/0?stream=NAME · postgresql://…@HOST/DATABASE
+    """
     if bool(url) == bool(sqlite):
         raise typer.BadParameter("give a URL, or --sqlite NAME")
-    target = {"type": "webhook", "url": url} if url else {"type": "sqlite", "name": sqlite}
+    kind = _SCHEMES.get(url.partition("://")[0].lower(), "webhook")
+    target = {"type": kind, "url": url} if url else {"type": "sqlite", "name": sqlite}
     lists = _lists(events, provider, model, metadata)
     scalars = _scalars(format, signature, ordered, max_in_flight, rate, retention_days, description)
     headers = {"headers": read_pairs(header, "--header")} if header else {}
@@ -99,17 +111,17 @@ def add(
         return
     say(output(), plain(made["id"]))
     say(aside(), f"gets {', '.join(map(plain, made['event_types']))}")
-    if url:
+    if "secret" in made:
         say(output(), plain(made["secret"]))
         tell_how_to_verify(made)
-    else:
+    elif not url:
         say(aside(), f"the server keeps it in its data directory: logs/<tenant>/{plain(sqlite)}.db, table events")
 
 
 @app.command()
 def update(
     id: Id,
-    url: Annotated[str | None, typer.Option(help="Where to post events from now on.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where to send events from now on.")] = None,
     events: Events = None,
     provider: Provider = None,
     model: Model = None,

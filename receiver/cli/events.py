@@ -98,9 +98,16 @@ def _filters(types: Sequence[str] | None, provider: str, task: str) -> dict[str,
 
 
 def _newest(api: Api, filters: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
-    page = api.get("/v1/events", {**filters, "order": "desc", "limit": limit}, holds="items")
-    events: list[dict[str, Any]] = page["items"]
-    return events
+    """The newest `limit` events, over as many pages as that takes: what is rare is looked for piece by piece."""
+    events: list[dict[str, Any]] = []
+    before: dict[str, str] = {}
+    while True:
+        query = {**filters, **before, "order": "desc", "limit": str(limit - len(events))}
+        page = api.get("/v1/events", query, holds="items")
+        events += page["items"]
+        if not page["has_more"] or len(events) >= limit:
+            return events
+        before = {"after": page["next_cursor"]}
 
 
 def _stream(

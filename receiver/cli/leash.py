@@ -14,7 +14,7 @@ _STDIN = 0
 def main() -> None:
     """Run the command in the arguments until it ends, or until the leash is dropped."""
     threading.Thread(target=_stop_when_dropped, daemon=True).start()
-    runpy.run_module("receiver.main", run_name="__main__", alter_sys=True)
+    runpy.run_module("receiver", run_name="__main__", alter_sys=True)
 
 
 def _stop_when_dropped() -> None:

@@ -72,6 +72,10 @@ class SqliteLogSender:
             return 0
 
     async def _in_turn(self, destination: Destination, do: Callable[[], Result]) -> Result:
+        """Whoever no longer waits ends nothing: the file is ours until the thread is done with it."""
+        return await asyncio.shield(asyncio.ensure_future(self._alone(destination, do)))
+
+    async def _alone(self, destination: Destination, do: Callable[[], Result]) -> Result:
         async with self._turns[log_path(self._data_dir, destination)]:
             return await asyncio.get_running_loop().run_in_executor(self._threads, do)
 

@@ -23,25 +23,26 @@ class DeliveryVerbs(Statements):
         return delivery_of(row) if row and row["tenant"] == tenant else None
 
     def list_deliveries(self, page: Page) -> Sequence[Delivery]:
-        filters = page.where or {}
+        filters: Mapping[str, Any] = {**(page.where or {}), "tenant": page.tenant}
         # A task, or an event, has a handful: not looked for among all that a tenant, or a destination, ever had.
         if filters.get("task_id") is not None or filters.get("event_id") is not None:
-            aside: Sequence[str] = ("tenant", "state", "destination_id")
+            aside = ("tenant", "state", "destination_id")
             return [delivery_of(row) for row in self._deliveries(page, filters, aside=aside)]
         # Each state is a piece of an index, in the order of ids.
         states = DeliveryState if filters.get("state") is None else (filters["state"],)
-        aside = () if filters.get("destination_id") is None else ("tenant",)
-        rows = [row for each in states for row in self._deliveries(page, {**filters, "state": each}, aside=aside)]
+        if filters.get("destination_id") is not None:
+            filters = {**filters, "tenant": None}  # another tenant's would be gone through to its end
+        rows = [row for each in states for row in self._deliveries(page, {**filters, "state": each})]
+        rows = [row for row in rows if row["tenant"] == page.tenant]
         rows.sort(key=lambda row: str(row["id"]), reverse=True)
         return [delivery_of(row) for row in rows[: page.limit]]
 
-    def _deliveries(self, page: Page, filters: Mapping[str, Any], *, aside: Sequence[str]) -> Sequence[Row]:
+    def _deliveries(self, page: Page, filters: Mapping[str, Any], *, aside: Sequence[str] = ()) -> Sequence[Row]:
         """One piece of a list, newest first; columns that stand `aside` are no way to find it."""
         where = Where()
         where.add("id < ?", page.cursor)
         for column in ("tenant", "state", "destination_id", "task_id", "event_id"):
-            value = page.tenant if column == "tenant" else filters.get(column)
-            where.add(f"{column} || '' = ?" if column in aside else f"{column} = ?", value)
+            where.add(f"{column} || '' = ?" if column in aside else f"{column} = ?", filters.get(column))
         return self.page("SELECT * FROM deliveries", where, order="id DESC", limit=page.limit)
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]:
@@ -55,6 +56,9 @@ class DeliveryVerbs(Statements):
         return states
 
     def queues(self) -> Sequence[Queue]:
+        return self.owed()
+
+    def owed(self) -> Sequence[Queue]:
         return [_queue(row) for row in self.run("select_queues") if row["next_due_at"] is not None]
 
     def claim_deliveries(

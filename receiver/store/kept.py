@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 from receiver.breaker_policy import Breaker
 from receiver.domain import Destination, Ms
 from receiver.hand_off import HandOff
+from receiver.provider_policy import Standing
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
 from receiver.store.records import Lease
+from receiver.store.standings import StandingVerbs
 from receiver.store.statements import QUERIES
 
 _MOST = 10_000
@@ -27,10 +29,11 @@ def _changing(tables: str) -> frozenset[str]:
 
 _CHANGES = _changing("destinations|tenant_secrets|retired_secrets")
 _BREAKER_CHANGES = _changing("breakers")
+_STANDING_CHANGES = _changing("standings")
 _Answer = TypeVar("_Answer")
 
 
-class KeptVerbs(EventVerbs, DestinationVerbs, DeliveryVerbs):
+class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
     """These verbs answer from memory what was answered before, until a statement of this connection changes it."""
 
     _handing: HandOff
@@ -38,12 +41,14 @@ class KeptVerbs(EventVerbs, DestinationVerbs, DeliveryVerbs):
     _written_seq: int | None
     _answers: dict[tuple[str, ...], Any]
     _breakers: dict[str, Breaker]
+    _standings: dict[str, Standing]
 
     def forget(self) -> None:
         """Begin with an empty memory: what was remembered in a transaction that is undone may never have been true."""
         self._seq = self._written_seq = None
         self._answers = {}
         self._breakers = {}
+        self._standings = {}
 
     def hear(self, sql: str) -> None:
         """A statement that changes something is about to run."""
@@ -51,6 +56,8 @@ class KeptVerbs(EventVerbs, DestinationVerbs, DeliveryVerbs):
             self._answers.clear()
         elif sql in _BREAKER_CHANGES:
             self._breakers.clear()
+        elif sql in _STANDING_CHANGES:
+            self._standings.clear()
 
     def before_commit(self) -> None:
         """Write down what was only counted."""
@@ -86,6 +93,12 @@ class KeptVerbs(EventVerbs, DestinationVerbs, DeliveryVerbs):
         kept = self._breakers.get(destination_id)
         if kept is None:
             kept = self._breakers[destination_id] = super().breaker(destination_id)
+        return kept
+
+    def standing(self, provider: str) -> Standing:
+        kept = self._standings.get(provider)
+        if kept is None:
+            kept = self._standings[provider] = super().standing(provider)
         return kept
 
     def hand_off(self, destination: Destination, now: Ms) -> Lease | None:

@@ -182,6 +182,11 @@ class PostgresStorage:
         self._share, self._share_until = heard.share, asked_at + HOLDS_FOR_S
         return heard
 
+    async def rest(self) -> None:
+        """Say that we do nothing for a while: our part is the others' at once. The next sign of life ends it."""
+        self._share_until = 0.0
+        await self.write(lambda store: _writing(store).rest())
+
     async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         """However brief a write is, it waits for the network: none runs in the event loop."""
         try:
@@ -189,7 +194,7 @@ class PostgresStorage:
         except (_Undone, Broken, Raced) as error:
             raise Unavailable(f"the database did not take it: {error}") from error
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         if self._closed:
             raise Unavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, do)

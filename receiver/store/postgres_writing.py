@@ -117,13 +117,21 @@ class WritingStore(KeptVerbs, PostgresStore):
 
     def beat(self, holds: Mapping[str, Ms]) -> Heard:
         """Say that this process is alive, and hear which part is its: one after the other, that all hear of all."""
-        self._alone("replicas", "")
-        [row] = self.execute(OURS["database_time"], {})
-        now = int(row["now"])
-        self.changed(OURS["beat"], {"now": now, "holds": json_text.write(dict(holds))})
+        now = self._among_replicas()
+        self.changed(OURS["beat"], {"now": now, "gone": now - GONE_AFTER, "holds": json_text.write(dict(holds))})
         self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
         rows = self.execute(OURS["select_replicas"], {})
         return heard_by(self._process, [Alive(**{**row, "holds": json.loads(row["holds"])}) for row in rows], now)
+
+    def rest(self) -> None:
+        """Say that this process does nothing for a while; what it told of providers stays known."""
+        self.changed(OURS["rest"], {"gone": self._among_replicas() - GONE_AFTER})
+
+    def _among_replicas(self) -> Ms:
+        """Nobody else says anything until this transaction is over; the time."""
+        self._alone("replicas", "")
+        [row] = self.execute(OURS["database_time"], {})
+        return int(row["now"])
 
     def prune_events(self, before: Ms, *, after: str, limit: int) -> Bite:
         return super().prune_events(before, after=after, limit=limit) if self._first("retention") else _NOTHING

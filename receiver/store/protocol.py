@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed, Span
+from receiver.store.records import Bite, Chronicle, Found, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed, Span
 
 Result = TypeVar("Result")
 
@@ -33,11 +33,17 @@ class Store(Protocol):
     def resubmitted(self, task_id: str) -> bool:
         """Whether a task was resubmitted: another one names it as what it retries."""
 
-    def list_tasks(self, page: Page) -> Sequence[Task]:
-        """Filters: status, provider, model, provider_task_id, error_kind, metadata, created_after, created_before."""
+    def list_tasks(self, page: Page) -> Found[Task]:
+        """Filters: status, provider, model, provider_task_id, error_kind, metadata, created_after, created_before.
+
+        What they let through is looked for among so many tasks at most: `to` is the id of the last of them.
+        """
 
     def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
         """Queued and unconfirmed ones past their deadline, oldest first; whatever their provider."""
+
+    def next_deadline(self) -> Ms | None:
+        """When the first of the tasks that `overdue_tasks` is about is past its deadline."""
 
     def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
         """Those with the provider past their deadline of which a callback claimed something, or overdue since then."""
@@ -66,6 +72,9 @@ class Store(Protocol):
 
         The timers come back as they were before: `owner` names who let it lapse.
         """
+
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+        """Lease one task's, where it is due: none, or the one, as it was before."""
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         """Make due whatever waits to be handed over."""
@@ -106,8 +115,11 @@ class Store(Protocol):
     def newest_seq(self, tenant: str) -> int:
         """Where a tenant's newest event stands; 0 where none is kept."""
 
-    def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Sequence[Recorded]:
-        """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading."""
+    def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Found[Recorded]:
+        """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading.
+
+        What filters let through is looked for among so many events at most: `to` is the seq of the last of them.
+        """
 
     def span_of_events(self, tenant: str, *, since: Ms, until: Ms) -> Span | None:
         """Where a tenant's events since then, and before `until`, are to be found; None where there are none."""
@@ -211,6 +223,9 @@ class Store(Protocol):
 
     def attempts(self, delivery_id: str) -> Sequence[Attempt]: ...
 
+    def owed(self) -> Sequence[Queue]:
+        """The same as `queues`, with the whole of what each destination takes, where others have a part of that."""
+
     def queues(self) -> Sequence[Queue]:
         """What waits, for each enabled destination that anything is due to by itself."""
 
@@ -312,5 +327,5 @@ class Storage(Protocol):
         some, so that no more of it piles up under way than must.
         """
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
-        """Run `do` beside the writer, on what is committed."""
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
+        """Run `do` beside the writer, on what is committed; what is `brief` looks at a few rows."""

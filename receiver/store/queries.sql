@@ -30,12 +30,31 @@ SELECT id FROM tasks WHERE retry_of = :task_id LIMIT 1
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
 WHERE tasks.provider = :provider AND tasks.provider_task_id = :provider_task_id
 
+-- count_open_tasks --
+SELECT count(*) AS count FROM (
+  SELECT 1 FROM tasks WHERE status = :status AND finished_at IS NULL LIMIT :most
+) AS found
+
 -- select_overdue_tasks --
 -- Nobody has them, or nobody knows who: no answer is waited for.
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
 WHERE tasks.finished_at IS NULL AND tasks.status IN ('queued', 'unconfirmed') AND tasks.deadline_at <= :now
   AND tasks.provider_task_id IS NULL
 ORDER BY tasks.deadline_at LIMIT :limit
+
+-- select_next_deadline --
+-- One step of the index for each status.
+SELECT min(deadline_at) AS deadline_at FROM (
+  SELECT * FROM (
+    SELECT deadline_at FROM tasks WHERE finished_at IS NULL AND status = 'queued' AND provider_task_id IS NULL
+    ORDER BY deadline_at LIMIT 1
+  ) AS queued
+  UNION ALL
+  SELECT * FROM (
+    SELECT deadline_at FROM tasks WHERE finished_at IS NULL AND status = 'unconfirmed' AND provider_task_id IS NULL
+    ORDER BY deadline_at LIMIT 1
+  ) AS unconfirmed
+) AS firsts
 
 -- select_unasked_tasks --
 -- Past their deadline, with a provider that is not asked: a callback's claim may stand in, or they are given up.
@@ -77,6 +96,9 @@ UPDATE timers SET owner = :owner, due_at = :until WHERE task_id = :task_id
 
 -- select_next_due_timer --
 SELECT min(due_at) AS due_at FROM timers WHERE work = :work AND provider = :provider
+
+-- claim_timer --
+UPDATE timers SET owner = :owner, due_at = :until WHERE task_id = :task_id AND work = :work AND due_at <= :now
 
 -- count_timers --
 SELECT count(*) AS count FROM timers WHERE work = :work AND provider = :provider

@@ -34,6 +34,10 @@ FROM timers WHERE work = :work AND owner IS NOT NULL AND (:mine = 0 OR holder = 
 -- lease_timer --
 UPDATE timers SET owner = :owner, holder = :process, due_at = :until WHERE task_id = :task_id
 
+-- claim_timer --
+UPDATE timers SET owner = :owner, holder = :process, due_at = :until
+WHERE task_id = :task_id AND work = :work AND due_at <= :now
+
 -- lapse_timers --
 UPDATE timers SET due_at = :now WHERE owner IS NOT NULL AND holder = :process AND due_at > :now
 
@@ -85,8 +89,13 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND due_at IS NOT NULL AND owner
 )
 
 -- beat --
+-- One that was taken for gone begins anew: the others have taken over its part.
 INSERT INTO replicas (id, began_at, seen_at, holds) VALUES (:process, :now, :now, :holds)
-ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, holds = excluded.holds
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, holds = excluded.holds,
+  began_at = CASE WHEN replicas.seen_at <= :gone THEN excluded.began_at ELSE replicas.began_at END
+
+-- rest --
+UPDATE replicas SET seen_at = :gone WHERE id = :process
 
 -- select_replicas --
 SELECT id, began_at, seen_at, holds FROM replicas

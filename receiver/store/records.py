@@ -2,12 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from receiver.domain import Attempt, Delivery, Destination, Ms
 
 BEHIND_ALL = "\uffff"  # an id that none comes after
 BITE = 2000  # deliveries that are changed in one transaction: 10 to 50 ms of the writer's time
+
+Item = TypeVar("Item")
+
+
+class Found(list[Item]):
+    """Items of a list. `to` is where looking for more of them was broken off: there may be more behind it.
+
+    None where the page is full, or nothing is left to look through.
+    """
+
+    to: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ Row = Mapping[str, Any]
 _DESTINATION_COLUMNS = tuple(each.name for each in fields(Destination) if each.name != "retired")
 _TASK_COLUMNS = tuple(each.name for each in fields(Task) if each.name != "input")  # the input has a row of its own
 _OUTPUT_COLUMNS = tuple(each.name for each in fields(Output))
+_USAGE_COLUMNS = tuple(each.name for each in fields(Usage))
 _TIMER_COLUMNS = tuple(each.name for each in fields(Timer))
 _DELIVERY_COLUMNS = tuple(each.name for each in fields(Delivery))
 _ATTEMPT_COLUMNS = tuple(each.name for each in fields(Attempt))
@@ -40,6 +41,7 @@ _destination_values = itemgetter(*_DESTINATION_COLUMNS)
 # What is written with every event: asdict, which copies, takes ten times as long.
 _task_values = attrgetter(*_TASK_COLUMNS)
 _output_values = attrgetter(*_OUTPUT_COLUMNS)
+_usage_values = attrgetter(*_USAGE_COLUMNS)
 _timer_values = attrgetter(*_TIMER_COLUMNS)
 _delivery_values = attrgetter(*_DELIVERY_COLUMNS)
 _attempt_values = attrgetter(*_ATTEMPT_COLUMNS)
@@ -53,7 +55,9 @@ def task_row(task: Task) -> dict[str, Any]:
         "callback_expected": int(task.callback_expected),
         "outputs": json_text.write([_output_row(output) for output in task.outputs]),
         "error": json_text.write(asdict(task.error)) if task.error else None,
-        "usage": json_text.write(asdict(task.usage)) if task.usage else None,
+        "usage": json_text.write(dict(zip(_USAGE_COLUMNS, _usage_values(task.usage), strict=True)))
+        if task.usage
+        else None,
         "webhook_events": None if task.webhook_events is None else json_text.write(task.webhook_events),
         "ours": int(task.ours),
         "cancel_asked": int(task.cancel_asked),
@@ -70,7 +74,7 @@ def task_of(row: Row) -> Task:
         created_at=row["created_at"],
         deadline_at=row["deadline_at"],
         input=json_text.Unread(row["input"]),
-        metadata=json.loads(row["metadata"]),
+        metadata={} if row["metadata"] == "{}" else json.loads(row["metadata"]),
         media=Kind(row["media"]),
         callback_expected=bool(row["callback_expected"]),
         provider_task_id=row["provider_task_id"],

@@ -194,9 +194,11 @@ class SqliteStorage:
     async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         return await self._writer.write(do, brief=brief, ends=ends)
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         if self._closed:
             raise Unavailable("the store is closed")
+        if brief:  # a thread, and the way there and back, costs more than a few rows
+            return self._read(do)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, do)
 
     def _read(self, do: Callable[[Store], Result]) -> Result:

@@ -1,15 +1,31 @@
 """Verbs about tasks, their timers and their callbacks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from receiver import json_text
-from receiver.domain import Ms, Task, Timer, Work
-from receiver.store.records import Page
+from receiver.domain import Ms, Status, Task, Timer, Work
+from receiver.ids import first_id
+from receiver.store.records import Found, Page
 from receiver.store.rows import task_of, task_row, timer_of, timer_row
-from receiver.store.statements import Statements, Where
+from receiver.store.searches import MOST_SEARCHED, Condition, Searches
+
+# All others have an index of their own. SQLite, and so this, says of it what the migration says.
+COMMON_STATUSES = ("submitting", "submitted", "running", "succeeded")
+_RARE = " AND ".join(f"tasks.status <> '{each}'" for each in COMMON_STATUSES)
+# One step of the unique index per provider that there is.
+_ANY_PROVIDER = """tasks.provider IN (
+  WITH RECURSIVE known (provider) AS (
+    SELECT min(provider) FROM tasks WHERE provider_task_id IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(provider) FROM tasks WHERE provider_task_id IS NOT NULL AND provider > known.provider)
+    FROM known WHERE known.provider IS NOT NULL
+  )
+  SELECT provider FROM known
+)"""
 
 
-class TaskVerbs(Statements):
+class TaskVerbs(Searches):
     def record_task(self, task: Task) -> None:
         self.count("insert_task", **task_row(task))
         self.count("insert_input", task_id=task.id, input=json_text.write(dict(task.input)))
@@ -28,23 +44,54 @@ class TaskVerbs(Statements):
     def resubmitted(self, task_id: str) -> bool:
         return self.one("select_resubmission", task_id=task_id) is not None
 
-    def list_tasks(self, page: Page) -> Sequence[Task]:
-        filters = page.where or {}
-        where = Where()
-        where.add("tasks.tenant = ?", page.tenant)
-        where.add("tasks.id < ?", page.cursor)
-        where.add("tasks.created_at > ?", page.created_after)
-        where.add("tasks.created_at < ?", page.created_before)
-        where.add("json_extract(tasks.error, '$.kind') = ?", filters.get("error_kind"))
-        for column in ("status", "provider", "model", "provider_task_id"):
-            where.add(f"tasks.{column} = ?", filters.get(column))
+    def list_tasks(self, page: Page) -> Found[Task]:
+        filters = {name: value for name, value in (page.where or {}).items() if value is not None}
+        after, before = page.created_after, page.created_before
+        piece = [
+            *self._way(page.tenant, filters),
+            ("tasks.id < ?", page.cursor),
+            # Ids tell when a task was made.
+            ("tasks.id >= ?", None if after is None else first_id("task", after + 1)),
+            ("tasks.id < ?", None if before is None else first_id("task", before)),
+        ]
+        rest: list[Condition] = [("json_extract(tasks.error, '$.kind') = ?", filters.pop("error_kind", None))]
+        rest += [(f"tasks.{column} = ?", value) for column, value in filters.items()]
         for key, value in (page.metadata or {}).items():
-            where.add("EXISTS (SELECT 1 FROM json_each(tasks.metadata) WHERE key = ? AND value = ?)", key, value)
-        sql = "SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id"
-        return [task_of(row) for row in self.page(sql, where, order="tasks.id DESC", limit=page.limit)]
+            rest.append(("EXISTS (SELECT 1 FROM json_each(tasks.metadata) WHERE key = ? AND value = ?)", key, value))
+        return self.search(
+            "SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id",
+            [piece],
+            rest,
+            key="tasks.id",
+            newest_first=True,
+            limit=page.limit,
+            item=task_of,
+        )
+
+    def _way(self, tenant: str, filters: dict[str, Any]) -> list[Condition]:
+        """The index by which a list is found, as the conditions that lead there; they are taken out of the filters."""
+        among: Condition = ("tasks.tenant || '' = ?", tenant)
+        if "provider_task_id" in filters:
+            of = ("tasks.provider = ?", filters.pop("provider")) if "provider" in filters else (_ANY_PROVIDER,)
+            return [("tasks.provider_task_id = ?", filters.pop("provider_task_id")), of, among]
+        status = filters.get("status")
+        if status is not None and status not in COMMON_STATUSES:
+            return [("tasks.tenant = ?", tenant), ("tasks.status = ?", filters.pop("status")), (_RARE,)]
+        if status is not None and status != Status.SUCCEEDED and self._few(status):
+            return [("tasks.finished_at IS NULL",), ("tasks.status = ?", filters.pop("status")), among]
+        return [("tasks.tenant = ?", tenant)]
+
+    def _few(self, status: str) -> bool:
+        """Whether so few tasks have it that all of them can be looked through; else most of the newest have it."""
+        [row] = self.run("count_open_tasks", status=status, most=MOST_SEARCHED)
+        return int(row["count"]) < MOST_SEARCHED
 
     def overdue_tasks(self, now: Ms, *, limit: int) -> Sequence[Task]:
         return [task_of(row) for row in self.run("select_overdue_tasks", now=now, limit=limit)]
+
+    def next_deadline(self) -> Ms | None:
+        row = self.one("select_next_deadline")
+        return row["deadline_at"] if row else None
 
     def unasked_tasks(self, provider: str, *, now: Ms, given_up_by: Ms, limit: int) -> Sequence[Task]:
         of = {"provider": provider, "now": now, "given_up_by": given_up_by}
@@ -72,6 +119,11 @@ class TaskVerbs(Statements):
         for row in rows:
             self.count("lease_timer", owner=owner, until=until, task_id=row["task_id"])
         return [timer_of(row) for row in rows]
+
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+        timer = self.timer(task_id)
+        claimed = self.count("claim_timer", work=work.value, task_id=task_id, owner=owner, now=now, until=until)
+        return [timer] if timer is not None and claimed else []
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         self.count("hasten_submits", provider=provider, now=now)

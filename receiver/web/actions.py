@@ -15,10 +15,11 @@ from receiver.intake import Taken
 from receiver.store.protocol import Store
 from receiver.web.adopt import ProviderTaskId
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, NothingIn, allowed, doors_of, read_optional
+from receiver.web.bodies import NothingIn, read_optional
+from receiver.web.doors import Caller, allowed, doors_of
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, owned, query_wait, resolved, shown, wait_until
-from receiver.web.submits import submitted
+from receiver.web.submits import left_for_later, submitted
 
 Act = Callable[[Store, Task, Ms], Taken | Refusal]
 
@@ -46,7 +47,7 @@ async def refresh_task(request: Request, caller: Caller) -> Response:
     await read_optional(request, NothingIn)
     taken = await _act(request, caller, lambda store, task, now: actions.refresh(store, task, at=now, now=now))
     doors.wake_submitter()
-    doors.wake_poller()
+    await doors.follow_up(taken.task.id, rang=True)
     await wait_until(doors, taken.task.id, caller, ended, within_s=wait_s)
     return await _answer(request, taken, caller)
 
@@ -89,7 +90,7 @@ async def resubmit_task(request: Request, caller: Caller) -> Response:
                 raise Conflict(f"{original.id} changed meanwhile: it is {as_it_is.status} now")
             replaced[:] = [allowed(actions.replace_by(store, as_it_is, task.id, now=now))]
 
-        await doors.accept(task, also=also)
+        await doors.accept(task, also=also, later=left_for_later(request))
         for taken in replaced:
             if taken.events:
                 doors.bell.ring(taken)

@@ -12,7 +12,8 @@ from receiver.errors import Conflict
 from receiver.intake import Taken
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of, read_model, refuse_if_stopping
+from receiver.web.bodies import read_model
+from receiver.web.doors import Caller, doors_of, refuse_if_stopping
 from receiver.web.showing import ended, query_wait, shown, wait_until
 from receiver.web.tasks import WorkIn, served_by, task_of
 from receiver.web.webhooks import attach

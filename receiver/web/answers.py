@@ -52,10 +52,13 @@ def text_answer(text: str, status: int = 200) -> Response:
     return Response(text, status, _FOR_NO_CACHE, "application/json")
 
 
-def page_answer(items: Sequence[Any], limit: int, cursors: Sequence[str]) -> Response:
-    """A list, newest first; give one item more than `limit`, where there is one, for the cursor to be right."""
+def page_answer(items: Sequence[Any], limit: int, cursors: Sequence[str], searched_to: str | None = None) -> Response:
+    """A list, newest first; give one item more than `limit`, where there is one, for the cursor to be right.
+
+    `searched_to` is where looking for more was broken off: whoever wants them goes on there.
+    """
     more = len(items) > limit
-    return json_answer({"items": items[:limit], "next_cursor": cursors[limit - 1] if more else None})
+    return json_answer({"items": items[:limit], "next_cursor": cursors[limit - 1] if more else searched_to})
 
 
 def problem(status: int, detail: str, *, faults: Sequence[Fault] = ()) -> Response:

@@ -1,79 +1,36 @@
-"""The application: every route, and how errors leave it."""
+"""Every route but those of the callbacks and of health: whoever takes them has a key, or reads what is public."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
-from receiver.errors import TaskweirError
-from receiver.telemetry import log
 from receiver.web import (
     actions,
     adopt,
     bulk,
-    callbacks,
     deliveries,
     destination_acts,
     destinations,
     events,
     keys,
+    metrics,
     ops,
     providers,
     tasks,
     timeline,
     webhooks,
 )
-from receiver.web.answers import problem, problem_of
-from receiver.web.doors import Caller, Doors, caller_of
+from receiver.web.doors import Caller, Door, caller_of
 
-Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 Private = Callable[[Request, Caller], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What a route leads to. From a function Starlette would make one with a second net for errors inside the first."""
-
-    answer: Callable[[Request], Awaitable[Response]]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.answer(Request(scope, receive, send))
-        await response(scope, receive, send)
-
-
-def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
-    """The ASGI application over what main wired; `lifespan` starts and stops what runs beside it."""
-    app = Starlette(
-        routes=_routes(),
-        lifespan=lifespan,
-        exception_handlers={TaskweirError: _ours, HTTPException: _http, Exception: _unexpected},
-    )
-    # A redirect names the scheme that we were asked under: behind a proxy, keys would follow it in the clear.
-    app.router.redirect_slashes = False
-    app.state.doors = doors
-    return app
-
-
-def _routes() -> list[BaseRoute]:
-    health = [
-        Route(path, Door(answer), methods=["GET"])
-        for answer, paths in ((ops.live, ("/health/live", "/healthz")), (ops.ready, ("/health/ready", "/readyz")))
-        for path in paths
-    ]
-    calls = [
-        Route(path, Door(callbacks.receive), methods=["GET", "HEAD", "OPTIONS", "POST"])
-        for path in ("/callbacks/{provider}/{token}", "/callbacks/{provider}/{token}/")
-    ]
-    return [  # each is tried in turn
-        *calls,
-        *health,
-        Route("/metrics", Door(ops.metrics), methods=["GET"]),
+def routes() -> list[BaseRoute]:
+    """In the order in which they are tried."""
+    return [
+        Route("/metrics", Door(metrics.metrics), methods=["GET"]),
         _private("/v1/me", GET=ops.me),
         _private("/v1/providers", GET=providers.list_providers),
         _private("/v1/providers/{name}/pause", POST=providers.pause_provider),
@@ -97,6 +54,7 @@ def _routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
         _private("/v1/deliveries/{id}/retry", POST=deliveries.retry_delivery),
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
+        Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", POST=keys.rotate_secrets),
     ]
 
@@ -128,22 +86,3 @@ def _private(path: str, **doors: Private) -> Route:
         return await doors[method](request, caller_of(request))
 
     return Route(path, Door(guarded), methods=list(doors))
-
-
-async def _ours(request: Request, error: Exception) -> Response:
-    return problem_of(error) if isinstance(error, TaskweirError) else problem(500, "an error of ours")
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = {404: "no such address", 405: "this address does not take this method"}
-    response = problem(status, detail.get(status, "refused"))
-    headers = error.headers if isinstance(error, HTTPException) else None
-    response.headers.update(headers or {})
-    return response
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    # The path stays out: on the callbacks' door it holds a token.
-    log.error("request.failed", method=request.method, error=repr(error))
-    return problem(500, "an error of ours; it is in the log")

@@ -13,7 +13,8 @@ from receiver.errors import Fault, Invalid
 from receiver.intake import Taken
 from receiver.store.records import Page
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, doors_of, read_model, refuse_if_stopping
+from receiver.web.bodies import read_model
+from receiver.web.doors import Caller, doors_of, refuse_if_stopping
 from receiver.web.idempotency import HEADER
 from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page
 

@@ -46,8 +46,7 @@ async def receive(request: Request) -> Response:
     taken, rang = await doors.storage.write(lambda store: _record(store, doors, served, task_id, callback), brief=True)
     if taken is not None:
         doors.bell.ring(taken)
-    if rang:
-        doors.wake_poller()
+    await doors.follow_up(task_id, rang)
     return Response(served.adapter.profile.ack, media_type="application/json")
 
 

@@ -15,10 +15,10 @@ from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.store.records import Page
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import NothingIn, read_optional
 from receiver.web.doors import (
     Caller,
     Doors,
-    NothingIn,
     allowed,
     check_query,
     doors_of,
@@ -26,7 +26,6 @@ from receiver.web.doors import (
     query_filters,
     query_limit,
     query_word,
-    read_optional,
 )
 from receiver.web.holding import held, why_blocked
 

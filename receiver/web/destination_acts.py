@@ -14,13 +14,14 @@ from receiver.errors import Fault, Invalid, Unknown
 from receiver.replays import Errand, Only, Replays
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
+from receiver.web.bodies import NothingIn, read_model, read_optional
 from receiver.web.deliveries import attempt_fields
 from receiver.web.destination_faults import secret_faults
 from receiver.web.destination_models import Types
 from receiver.web.destination_secrets import new_secret, secret_fields
 from receiver.web.destination_showing import shown
 from receiver.web.destinations import known_destination, owned
-from receiver.web.doors import Caller, NothingIn, allowed, doors_of, read_model, read_optional
+from receiver.web.doors import Caller, allowed, doors_of
 from receiver.web.webhooks import RotationIn
 
 
@@ -105,7 +106,7 @@ async def rotate_secret(request: Request, caller: Caller) -> Response:
     doors = doors_of(request)
     known = await known_destination(request, caller)
     if known.type != "webhook":
-        raise Unknown("a SQLite log has no secret")
+        raise Unknown("only a webhook has a secret to be verified with")
     asked = await read_optional(request, NewSecretIn)
     _check_secret(asked.secret, known)
     now = doors.clock.now()

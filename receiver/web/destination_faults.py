@@ -7,10 +7,20 @@ from receiver import signing
 from receiver.domain import Destination, Scheme
 from receiver.errors import Fault, Malformed
 from receiver.header_policy import header_faults
+from receiver.senders.kinds import KINDS
 from receiver.web.destination_models import Asked, ChangesIn, DestinationIn
 
 _LOG_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_WEBHOOKS_ALONE = ("url", "secret", "headers", "signature", "rate_per_second")
+_CALLED = {"webhook": "a webhook", "sqlite": "a SQLite log"} | {name: f"a {name} destination" for name in KINDS}
+_SIGNING = ("secret", "headers", "signature")
+_FOREIGN = {
+    "webhook": ("retention_days",),
+    "sqlite": ("url", *_SIGNING, "rate_per_second"),
+} | {
+    name: ("name", *_SIGNING, "retention_days", *(("rate_per_second",) if kind.batch > 1 else ()))
+    for name, kind in KINDS.items()
+}  # the fields that a type does not have
+_OWN_COLUMNS = {"sqlite", *(name for name, kind in KINDS.items() if not kind.formats)}
 
 
 def faults_of_new(asked: DestinationIn, providers: Iterable[str], adapters: Iterable[str]) -> list[Fault]:
@@ -21,7 +31,9 @@ def faults_of_new(asked: DestinationIn, providers: Iterable[str], adapters: Iter
             faults.append(Fault(path="name", message="required: 1 to 64 letters, digits, _ and -"))
         return faults
     if not asked.url:
-        faults.append(Fault(path="url", message="required for a webhook"))
+        faults.append(Fault(path="url", message=f"required for {_CALLED[asked.type]}"))
+    if asked.type != "webhook":
+        return faults
     if asked.name is not None:
         faults.append(Fault(path="name", message="only a SQLite log has a name: remove it"))
     return [*faults, *header_faults(asked.headers or {}), *secret_faults(asked.secret, Scheme(asked.signature))]
@@ -36,25 +48,22 @@ def faults_of_changes(
         faults.append(Fault(path="secret", message=f"POST /v1/destinations/{before.id}/rotate-secret changes it"))
     if asked.type not in (None, before.type):
         faults.append(Fault(path="type", message=f"a {before.type} destination stays one: make another"))
-    if asked.name is not None and (before.type == "webhook" or asked.name != before.target):
-        of_log = "a log keeps its name: make another"
-        what = "only a SQLite log has a name: remove it" if before.type == "webhook" else of_log
-        faults.append(Fault(path="name", message=what))
-    if "url" in asked.model_fields_set and not asked.url and before.type == "webhook":
-        faults.append(Fault(path="url", message="required for a webhook"))
+    if asked.name is not None and before.type == "webhook":
+        faults.append(Fault(path="name", message="only a SQLite log has a name: remove it"))
+    if asked.name is not None and before.type == "sqlite" and asked.name != before.target:
+        faults.append(Fault(path="name", message="a log keeps its name: make another"))
+    if "url" in asked.model_fields_set and not asked.url and before.type != "sqlite":
+        faults.append(Fault(path="url", message=f"required for {_CALLED[before.type]}"))
     return faults
 
 
 def _foreign(asked: Asked, type: str) -> list[Fault]:
     """Fields that this type of destination does not have."""
-    if type == "webhook":
-        if asked.retention_days is None:
-            return []
-        return [Fault(path="retention_days", message="only a SQLite log has it: remove it")]
-    given = [name for name in _WEBHOOKS_ALONE if name in asked.model_fields_set and getattr(asked, name) is not None]
-    faults = [Fault(path=name, message="a SQLite log has none: remove it") for name in given]
-    if asked.format not in (None, "standard"):
-        faults.append(Fault(path="format", message="a SQLite log has its own columns: remove it"))
+    fields = [name for name in _FOREIGN[type] if name in asked.model_fields_set and getattr(asked, name) is not None]
+    told = "only a SQLite log has it: remove it" if type == "webhook" else f"{_CALLED[type]} has none: remove it"
+    faults = [Fault(path=name, message=told) for name in fields]
+    if type in _OWN_COLUMNS and asked.format not in (None, "standard"):
+        faults.append(Fault(path="format", message=f"{_CALLED[type]} has its own columns: remove it"))
     return faults
 
 

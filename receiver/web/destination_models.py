@@ -8,10 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES, GROUPS
 from receiver.domain import Destination, EventType, Format, OperatorEvent, Scheme
+from receiver.senders.kinds import KINDS
 from receiver.web.task_filters import small_metadata
 
 _EVENT_TYPES = frozenset({*EventType, *OperatorEvent, *GROUPS})
 _CENTURY_DAYS = 36_500
+TYPES = ("webhook", "sqlite", *KINDS)
 
 
 def _known(types: list[str]) -> list[str]:
@@ -21,6 +23,13 @@ def _known(types: list[str]) -> list[str]:
     return types
 
 
+def _of_a_type(word: str) -> str:
+    if word not in TYPES:
+        raise ValueError(f"no type {word!r}; there are {', '.join(TYPES)}")
+    return word
+
+
+Type = Annotated[str, AfterValidator(_of_a_type)]
 Words = Annotated[list[str], Field(min_length=1, max_length=100)]
 Types = Annotated[Words, AfterValidator(_known)]
 Metadata = Annotated[dict[str, str], AfterValidator(small_metadata)]
@@ -36,7 +45,7 @@ class DestinationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    type: Literal["webhook", "sqlite"]
+    type: Type
     url: str | None = None
     name: str | None = None
     secret: str | None = None
@@ -100,7 +109,8 @@ _DEFAULTS: Mapping[str, Any] = {
 def wished(before: Destination, asked: Asked) -> Destination:
     """A destination with what was said of it; its headers and secret, which are to be sealed first, are not changed."""
     values = {name: _kept(name, getattr(asked, name)) for name in _DEFAULTS if name in asked.model_fields_set}
-    return replace(before, **values, target=asked.url or before.target)
+    target = asked.url if asked.url and before.type == "webhook" else before.target  # other URLs are to be sealed, too
+    return replace(before, **values, target=target)
 
 
 def _kept(name: str, value: Any) -> Any:

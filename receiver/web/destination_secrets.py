@@ -19,7 +19,7 @@ def new_secret(scheme: Scheme) -> str:
 def secret_fields(seal: Seal, destination: Destination) -> dict[str, str]:
     """The secret of a webhook, and the public key that verifies it where there is one."""
     if destination.type != "webhook":
-        raise Unknown("a SQLite log has no secret")
+        raise Unknown("only a webhook has a secret to be verified with")
     secret = opened(seal, destination.sealed_secret, row=destination.id)
     if destination.signature is Scheme.V1:
         return {"secret": secret}

@@ -7,27 +7,26 @@ from receiver.breaker_policy import Breaker
 from receiver.domain import Destination, Ms, Scheme
 from receiver.errors import NotVerified
 from receiver.sealing import Seal
+from receiver.senders.kinds import KINDS
 from receiver.store.protocol import Store
-from receiver.unsealing import blocked_reason
+from receiver.unsealing import blocked_reason, has_login
 from receiver.web.doors import Doors
 
 
 def shown(store: Store, destination: Destination, doors: Doors) -> dict[str, Any]:
     """A destination as its owner sees it: headers by their names only, and no secret."""
-    fares, blocked = store.breaker(destination.id), blocked_reason(doors.seal, destination)
-    webhook = destination.type == "webhook"
-    only = _shown_webhook(destination, doors.seal) if webhook else {"retention_days": destination.retention_days}
+    fares, blocked = store.breaker(destination.id), _blocked_reason(destination, doors.seal)
     return {
         "id": destination.id,
         "type": destination.type,
-        "url" if webhook else "name": destination.target,
+        "name" if destination.type == "sqlite" else "url": destination.target,
         "event_types": list(destination.event_types),
         "providers": destination.providers and list(destination.providers),
         "models": destination.models and list(destination.models),
         "metadata": destination.metadata and dict(destination.metadata),
         "format": destination.format.value,
         "description": destination.description,
-        **only,
+        **_shown_of_type(destination, doors.seal),
         "ordered": destination.ordered,
         "max_in_flight": destination.max_in_flight,
         "enabled": destination.enabled,
@@ -45,6 +44,20 @@ def _state(destination: Destination, fares: Breaker, blocked: str | None) -> str
     if blocked is not None:
         return "blocked"
     return "failing" if fares.open else "healthy"
+
+
+def _blocked_reason(destination: Destination, seal: Seal) -> str | None:
+    kind = KINDS.get(destination.type)
+    return kind.blocked_reason(seal, destination) if kind else blocked_reason(seal, destination)
+
+
+def _shown_of_type(destination: Destination, seal: Seal) -> dict[str, Any]:
+    if destination.type == "webhook":
+        return _shown_webhook(destination, seal)
+    if destination.type == "sqlite":
+        return {"retention_days": destination.retention_days}
+    rate = {} if KINDS[destination.type].batch > 1 else {"rate_per_second": destination.rate_per_second}
+    return {"login": "set" if has_login(seal, destination) else None, **rate}
 
 
 def _shown_webhook(destination: Destination, seal: Seal) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The door for destinations: where a tenant wants its events."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,18 +12,21 @@ from receiver.delivery_policy import DEFAULT_EVENT_TYPES
 from receiver.domain import Destination, Scheme
 from receiver.errors import Conflict, Fault, Invalid, Malformed, Unknown
 from receiver.ids import new_id
+from receiver.senders.kinds import KINDS
 from receiver.store.protocol import Store
 from receiver.store.records import Page
+from receiver.targets import read_target
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import read_model
 from receiver.web.destination_faults import faults_of_changes, faults_of_new
 from receiver.web.destination_models import ChangesIn, DestinationIn, wished
 from receiver.web.destination_secrets import faults_of_merge, merged_headers, new_secret
 from receiver.web.destination_showing import shown
-from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit, read_model
+from receiver.web.doors import Caller, Doors, check_query, doors_of, query_cursor, query_limit
 
 _NO_LOGS = (
-    "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL use a webhook, or read "
-    "GET /v1/events, which holds the same"
+    "SQLite logs are kept where one process serves a SQLite database; with PostgreSQL make a destination "
+    "of the type postgres, or read GET /v1/events, which holds the same"
 )
 
 
@@ -33,10 +37,12 @@ async def create_destination(request: Request, caller: Caller) -> Response:
     _raise(faults_of_new(asked, doors.providers, doors.adapters))
     if asked.type == "sqlite" and not doors.keeps_logs:
         _raise([Fault(path="type", message=_NO_LOGS)])
+    target, secret = asked.url or asked.name or "", asked.secret or new_secret(Scheme(asked.signature))
     if asked.type == "webhook":
-        await _check_target(doors, asked.url or "")
-    secret = asked.secret or new_secret(Scheme(asked.signature))
-    destination = _new(asked, doors, caller, secret)
+        await _check_target(doors, target)
+    elif asked.type in KINDS:
+        target, secret = await _read_url(doors, asked.type, target), target
+    destination = _new(asked, doors, caller, target, secret)
 
     def record(store: Store) -> dict[str, object] | None:
         if destination.type == "sqlite" and store.log_named(destination.target, caller.tenant):
@@ -50,14 +56,14 @@ async def create_destination(request: Request, caller: Caller) -> Response:
     return json_answer(fields | {"secret": secret} if destination.type == "webhook" else fields, 201)
 
 
-def _new(asked: DestinationIn, doors: Doors, caller: Caller, secret: str) -> Destination:
+def _new(asked: DestinationIn, doors: Doors, caller: Caller, target: str, secret: str) -> Destination:
     now = doors.clock.now()
     destination_id = new_id("dst", now)
     blank = Destination(
         id=destination_id,
         tenant=caller.tenant,
         type=asked.type,
-        target=asked.name or "",
+        target=target,
         created_at=now,
         event_types=DEFAULT_EVENT_TYPES,
         headers={name: doors.seal.seal(value, row=destination_id) for name, value in (asked.headers or {}).items()},
@@ -91,13 +97,18 @@ async def change_destination(request: Request, caller: Caller) -> Response:
     asked = await read_model(request, ChangesIn)
     _raise(faults_of_changes(asked, known, doors.providers, doors.adapters))
     _raise(faults_of_merge(doors.seal, known, asked))
-    if asked.url and asked.url != known.target:
-        await _check_target(doors, asked.url)
+    url, seen = asked.url if asked.url != known.target else None, None
+    if url and known.type == "webhook":
+        await _check_target(doors, url)
+    elif url:
+        seen = await _read_url(doors, known.type, url)
     now = doors.clock.now()
 
     def change(store: Store) -> dict[str, object]:
         before = owned(store, known.id, caller)
         after = _changed(doors, before, asked)
+        if url and seen:
+            after = replace(after, target=seen, sealed_secret=doors.seal.seal(url, row=before.id))
         return shown(store, destination_actions.change(store, before, after, now=now), doors)
 
     if known.ordered and "ordered" in asked.model_fields_set and not asked.ordered:
@@ -139,6 +150,19 @@ def owned(store: Store, destination_id: str, caller: Caller) -> Destination:
     if found is None:
         raise Unknown(f"no destination {destination_id!r}")
     return found
+
+
+async def _read_url(doors: Doors, type: str, url: str) -> str:
+    """What may be shown of the URL of a server that speaks no HTTP; raises `Invalid` where it cannot be used."""
+    try:
+        kind = await asyncio.to_thread(KINDS[type].load)
+        target = read_target(url, kind.shape)
+    except ImportError:
+        raise Invalid([Fault(path="type", message=KINDS[type].missing)]) from None
+    except Malformed as error:
+        raise Invalid([Fault(path="url", message=str(error))]) from None
+    await _check_target(doors, target.origin)
+    return target.shown
 
 
 async def _check_target(doors: Doors, url: str) -> None:

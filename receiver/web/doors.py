@@ -4,24 +4,24 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from receiver import json_text
 from receiver.action_policy import Refusal
 from receiver.bell import Bell
 from receiver.budget import Room
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Task
+from receiver.due import Ticked
 from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
 from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage, Store
 
-Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
 
 DEFAULT_LIMIT = 50
@@ -33,9 +33,17 @@ _ID = re.compile(r"[0-9a-z]{26}")
 
 
 class Accept(Protocol):
-    """Commits a new task, `also` with what belongs to it, and has it handed over."""
+    """Commits a new task, `also` with what belongs to it, and has it handed over: now, or `later`."""
 
-    def __call__(self, task: Task, *, also: Callable[[Store], None] | None = None) -> Awaitable[None]: ...
+    def __call__(
+        self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False
+    ) -> Awaitable[None]: ...
+
+
+class FollowUp(Protocol):
+    """Sees to what follows for a task from what was recorded just now; `rang` where it is to be asked about."""
+
+    def __call__(self, task_id: str, rang: bool) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,8 @@ class Doors:
     clock: Clock
     bell: Bell
     accept: Accept
+    follow_up: FollowUp
+    tick: Callable[[float], Awaitable[Ticked]]
     wake_poller: Callable[[], None]
     wake_submitter: Callable[[], None]
     wake_courier: Callable[[], None]
@@ -61,11 +71,24 @@ class Doors:
     health: Health
     room: Callable[[str], Room]
     api_key: str = field(repr=False)
+    cron_secret: str | None = field(default=None, repr=False)
+    serverless: bool = False
     max_body: int = 1024 * 1024
     keeps_logs: bool = True
     metrics_open: bool = False
     answer_within_s: float = 20.0
     keys_under_way: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a route leads to. From a function Starlette would make one with a second net for errors inside the first."""
+
+    answer: Callable[[Request], Awaitable[Response]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.answer(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +106,25 @@ def doors_of(request: Request) -> Doors:
 
 def caller_of(request: Request) -> Caller:
     """Who asks, by the bearer key; raises `NotVerified`."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    # Header values reach us decoded as Latin-1; a key beyond ASCII was sent as UTF-8.
-    given, wanted = key.strip(" \t").encode("latin-1"), doors_of(request).api_key.encode()
-    if scheme.lower() != "bearer":
-        raise NotVerified("send the API key as `Authorization: Bearer <key>`")
-    if not hmac.compare_digest(given, wanted):
+    if not hmac.compare_digest(_bearer(request), doors_of(request).api_key.encode()):
         raise NotVerified("this API key is not known here")
     return Caller(tenant="default")
+
+
+def check_clock(request: Request) -> None:
+    """Let only the root key, and the secret of whoever calls by the clock, make us work; raises `NotVerified`."""
+    doors, given = doors_of(request), _bearer(request)
+    wanted = [each.encode() for each in (doors.api_key, doors.cron_secret) if each is not None]
+    if sum(hmac.compare_digest(given, each) for each in wanted) == 0:  # each is looked at, whichever it is
+        raise NotVerified("this takes the root key, or TASKWEIR_CRON_SECRET")
+
+
+def _bearer(request: Request) -> bytes:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotVerified("send the API key as `Authorization: Bearer <key>`")
+    # Header values reach us decoded as Latin-1; a key beyond ASCII was sent as UTF-8.
+    return key.strip(" \t").encode("latin-1")
 
 
 def refuse_if_stopping(doors: Doors) -> None:
@@ -118,50 +152,6 @@ async def read_body(request: Request, most: int) -> bytes:
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(f"the body has more than {most} bytes (TASKWEIR_MAX_BODY)")
-
-
-async def read_model(request: Request, model: type[Model]) -> Model:
-    """The body as a validated model; raises `Malformed` (not JSON) or `Invalid` (each field with its path)."""
-    return model_of(await read_json(request), model)
-
-
-async def read_optional(request: Request, model: type[Model]) -> Model:
-    """The same of a request that may come without a body: then the model has its defaults."""
-    body = await read_body(request, doors_of(request).max_body)
-    return model_of(json_text.read_strict(body) if body else {}, model)
-
-
-async def read_json(request: Request) -> Any:
-    """The body's JSON; raises `Malformed`."""
-    return json_text.read_strict(await read_body(request, doors_of(request).max_body))
-
-
-def model_of(value: Any, model: type[Model]) -> Model:
-    """JSON as a validated model; raises `Invalid`."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        items = error.errors(include_url=False, include_input=False)
-        raise Invalid([_fault(item) for item in items[:MOST_FAULTS]]) from None
-
-
-def _fault(item: Any) -> Fault:
-    path = ""
-    for part in item["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    if item["type"] == "value_error":  # raised by a validator of ours
-        return Fault(path=path, message=str(item["ctx"]["error"]))
-    messages = {
-        "extra_forbidden": "unknown field: remove it, or check its spelling",
-        "missing": "required",
-        "model_type": "the body must be a JSON object",
-        "dict_type": "must be a JSON object",
-        "string_type": "must be a string",
-        "int_type": "must be a whole number",
-        "bool_type": "must be true or false",
-        "string_pattern_mismatch": "must be visible ASCII characters, without spaces",
-    }
-    return Fault(path=path, message=messages.get(item["type"], item["msg"]))
 
 
 def check_query(request: Request, *known: str, several: Iterable[str] = (), free: str = "") -> None:
@@ -226,9 +216,3 @@ def allowed(outcome: Result | Refusal) -> Result:
     if isinstance(outcome, Refusal):
         raise Conflict(outcome.reason)
     return outcome
-
-
-class NothingIn(BaseModel):
-    """A body with nothing in it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)

@@ -1,7 +1,6 @@
 """The door for events: read them from a cursor, or one; deliver one again."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,18 +14,11 @@ from receiver.domain import Destination, EventType, OperatorEvent
 from receiver.errors import Fault, Gone, Invalid, Unknown
 from receiver.replays import replay, replay_to
 from receiver.store.protocol import Store
-from receiver.store.records import Page, Recorded
+from receiver.store.records import Found, Page, Recorded
 from receiver.web.answers import json_answer, text_answer
+from receiver.web.bodies import read_optional
 from receiver.web.deliveries import shown
-from receiver.web.doors import (
-    Caller,
-    allowed,
-    check_query,
-    doors_of,
-    query_filters,
-    query_limit,
-    read_optional,
-)
+from receiver.web.doors import Caller, allowed, check_query, doors_of, query_filters, query_limit
 
 _LAST_SEQ = 2**62
 _CURSOR = re.compile(r"([0-9]{1,19})(?::([0-9]{1,19}))?")
@@ -51,7 +43,8 @@ async def list_events(request: Request, caller: Caller) -> Response:
     rows, end = await doors.storage.read(lambda store: read(store, page, after))
     shown = rows[:limit]
     items = ",".join(_item(row) for row in shown)
-    more, cursor = ("true", replace(end, seq=shown[-1].seq)) if len(rows) > limit else ("false", end)
+    last = shown[-1].seq if len(rows) > limit else rows.to
+    more, cursor = ("false", end) if last is None else ("true", replace(end, seq=last))
     return text_answer(f'{{"items":[{items}],"next_cursor":"{cursor}","has_more":{more}}}')
 
 
@@ -69,7 +62,7 @@ class _Place:
         return f"{self.seq}:{self.pruned}" if self.seq < self.pruned else f"{self.seq}"
 
 
-def _forward(store: Store, page: Page, after: _Place) -> tuple[Sequence[Recorded], _Place]:
+def _forward(store: Store, page: Page, after: _Place) -> tuple[Found[Recorded], _Place]:
     """What comes after a place, and where a reader of it stands after the last: at the newest event of all, whatever
     its filter let through, so that one who reads on never falls behind what is kept.
 
@@ -86,7 +79,7 @@ def _forward(store: Store, page: Page, after: _Place) -> tuple[Sequence[Recorded
     return rows, _Place(max(after.seq, newest, pruned, *(row.seq for row in rows[-1:])), pruned)
 
 
-def _backward(store: Store, page: Page, before: _Place) -> tuple[Sequence[Recorded], _Place]:
+def _backward(store: Store, page: Page, before: _Place) -> tuple[Found[Recorded], _Place]:
     """What comes before a seq (0: all), newest first, and the last of it."""
     rows = store.list_events(page, after=before.seq or None, newest_first=True)
     return rows, _Place(rows[-1].seq if rows else before.seq)

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from receiver.resealing import reseal
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, NothingIn, doors_of, read_optional
+from receiver.web.bodies import NothingIn, read_optional
+from receiver.web.doors import Caller, doors_of
 
 
 async def rotate_secrets(request: Request, caller: Caller) -> Response:

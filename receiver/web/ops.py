@@ -1,11 +1,12 @@
 """The doors for whoever operates us: are we alive, are we ready, who am I."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.web.answers import json_answer
-from receiver.web.doors import Caller, caller_of, doors_of
+from receiver.web.doors import Caller, check_clock, doors_of, query_integer, read_body
+
+DEFAULT_BUDGET_MS, MOST_BUDGET_MS = 25_000, 3_600_000
 
 
 async def live(request: Request) -> Response:
@@ -23,22 +24,13 @@ async def ready(request: Request) -> Response:
     return json_answer({"status": "unready", "reason": report.reason, **told}, 503)
 
 
-async def metrics(request: Request) -> Response:
-    """`GET /metrics`, for Prometheus: the root key, or open where `TASKWEIR_METRICS_OPEN=1`."""
+async def tick(request: Request) -> Response:
+    """`GET` and `POST /internal/tick?budget_ms=`: do all that is due, for whoever calls by the clock."""
+    check_clock(request)
     doors = doors_of(request)
-    if not doors.metrics_open:
-        caller_of(request)
-    report = await doors.health.report()
-    registry = CollectorRegistry()
-    moved = Gauge("taskweir_loop_moved_seconds_ago", "Since a loop last came round.", ["loop"], registry=registry)
-    late = Gauge(
-        "taskweir_loop_oldest_due_seconds", "How long the oldest thing to do is due.", ["loop"], registry=registry
-    )
-    Gauge("taskweir_ready", "Whether the process is fit for work.", registry=registry).set(report.reason is None)
-    for loop in report.loops:
-        moved.labels(loop.name).set(loop.moved_s_ago)
-        late.labels(loop.name).set(loop.oldest_due_s)
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    await read_body(request, doors.max_body)  # some cannot call without one; it says nothing
+    budget_ms = query_integer(request, "budget_ms", DEFAULT_BUDGET_MS, least=0, most=MOST_BUDGET_MS)
+    return json_answer((await doors.tick(budget_ms / 1000)).fields())
 
 
 async def me(request: Request, caller: Caller) -> Response:

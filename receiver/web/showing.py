@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from receiver import formats
+from receiver import formats, turns
 from receiver.domain import EventType, Status, Task
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
@@ -28,7 +28,7 @@ async def resolved(doors: Doors, task_id: str, caller: Caller) -> str:
     provider, colon, provider_task_id = task_id.partition(":")
     if not colon:
         return task_id
-    task = await doors.storage.read(lambda store: store.task_of_provider(provider, provider_task_id))
+    task = await doors.storage.read(lambda store: store.task_of_provider(provider, provider_task_id), brief=True)
     return task.id if task and task.tenant == caller.tenant else task_id
 
 
@@ -57,8 +57,10 @@ async def wait_until(
     ends_at = asyncio.get_running_loop().time() + within_s
     with doors.bell.watch(task_id) as watch:
         while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
-            if happened(await doors.storage.read(lambda store: owned(store, task_id, caller))):
+            if happened(await doors.storage.read(lambda store: owned(store, task_id, caller), brief=True)):
                 return
+            if happened is handed_over and turns.idle():
+                return  # nobody here is at it
             if doors.health.draining and happened is ended:
                 return  # an end may be hours away; a handover is over before the process is
             await watch.wait(min(left_s, 1.0))
@@ -72,7 +74,7 @@ async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, A
         task = owned(store, task_id, caller)
         return task_answer(holders, store, task), task.status
 
-    return await doors.storage.read(look)
+    return await doors.storage.read(look, brief=True)
 
 
 def submit_code(status: Status) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver import turns
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
@@ -24,7 +25,8 @@ async def submitted(request: Request, caller: Caller, asked: Any, record: Record
     refuse_if_stopping(doors)
     use = use_of(request, caller, asked)
     task_id, earlier = await once(doors, use, record) if use else (await record(_keep_nothing), None)
-    if "respond-async" not in ",".join(request.headers.getlist("prefer")).lower():
+    await turns.settled()  # where nothing goes on after the answer, a handover that began is over before it
+    if not _does_not_wait(request):
         left_s = answer_by - asyncio.get_running_loop().time()  # looking up the host of a webhook may take seconds
         await wait_until(doors, task_id, caller, handed_over, within_s=left_s)
         await wait_until(doors, task_id, caller, ended, within_s=wait_s)
@@ -33,6 +35,15 @@ async def submitted(request: Request, caller: Caller, asked: Any, record: Record
     if earlier is not None:
         return replayed(earlier, response)
     return await remember(doors, use, response) if use else response
+
+
+def left_for_later(request: Request) -> bool:
+    """Whether a caller who does not wait for a handover leaves it to the heartbeat: nothing goes on after an answer."""
+    return doors_of(request).serverless and _does_not_wait(request)
+
+
+def _does_not_wait(request: Request) -> bool:
+    return "respond-async" in ",".join(request.headers.getlist("prefer")).lower()
 
 
 def _keep_nothing(store: Store, task_id: str) -> None:

@@ -13,22 +13,21 @@ from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer, page_answer
+from receiver.web.bodies import model_of, read_json
 from receiver.web.doors import (
     MOST_FAULTS,
     Caller,
     Doors,
     check_query,
     doors_of,
-    model_of,
     query_cursor,
     query_limit,
-    read_json,
     refuse_if_stopping,
 )
 from receiver.web.holders import Holders
 from receiver.web.idempotency import Keep
 from receiver.web.showing import ended, query_wait, resolved, shown, task_answer, wait_until
-from receiver.web.submits import submitted
+from receiver.web.submits import left_for_later, submitted
 from receiver.web.task_filters import EQUAL, METADATA, TIMES, filtered_page, small_metadata
 from receiver.web.webhooks import WebhookIn, attach
 
@@ -67,7 +66,7 @@ async def create_task(request: Request, caller: Caller) -> Response:
             record_webhook(store)
 
         refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
-        await doors.accept(task, also=also)
+        await doors.accept(task, also=also, later=left_for_later(request))
         return task.id
 
     return await submitted(request, caller, body, record)
@@ -129,7 +128,10 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
         request.query_params, tenant=caller.tenant, limit=limit + 1, cursor=query_cursor(request, "task")
     )
     holders = Holders(doors)
-    items = await doors.storage.read(
-        lambda store: [task_answer(holders, store, task) for task in store.list_tasks(page)]
-    )
-    return page_answer(items, limit, [item["id"] for item in items])
+
+    def read(store: Store) -> tuple[list[dict[str, Any]], str | None]:
+        found = store.list_tasks(page)
+        return [task_answer(holders, store, task) for task in found], found.to
+
+    items, searched_to = await doors.storage.read(read)
+    return page_answer(items, limit, [item["id"] for item in items], searched_to)

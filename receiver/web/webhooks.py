@@ -16,9 +16,10 @@ from receiver.ids import id_of
 from receiver.sealing import tenant_row
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
+from receiver.web.bodies import read_optional
 from receiver.web.destination_models import FormatName
 from receiver.web.destination_secrets import new_secret, opened
-from receiver.web.doors import Caller, Doors, doors_of, read_optional
+from receiver.web.doors import Caller, Doors, doors_of
 
 MONTH_S = 30 * 86_400
 _EVENT_TYPES = frozenset({*EventType, *GROUPS})

@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,8 @@ def measured(names: Sequence[str], size: Size, out: Path, console: Console) -> l
     with tempfile.TemporaryDirectory(dir=out, prefix="run-") as name:
         directory = Path(name)
         with a_baseline(directory) as baseline, console.status("") as status:
-            run = Run(directory=directory, size=size, baseline=baseline, say=status.update)
+            say = status.update if console.is_terminal else partial(console.print, style="dim", highlight=False)
+            run = Run(directory=directory, size=size, baseline=baseline, say=say)
             for figure in names:
                 rows += uvloop.run(FIGURES[figure](run))
             if run.plain.values:

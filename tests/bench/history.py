@@ -1,6 +1,5 @@
 """A store with a long history: every task of it ended, its events delivered."""
 
-from collections import deque
 from pathlib import Path
 
 from receiver.domain import DAY, Source, Status, Task, Update, Verified
@@ -15,6 +14,7 @@ from tests.bench.wire import Load
 
 EVENTS_PER_TASK = 3
 SMALL = 5_000
+_TOLD_EVERY = 50_000
 _DAYS = 20  # well within what retention keeps
 
 
@@ -23,12 +23,13 @@ async def history(run: Run, events: int) -> Path:
     target = run.directory / f"history-{events}"
     if not database(target).exists():
         template = await _template(run)
-        run.say(f"copying a task until there are {events:,} events")
         run.made(target.name)
         count, now = events // EVENTS_PER_TASK, now_ms()
         first, pause = now - _DAYS * DAY, _DAYS * DAY / count
         copies = replicate(template, target, count, created_at=lambda number: first + round(pause * number))
-        deque(copies, maxlen=0)
+        for number, _ in enumerate(copies):
+            if number % _TOLD_EVERY == 0:
+                run.say(f"copying a task: {number * EVENTS_PER_TASK:,} of {events:,} events")
     return target
 
 

@@ -50,7 +50,7 @@ def environment_of(directory: Path, port: int, provider_url: str, more: Mapping[
 def a_taskweir(directory: Path, *, provider_url: str = "http://127.0.0.1:9", **settings: str) -> Iterator[Server]:
     """`taskweir serve`, all of it, on the database in this directory."""
     port = free_port()
-    arguments = [sys.executable, "-m", "receiver.main", "serve"]
+    arguments = [sys.executable, "-m", "receiver", "serve"]
     with _running(arguments, directory, port, environment_of(directory, port, provider_url, settings)) as server:
         yield server
 

@@ -46,7 +46,7 @@ async def _started(directory: Path, *options: str, idle_s: float = 0) -> tuple[f
     port, log = free_port(), directory / "start.log"
     env = environment_of(directory, port, "http://127.0.0.1:9", {})
     began = perf_counter()
-    process = _begin([sys.executable, *options, "-m", "receiver.main", "serve"], env, log)
+    process = _begin([sys.executable, *options, "-m", "receiver", "serve"], env, log)
     try:
         while not _answers(port):
             assert perf_counter() - began < _READY_WITHIN_S, log.read_text()

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from receiver.main import app
 from tests.service.world import APIKLEY_MODEL
 
-COMMAND = (sys.executable, "-m", "receiver.main")
+COMMAND = (sys.executable, "-m", "receiver")
 LONGEST_S = 60
 _STEERING = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07]*\x07|\r")
 

@@ -5,6 +5,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from receiver.cli.demo.standing import read_log
 from tests.cli.driving import Cli
 
@@ -90,6 +92,25 @@ def test_a_log_has_no_secret(cli: Cli) -> None:
     made = cli("destinations", "add", "--sqlite", "no-secret", "--json").json
     result = cli("destinations", "secret", made["id"])
     assert (result.code, result.out) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("nats://weaver:pass-of-weaver@127.0.0.1:9/events", "nats"),
+        ("rediss://weaver:pass-of-weaver@127.0.0.1:9/0?stream=events", "redis"),
+        ("postgresql://weaver:pass-of-weaver@127.0.0.1:9/shop", "postgres"),
+    ],
+)
+def test_another_server_is_added_by_its_url(cli: Cli, url: str, kind: str) -> None:
+    """Its scheme says what it is; there is no secret to verify with, and who logs in is printed nowhere."""
+    added = cli("destinations", "add", url)
+    assert (added.code, len(added.lines)) == (0, 1)
+    listed = cli("destinations", "list", "--json")
+    [made] = [each for each in listed.json if each["id"] == added.lines[0]]
+    assert (made["type"], made["url"], made["login"]) == (kind, url.replace("weaver:pass-of-weaver@", ""), "set")
+    assert "weaver" not in added.out + added.err + listed.out
+    cli("destinations", "delete", made["id"])
 
 
 def test_one_can_be_deleted_once(cli: Cli) -> None:

@@ -17,7 +17,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 import uvloop
 from rich.console import Console
@@ -30,6 +29,7 @@ from receiver.intake import Taken
 from receiver.main import load_adapters, settings_of
 from receiver.service import Limits, Service
 from receiver.store.protocol import Store
+from receiver.telemetry import configure_logs
 from tests.make import DAY, a_destination, a_task
 from tests.raw_servers import RawServer, answer, raw_server
 from tests.tarpits import TARPITS
@@ -228,7 +228,7 @@ def main(
 ) -> None:
     """Measure; what a figure is worth depends on what else the machine does."""
     logging.disable()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    configure_logs(fmt="json", level="critical")
     found = uvloop.run(measure(tarpits, seconds, per_second))
     calm = _quantile(found["calm"], 0.99)
     table = Table("to the healthy one", "events", "p50 ms", "p99 ms", "worst ms", "p99 to calm")

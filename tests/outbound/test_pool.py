@@ -202,3 +202,18 @@ async def test_a_poll_asked_again_in_vain_was_sent_all_the_same() -> None:
             await closing.wait()
         got = await second
     assert got == NoReply(sent=True, reason="no connection: Connection refused")
+
+
+async def test_at_rest_nothing_idles() -> None:
+    """What idled is cut, what is lent is not; the pool goes on with new ones."""
+    async with raw_server(answer_all) as server, a_pool() as pool:
+        idle, lent = await pool.take(at(server), soon()), await pool.take(at(server), soon())
+        idle.fit = True
+        pool.give_back(idle)
+        pool.rest()
+        assert (idle.closed, lent.closed) == (True, False)
+        assert pool.at_once(at(server)) is None
+        lent.fit = True
+        pool.give_back(lent)
+        assert await pool.take(at(server), soon()) is lent
+        pool.give_back(lent)

@@ -9,6 +9,7 @@ import pytest
 
 from receiver.domain import Failure, FailureKind, Status, Task
 from receiver.formats import timestamp
+from receiver.ids import first_id
 from tests.make import DAY, HOUR, NOW, a_task
 from tests.service.asking import complaint, counts
 from tests.service.world import APIKLEY_MODEL, World, a_pair, a_world, created, keep, record, scripted
@@ -28,7 +29,8 @@ async def ids(world: World, **query: str) -> list[str]:
 
 def numbered(number: int, **fields: Any) -> Task:
     """A task with an id as ours are, in the order of the numbers."""
-    values = {"id": f"task_{number:026}", "provider_task_id": f"p{number}", "created_at": NOW + number * 1000}
+    at = NOW + number * 1000
+    values = {"id": f"{first_id('task', at)[:-10]}{number:010}", "provider_task_id": f"p{number}", "created_at": at}
     return a_task(**values | fields)
 
 
@@ -117,7 +119,7 @@ async def test_filters(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world:
         await keep(world, *tasks)
         found = {query: (await world.api.get(f"/v1/tasks?{query}")).json()["items"] for query in expected}
-        assert {query: [int(task["id"][5:]) for task in items] for query, items in found.items()} == expected
+        assert {query: [int(task["id"][-10:]) for task in items] for query, items in found.items()} == expected
 
 
 async def test_pages_do_not_move_under_what_comes_in(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ async def test_pages_do_not_move_under_what_comes_in(tmp_path: Path) -> None:
         for page in range(3):
             body = (await world.api.get("/v1/tasks", params={"limit": "2", "cursor": cursor or ""})).json()
             assert body.keys() == {"items", "next_cursor"}
-            seen += [int(task["id"][5:]) for task in body["items"]]
+            seen += [int(task["id"][-10:]) for task in body["items"]]
             cursor = body["next_cursor"]
             await keep(world, numbered(100 + page))
         assert (seen, cursor) == ([4, 3, 2, 1, 0], None)

@@ -155,7 +155,7 @@ NAMES: list[Any] = [
 BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "type"),
     ({"url": HOOK}, "type"),
-    *(({"type": value, "url": HOOK}, "type") for value in [*NO_TEXT, "", "Webhook", "email", "sqlite ", "postgres"]),
+    *(({"type": value, "url": HOOK}, "type") for value in [*NO_TEXT, "", "Webhook", "email", "sqlite ", "kafka"]),
     ({"type": "webhook"}, "url"),
     ({"type": "webhook", "url": None}, "url"),
     *(({"type": "webhook", "url": value}, "url") for value in NO_TEXT if value is not None),

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from receiver.signing import CallbackTokens
 from receiver.store.protocol import Store
-from receiver.web.app import create_app
+from receiver.web.front import create_app
 from tests.raw.talking import post, receiving, statuses
 from tests.service.asking import complaint, everything, failures
 from tests.service.world import a_pair, created, record, scripted
@@ -94,7 +94,7 @@ class NoStore:
     async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
         raise AssertionError("the store was written")
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         raise AssertionError("the store was read")
 
 

@@ -11,6 +11,7 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.routing import Route
 
+from receiver.web.app import routes as others
 from tests.service.asking import complaint, counts, everything, failures
 from tests.service.world import API_KEY, World, a_pair, a_world, created, scripted
 
@@ -121,7 +122,7 @@ QUERIES: dict[str, list[tuple[str, str]]] = {
 
 
 def routes(world: World) -> Iterator[tuple[str, set[str]]]:
-    for route in world.service.app.routes:
+    for route in (*world.service.app.routes, *others()):
         assert isinstance(route, Route)
         yield route.path, set(route.methods or ())
 

@@ -93,7 +93,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         "TASKWEIR_APIKLEY_BASE_URL": f"http://127.0.0.1:{free_port()}",  # nobody is there: every task stays queued
     }
     with (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, "-m", "receiver.main", "serve"]
+        command = [sys.executable, "-m", "receiver", "serve"]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     server = Server(process, port, tmp_path)
     try:

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from receiver.delivery import MOST_CLAIMS
+from tests.logs import capture_logs
 from tests.service.consumer import a_consumer
 from tests.service.instant import a_quick_world, finish, post
 from tests.service.owing import attempt_log, happen

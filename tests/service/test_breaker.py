@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from receiver import breaker, delivery_policy, formats
 from receiver.delivery_policy import LOST
 from receiver.domain import DeliveryState, Status
 from receiver.store.protocol import Store
+from tests.logs import capture_logs
 from tests.make import NOW
 from tests.service.consumer import Consumer, a_consumer, a_gated_consumer
 from tests.service.owing import (

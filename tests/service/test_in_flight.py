@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.claims import Claimed, Grant, claim
+from receiver.claims import Claimed, Grant, Rules, claim
 from receiver.store.protocol import Store
 from tests.make import NOW
 from tests.service.consumer import a_consumer, a_gated_consumer

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from receiver.domain import Status
+from tests.logs import capture_logs
 from tests.make import a_task
 from tests.service.asking import everything, holds
 from tests.service.world import (

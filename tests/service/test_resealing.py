@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from structlog.testing import capture_logs
 
 from receiver.resealing import BATCH, Resealed, reseal
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage, Store
+from tests.logs import capture_logs
 from tests.service.asking import complaint, everything, holds
 from tests.service.consumer import a_consumer
 from tests.service.instant import a_quick_world, finish, post
@@ -123,7 +123,7 @@ class CutStorage:
         self._writes = writes
         self._meanwhile = meanwhile
 
-    async def read(self, do: Callable[[Store], Result]) -> Result:
+    async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         return await self._storage.read(do)
 
     async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:

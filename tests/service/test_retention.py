@@ -330,7 +330,7 @@ class Counting:
             self.bites.append(result.rows.get("events", 0))
         return result
 
-    async def read(self, do: Any) -> Any:
+    async def read(self, do: Any, *, brief: bool = False) -> Any:
         return await self._storage.read(do)
 
 

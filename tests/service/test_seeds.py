@@ -46,11 +46,12 @@ def test_there_are_examples_of_every_provider() -> None:
     assert len(EXAMPLES) >= 20
 
 
+@pytest.mark.parametrize("mode", ["server", "serverless"])
 @pytest.mark.parametrize("name", EXAMPLES)
-async def test_as_written(sandbox: str, tmp_path: Path, name: str) -> None:
+async def test_as_written(sandbox: str, tmp_path: Path, name: str, mode: str) -> None:
     """The native request on the wire is the documented one, and the final event is a success with a result."""
     provider, example = EXAMPLES[name]
-    async with a_reachable_world(tmp_path, base_url=sandbox) as world:
+    async with a_reachable_world(tmp_path, base_url=sandbox, TASKWEIR_MODE=mode) as world:
         task = await world.submit(provider, **example["request"])
         seen = await last_request(sandbox, example["wire"]["path"])
         wanted = dict(example["wire"]["body"])

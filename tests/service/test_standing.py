@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from receiver import formats
+from tests.logs import capture_logs
 from tests.service.asking import complaint
 from tests.service.consumer import a_consumer
 from tests.service.world import UNKNOWN_TASK, Scripted, World, a_world, created, record, scripted

@@ -24,6 +24,7 @@ from receiver.main import load_adapters, settings_of
 from receiver.outbound import Outbound
 from receiver.poller import PollLimits
 from receiver.service import Limits, Service
+from receiver.settings import Mode
 from receiver.store.protocol import Store
 from receiver.submit import SubmitLimits
 from tests import postgres_server
@@ -39,6 +40,7 @@ LIMITS = Limits(
     answer_within_s=5.0,
     drain_s=0.1,
 )
+CALLERS = 5  # of the heartbeat at once, where nothing else makes us work
 APIKLEY_MODEL = "bytedance/v1-pro-text-to-video"
 
 
@@ -88,12 +90,22 @@ class World:
         return body
 
     async def turn(self, seconds: float = 0) -> None:
-        """Let time pass, then let every loop come round until nothing is under way."""
+        """Let time pass, then let every loop come round until nothing is under way; or the clock call, five at once."""
         self.clock.advance(seconds)
+        if self.service.settings.mode is Mode.SERVERLESS:
+            await asyncio.gather(*(self.tick() for _ in range(CALLERS)))
+            return
         await self.service.replicas.kept.say({})
         for worker in (self.service.submitter, self.service.poller, self.service.courier):
             await worker.run_once()
             await worker.crew.drain()
+
+    async def tick(self, budget_ms: int = 2000) -> dict[str, Any]:
+        """One heartbeat; what it says."""
+        response = await self.api.post("/internal/tick", params={"budget_ms": budget_ms})
+        assert response.status_code == 200, response.text
+        ticked: dict[str, Any] = response.json()
+        return ticked
 
     async def until(self, done: Callable[[], Any], *, step_s: float = 1.0, most: int = 200) -> None:
         """Turn after turn, until `done()` holds; the providers' own clock is real, so a moment passes as well."""
@@ -151,6 +163,7 @@ async def a_world(
             "TASKWEIR_SECRET_KEY": "s" * 32,
             "TASKWEIR_PUBLIC_URL": PUBLIC_URL,
             "TASKWEIR_ALLOW_NETWORKS": "loopback",
+            "TASKWEIR_MODE": os.environ.get("TASKWEIR_TEST_MODE", "server"),
             **{f"TASKWEIR_{name.upper()}_API_KEY": "provider-key" for name in adapters},
             **{
                 f"TASKWEIR_{name.upper()}_BASE_URL": (base_urls or {}).get(name, f"{base_url}/{name}")

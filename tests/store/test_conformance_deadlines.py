@@ -1,8 +1,10 @@
 """What every store must do about tasks whose time is over."""
 
+import asyncio
+
 import pytest
 
-from receiver.domain import Status, Task, Timer
+from receiver.domain import Status, Task, Timer, Work
 from receiver.store.protocol import Storage, Store
 from tests.make import DAY, NOW, a_task, a_timer
 
@@ -55,3 +57,41 @@ async def test_what_a_callback_claimed_or_is_given_up_is_found_of_one_provider(s
     await keep(storage, tasks, *timers)
     found = await storage.read(lambda store: store.unasked_tasks("apikley", now=NOW, given_up_by=NOW - DAY, limit=9))
     assert [task.id for task in found] == ["task_given_up", "task_claimed"]
+
+
+async def test_the_next_deadline_is_the_first_of_what_nobody_has(storage: Storage) -> None:
+    """None where nothing waits; not that of what is with its provider, being handed over or final."""
+    assert await storage.read(lambda store: store.next_deadline()) is None
+    others = [
+        a_task(id="task_named", status=Status.UNCONFIRMED, provider_task_id="p7", **OVER),
+        a_task(id="task_there", provider_task_id="p8", **OVER),
+        a_task(id="task_leaving", status=Status.SUBMITTING, **OVER),
+        a_task(id="task_ended", status=Status.EXPIRED, provider_task_id="p9", finished_at=NOW, **OVER),
+    ]
+    await keep(storage, others)
+    assert await storage.read(lambda store: store.next_deadline()) is None
+    await keep(storage, [a_task(id="task_late", status=Status.QUEUED, deadline_at=NOW + 5)])
+    assert await storage.read(lambda store: store.next_deadline()) == NOW + 5
+    await keep(storage, [a_task(id="task_early", status=Status.UNCONFIRMED, deadline_at=NOW - 1)])
+    assert await storage.read(lambda store: store.next_deadline()) == NOW - 1
+
+
+async def test_one_timer_is_claimed_once_and_only_where_it_is_due(storage: Storage) -> None:
+    """It comes back as it was before; what is leased, not due, other work or nobody's is none."""
+    tasks = [a_task(id=name, provider_task_id=name) for name in ("task_due", "task_later", "task_submit")]
+    timers = [
+        a_timer(task_id="task_due", owner="own_gone", tries=2),
+        a_timer(task_id="task_later", due_at=NOW + 1),
+        a_timer(task_id="task_submit", work=Work.SUBMIT),
+    ]
+    await keep(storage, tasks, *timers)
+
+    async def claim(task_id: str, owner: str) -> list[Timer]:
+        lease = {"owner": owner, "now": NOW, "until": NOW + 9}
+        return await storage.write(lambda store: list(store.claim_timer(Work.POLL, task_id, **lease)))
+
+    assert [await claim(name, "own_1") for name in ("task_later", "task_submit", "task_none")] == [[], [], []]
+    assert await asyncio.gather(claim("task_due", "own_1"), claim("task_due", "own_2")) == [[timers[0]], []]
+    leased = await storage.read(lambda store: store.timer("task_due"))
+    assert leased is not None
+    assert (leased.owner, leased.due_at, leased.tries) == ("own_1", NOW + 9, 2)

@@ -1,0 +1,5 @@
+"""What Vercel looks for: an assignment of an ASGI application to `app`."""
+
+from receiver import serverless
+
+app = serverless.app

@@ -1,0 +1,86 @@
+"""The application: the doors that a start waits for, and the others once somebody asks; how errors leave it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import Receive, Scope, Send
+
+from receiver.errors import TaskweirError
+from receiver.telemetry import log
+from receiver.web import callbacks, ops
+from receiver.web.answers import problem, problem_of
+from receiver.web.doors import Door, Doors
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+
+
+class Others:
+    """All other doors. What reads their bodies takes longer to load than all the rest of us together, so that the
+    first who asks has it loaded, beside the event loop: callbacks are answered meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._router: Router | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._router is None:
+            self._router = Router(await asyncio.to_thread(_others), redirect_slashes=False)
+        await self._router(scope, receive, send)
+
+
+def _others() -> list[BaseRoute]:
+    from receiver.web.app import routes
+
+    return routes()
+
+
+def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
+    """The ASGI application over what main wired; `lifespan` starts and stops what runs beside it."""
+    app = Starlette(
+        routes=_routes(),
+        lifespan=lifespan,
+        exception_handlers={TaskweirError: _ours, HTTPException: _http, Exception: _unexpected},
+    )
+    # A redirect names the scheme that we were asked under: behind a proxy, keys would follow it in the clear.
+    app.router.redirect_slashes = False
+    app.router.default = Others()
+    app.state.doors = doors
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    health = [
+        Route(path, Door(answer), methods=["GET"])
+        for answer, paths in ((ops.live, ("/health/live", "/healthz")), (ops.ready, ("/health/ready", "/readyz")))
+        for path in paths
+    ]
+    calls = [
+        Route(path, Door(callbacks.receive), methods=["GET", "HEAD", "OPTIONS", "POST"])
+        for path in ("/callbacks/{provider}/{token}", "/callbacks/{provider}/{token}/")
+    ]
+    return [*calls, *health]
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    return problem_of(error) if isinstance(error, TaskweirError) else problem(500, "an error of ours")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = {404: "no such address", 405: "this address does not take this method"}
+    response = problem(status, detail.get(status, "refused"))
+    headers = error.headers if isinstance(error, HTTPException) else None
+    response.headers.update(headers or {})
+    return response
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # The path stays out: on the callbacks' door it holds a token.
+    log.error("request.failed", method=request.method, error=repr(error))
+    return problem(500, "an error of ours; it is in the log")

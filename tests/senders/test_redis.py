@@ -1,0 +1,85 @@
+"""Redis streams: what an entry holds, what is added once, and what is trimmed."""
+
+import pytest
+
+from receiver import formats
+from receiver.domain import Format
+from receiver.rendering import rendered
+from tests.senders.remotely import a_place, a_remote, an_owed, arrives, attempts, error_of, ids
+from tests.senders.servers import Redis
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def running(redis_server: Redis) -> Redis:
+    return redis_server
+
+
+@pytest.mark.parametrize("format", Format)
+async def test_an_entry_is_the_event_in_its_format(server: Redis, format: Format) -> None:
+    """Its id and type, the headers that a webhook would get, and the body."""
+    parcel = an_owed(7, prompt="a red panda")
+    async with a_remote("redis") as sender:
+        await arrives(sender, a_place("redis", server.url(), format=format), parcel)
+    [got] = await server.got()
+    prompt = formats.prompt_of(parcel.input) if format is Format.FLAT else None
+    message = rendered(format, parcel.body, seq=7, prompt=prompt)
+    assert got == {"id": "evt_7", "type": "task.submitted", **message.headers, "body": message.body}
+
+
+async def test_a_repeat_tells_the_entry_that_is_there(server: Redis) -> None:
+    """The mark of a delivery and its entry are written in one step, and the mark goes after a day."""
+    place = a_place("redis", server.url())
+    async with a_remote("redis") as sender:
+        [first] = await arrives(sender, place, an_owed(1))
+        [again] = await arrives(sender, place, an_owed(1))
+    assert again == f"{first}, a repeat"
+    with server.client() as client:
+        marks = client.keys("*taskweir:*")
+        assert marks == [b"{events}:taskweir:dlv_1"]
+        assert 86_000 < client.ttl(marks[0]) <= 86_400
+
+
+async def test_a_replay_arrives_again(server: Redis) -> None:
+    """It is another delivery, and meant to; consumers know it by the event's id."""
+    place = a_place("redis", server.url())
+    async with a_remote("redis") as sender:
+        await arrives(sender, place, an_owed(1))
+        await arrives(sender, place, an_owed(1, delivery="dlv_replay"))
+    assert ids(await server.got()) == ["evt_1", "evt_1"]
+
+
+async def test_a_stream_is_trimmed_where_its_url_says_so(server: Redis) -> None:
+    """About: Redis drops whole nodes of a hundred entries."""
+    place = a_place("redis", f"{server.url()}&maxlen=50")
+    async with a_remote("redis") as sender:
+        await arrives(sender, place, *(an_owed(seq) for seq in range(1, 301)))
+    got = ids(await server.got())
+    assert 50 <= len(got) < 200
+    assert got[-1] == "evt_300"
+
+
+async def test_what_redis_refuses_it_says_itself(server: Redis) -> None:
+    """A key of another kind, a user who may not: nothing is marked as added."""
+    with server.client() as client:
+        client.set("events", "not a stream")
+        client.execute_command("ACL", "SETUSER", "reader", "on", ">reader-password", "~*", "+@read")
+    async with a_remote("redis") as sender:
+        [made] = await attempts(sender, a_place("redis", server.url()))
+        assert made.error is not None
+        assert "WRONGTYPE" in made.error
+        error = await error_of(sender, a_place("redis", server.url("reader:reader-password@")))
+        assert "no permissions to run the 'eval' command" in error
+    with server.client() as client:
+        assert client.keys("*taskweir:*") == []
+
+
+async def test_another_database_of_the_server(server: Redis) -> None:
+    """The number in the path; the stream's name where none is given."""
+    url = server.url().replace("/0?stream=events", "/3")
+    async with a_remote("redis") as sender:
+        await arrives(sender, a_place("redis", url))
+    with server.client() as client:
+        client.select(3)
+        assert client.xlen("taskweir") == 1
