@@ -37,9 +37,9 @@ def start_server(environment: Mapping[str, str], log: Path) -> ForkServerProcess
     return _start(_serve, dict(environment), log)
 
 
-def start_replica(environment: Mapping[str, str], log: Path) -> ForkServerProcess:
+def start_replica(environment: Mapping[str, str], log: Path, limits: Limits = IN_HASTE) -> ForkServerProcess:
     """The same with time limits of a second and leases of two, so that what a dead one leaves is soon taken over."""
-    return _start(_serve_in_haste, dict(environment), log)
+    return _start(_serve_within, dict(environment), log, limits)
 
 
 def start_sandbox(port: int, ledger: Path, log: Path, *, finish_after_s: float, retry_s: float) -> ForkServerProcess:
@@ -63,13 +63,13 @@ def _serve(environment: dict[str, str], log: Path) -> None:
     serve()
 
 
-def _serve_in_haste(environment: dict[str, str], log: Path) -> None:
+def _serve_within(environment: dict[str, str], log: Path, limits: Limits) -> None:
     _print_to(log)
     os.environ.clear()
     os.environ.update(environment)
     configure_logs(fmt="json", level="info")
     adapters = load_adapters()
-    receiver.server.run(settings_of(os.environ, adapters), adapters, IN_HASTE)
+    receiver.server.run(settings_of(os.environ, adapters), adapters, limits)
 
 
 def _sandbox(port: int, ledger: Path, log: Path, finish_after_s: float, retry_s: float) -> None:
