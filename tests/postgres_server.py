@@ -121,10 +121,16 @@ class PostgresServer:
                 os.kill(each, signal)
         return pids
 
-    def make_database(self, name: str) -> str:
-        """A new database; its URL."""
+    @property
+    def pid(self) -> int:
+        """Of the process that the others are children of."""
+        assert self._process is not None
+        return self._process.pid
+
+    def make_database(self, name: str, *, like: str = "template1") -> str:
+        """A new database, a copy of another one; its URL."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'.encode())
         return self.url(name)
 
     def empty(self, name: str) -> None:
