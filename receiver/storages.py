@@ -45,7 +45,7 @@ class Kept:
 
     async def say(self, holds: Mapping[str, Ms]) -> Heard:
         """Say that we are alive, and until when providers asked us to wait; what the others say."""
-        return Heard(share=WHOLE, holds={}) if self.beat is None else await self.beat(holds)
+        return Heard(share=WHOLE, alone=True, holds={}) if self.beat is None else await self.beat(holds)
 
 
 def storage_of(settings: Settings, handing: HandOff) -> Kept:
@@ -53,7 +53,7 @@ def storage_of(settings: Settings, handing: HandOff) -> Kept:
     path = settings.sqlite_path
     if path is not None:
         return Kept(storage=SqliteStorage(path, handing), clock=SystemClock())
-    found = postgres()(settings.database_url, handing)
+    found = postgres()(settings.database_url, handing, settings.role)
     return Kept(storage=found, clock=found.offset, beat=found.beat, rest=found.rest)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.domain import Ms
+from receiver.roles import ServerRole, role_of
 
 # A process says that it is alive every second. What it was told holds for a while; then others may have taken it over.
 BEAT_S = 1.0
@@ -43,12 +44,20 @@ class Alive:
     seen_at: Ms
     holds: Mapping[str, Ms]
 
+    @property
+    def role(self) -> ServerRole:
+        return role_of(self.id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a sign of life is answered with: our part, and until when each provider asked any of us to wait."""
+    """What a sign of life is answered with: our part, and until when each provider asked any of us to wait.
+
+    `alone` where nobody else takes callbacks.
+    """
 
     share: Share
+    alone: bool
     holds: Mapping[str, Ms]
 
 
@@ -59,17 +68,24 @@ def heard_by(process: str, all_of_them: Sequence[Alive], now: Ms) -> Heard:
         for provider, until in each.holds.items():
             if until > now:
                 holds[provider] = max(until, holds.get(provider, 0))
-    return Heard(share=share_of(process, all_of_them, now), holds=holds)
+    others = [each for each in all_of_them if each.id != process and _alive(each, now)]
+    alone = not any(each.role.receives for each in others)
+    return Heard(share=share_of(process, all_of_them, now), alone=alone, holds=holds)
 
 
 def share_of(process: str, all_of_them: Sequence[Alive], now: Ms) -> Share:
     """A process's part: none until those before it have heard of it, and made room; the first need not wait.
 
-    One that says nothing for too long is gone; until then its part is nobody else's.
+    One that says nothing for too long is gone; until then its part is nobody else's. One that does no work has none.
     """
-    alive = sorted((each.began_at, each.id) for each in all_of_them if now - each.seen_at < GONE_AFTER)
+    working = [each for each in all_of_them if each.role.works and _alive(each, now)]
+    alive = sorted((each.began_at, each.id) for each in working)
     names = [name for _, name in alive]
     if process not in names:
         return NONE
     rank = names.index(process)
     return Share(rank, len(names)) if rank == 0 or now - alive[rank][0] >= KNOWN_AFTER else NONE
+
+
+def _alive(process: Alive, now: Ms) -> bool:
+    return now - process.seen_at < GONE_AFTER

@@ -14,7 +14,9 @@ from adapters.sandbox.server import serve as serve_sandbox
 from receiver.delivery import DeliveryLimits
 from receiver.main import load_adapters, serve, settings_of
 from receiver.poller import PollLimits
+from receiver.roles import ServerRole
 from receiver.service import Limits
+from receiver.settings import in_role
 from receiver.submit import SubmitLimits
 from receiver.telemetry import configure_logs
 from tests.faults.failpoints import Failpoint, arm
@@ -37,9 +39,9 @@ def start_server(environment: Mapping[str, str], log: Path) -> ForkServerProcess
     return _start(_serve, dict(environment), log)
 
 
-def start_replica(environment: Mapping[str, str], log: Path) -> ForkServerProcess:
-    """The same with time limits of a second and leases of two, so that what a dead one leaves is soon taken over."""
-    return _start(_serve_in_haste, dict(environment), log)
+def start_replica(environment: Mapping[str, str], log: Path, role: ServerRole) -> ForkServerProcess:
+    """The same in a role, with limits of a second and leases of two: what a dead one leaves is soon taken over."""
+    return _start(_serve_in_haste, dict(environment), log, role)
 
 
 def start_sandbox(port: int, ledger: Path, log: Path, *, finish_after_s: float, retry_s: float) -> ForkServerProcess:
@@ -63,13 +65,13 @@ def _serve(environment: dict[str, str], log: Path) -> None:
     serve()
 
 
-def _serve_in_haste(environment: dict[str, str], log: Path) -> None:
+def _serve_in_haste(environment: dict[str, str], log: Path, role: ServerRole) -> None:
     _print_to(log)
     os.environ.clear()
     os.environ.update(environment)
     configure_logs(fmt="json", level="info")
     adapters = load_adapters()
-    receiver.server.run(settings_of(os.environ, adapters), adapters, IN_HASTE)
+    receiver.server.run(in_role(settings_of(os.environ, adapters), role), adapters, IN_HASTE)
 
 
 def _sandbox(port: int, ledger: Path, log: Path, finish_after_s: float, retry_s: float) -> None:

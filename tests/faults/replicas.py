@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from receiver.roles import ServerRole
 from tests.faults.account import Account, Evidence, account_of
 from tests.faults.consumer import SECRET, Inbox, an_inbox
 from tests.faults.harness import CALLBACK_RETRY_S, FINISH_AFTER_S, MIX, SETTLE_WITHIN_S
@@ -28,15 +29,16 @@ PAUSED_FOR_S = 3.0  # past every lease
 
 @dataclass
 class Replica:
-    """One of the servers, and the port that it has throughout."""
+    """One of the servers, its role, and the port that it has throughout."""
 
+    role: ServerRole
     port: int
     log: Path
     env: dict[str, str]
     process: ForkServerProcess | None = None
 
     def start(self) -> None:
-        self.process = start_replica(self.env, self.log)
+        self.process = start_replica(self.env, self.log, self.role)
 
     def wait_until_up(self) -> None:
         assert self.process is not None
@@ -76,12 +78,12 @@ class Cluster:
         return httpx.Client(base_url=f"http://127.0.0.1:{replica.port}", headers=headers, timeout=30)
 
     def load(self, chance: random.Random, tasks: int) -> "list[Future[None]]":
-        """So many new tasks, each asked for at one of the servers, within a second."""
+        """So many new tasks, each asked for at one of the servers that take them, within a second."""
+        doors = [each for each in self.replicas if each.role.receives]
         numbers = range(self.asked, self.asked + tasks)
         self.asked += tasks
         return [
-            self.pool.submit(self._submit, chance.choice(self.replicas), number, chance.uniform(0, 1))
-            for number in numbers
+            self.pool.submit(self._submit, chance.choice(doors), number, chance.uniform(0, 1)) for number in numbers
         ]
 
     def _submit(self, replica: Replica, number: int, after_s: float) -> None:
@@ -163,8 +165,11 @@ class Cluster:
 
 
 @contextmanager
-def a_cluster(directory: Path, count: int) -> Iterator[Cluster]:
-    """So many servers, up, with one webhook destination for every event."""
+def a_cluster(directory: Path, roles: Sequence[ServerRole]) -> Iterator[Cluster]:
+    """A server in each of these roles, up, with one webhook destination for every event; the first takes requests.
+
+    Callbacks come to whoever asked for them, where that is a door for them, else to the first.
+    """
     sandbox_port = free_port()
     sandbox_url, log = f"http://127.0.0.1:{sandbox_port}", directory / "sandbox.log"
     ledger = directory / "creates.jsonl"
@@ -174,10 +179,12 @@ def a_cluster(directory: Path, count: int) -> Iterator[Cluster]:
     try:
         database.start()
         url = database.make_database("cluster")
-        for number in range(count):
+        for number, role in enumerate(roles):
             port = free_port()
             env = environment(directory / f"{number}", port, sandbox_url) | {"TASKWEIR_DATABASE_URL": url}
-            replicas.append(Replica(port=port, log=directory / f"server-{number}.log", env=env))
+            if not role.receives:
+                env["TASKWEIR_PUBLIC_URL"] = replicas[0].env["TASKWEIR_PUBLIC_URL"]
+            replicas.append(Replica(role=role, port=port, log=directory / f"server-{number}.log", env=env))
         with an_inbox() as (inbox, hook), ThreadPoolExecutor(16) as pool:
             wait_until_up(f"{sandbox_url}/health", sandbox, log)
             for each in replicas:
