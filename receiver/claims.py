@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from receiver import breaker_policy, outcomes
 from receiver.breaker_policy import Breaker
@@ -86,3 +87,11 @@ def _sound(store: Store, destination: Destination, parcels: Sequence[Parcel], no
         else:
             sound.append(parcel)
     return sound
+
+
+def by_turns(parcels: Sequence[Parcel]) -> list[Parcel]:
+    """One of the oldest and one of the freshest in turn."""
+    oldest_first = sorted(parcels, key=lambda parcel: parcel.was_due_at)
+    half = (len(parcels) + 1) // 2
+    pairs = zip_longest(oldest_first[:half], reversed(oldest_first[half:]))
+    return [parcel for pair in pairs for parcel in pair if parcel is not None]

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from starlette.routing import Route
 
+from receiver.poller import MOST_HASTENED
 from receiver.roles import ServerRole
+from receiver.store.protocol import Store
 from receiver.web.app import routes
+from tests.make import HOUR, MINUTE, NOW, a_task, a_timer
 from tests.service.world import APIKLEY_MODEL, LIMITS, a_pair, a_world, scripted, soon, submits
 
 pytestmark = pytest.mark.anyio
@@ -53,4 +56,30 @@ async def test_a_web_does_nothing_by_the_clock(tmp_path: Path) -> None:
         refused = await web.api.post("/internal/tick")
         assert (refused.status_code, "--role web" in refused.json()["detail"]) == (404, True)
         ready = await web.api.get("/health/ready")
-        assert (ready.status_code, set(ready.json()["loops"]) - {"replicas"}) == (200, set())
+        assert (ready.status_code, set(ready.json()["loops"]) - {"replicas"}) == (200, {"catch up"})
+
+
+async def test_a_web_that_was_away_has_every_task_asked_about(tmp_path: Path) -> None:
+    """Callbacks may have been missed: bite by bite the tasks that expect one are due soon, and others ask."""
+    count = MOST_HASTENED + 1
+    far = NOW + HOUR
+
+    def record(store: Store) -> None:
+        for number in range(count):
+            name = f"task_{number}"
+            store.record_task(a_task(id=name, provider_task_id=name, callback_expected=True))
+            store.set_timer(a_timer(task_id=name, due_at=far))
+
+    async with a_world(tmp_path, role=ServerRole.WEB) as web:
+        poller = web.service.poller
+        await web.service.storage.write(record)
+        await poller.make_up_for(NOW)
+        assert await web.service.storage.read(lambda store: _due_by(store, count, NOW + 2 * MINUTE)) == count - 1
+        while await poller.catch_up() == 0.0:
+            pass
+        assert await web.service.storage.read(lambda store: _due_by(store, count, NOW + 2 * MINUTE)) == count
+
+
+def _due_by(store: Store, count: int, at: int) -> int:
+    timers = [store.timer(f"task_{number}") for number in range(count)]
+    return sum(timer is not None and timer.due_at <= at for timer in timers)
