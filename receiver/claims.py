@@ -1,18 +1,18 @@
 """Claims what is owed to a destination, in one transaction: its share of the queue; of a held queue the probe."""
 
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from receiver import breaker_policy, outcomes
+from receiver import breaker_policy, outcomes, suspicion
 from receiver.breaker_policy import Breaker
 from receiver.delivery_policy import Next
 from receiver.domain import Attempt, DeliveryState, Destination, Ms
 from receiver.ids import new_id
 from receiver.store.protocol import Store
 from receiver.store.records import Parcel
-
-MOST_LOST = 10
+from receiver.suspicion import SUSPECT_AFTER, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,28 +25,37 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Who is `blocked` now, whether a suspect may be tried (`free`), and how long one waits at first."""
+
+    blocked: Callable[[Destination, Ms], bool]
+    free: bool
+    suspect_pause_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """The parcels to send, and when there is more for the same destination, as far as its queue goes (None: never).
 
-    `told` is true where operators are owed something now that was not there before.
+    `suspect` is true of one parcel that must be tried while no other suspect is. `more` is true where there may be more
+    to claim now: it was not there before, was left for the suspect, or stood behind what was put off.
     """
 
     destination: Destination
     parcels: Sequence[Parcel]
     probe: bool
     next_at: Ms | None
-    told: bool
+    suspect: bool
+    more: bool
 
 
-def claim(
-    store: Store, grant: Grant, *, now: Ms, until: Ms, blocked: Callable[[Destination, Ms], bool]
-) -> Claimed | None:
+def claim(store: Store, grant: Grant, rules: Rules, *, now: Ms, until: Ms) -> Claimed | None:
     """Lease parcels for one destination, as it is at this moment; None where nothing may be delivered to it now.
 
-    Those whose attempts are never heard of again are dead, and left out.
+    Those whose attempts are never heard of again are suspects: they are tried one at a time, at last they are dead.
     """
     destination = store.deliverable(grant.destination_id, now)
-    if destination is None or blocked(destination, now):
+    if destination is None or rules.blocked(destination, now):
         return None
     fares, owner = store.breaker(destination.id), new_id("own", now)
     parcels: Sequence[Parcel] = ()
@@ -56,13 +65,17 @@ def claim(
         )
     elif breaker_policy.probe_due(fares, now):
         parcels = _probe(store, fares, owner=owner, now=now, until=until)
-    sound = _sound(store, destination, parcels, now)
+    sorted_out = _sort_out(store, destination, parcels, rules, now)
+    if fares.open and sorted_out.put_off_to is not None:  # that was no probe: by another one at once, or a bit later
+        passed_over = parcels[0].lapsed
+        store.save_breaker(fares if passed_over else replace(fares, probe_at=sorted_out.put_off_to))
     return Claimed(
         destination=destination,
-        parcels=sound,
+        parcels=sorted_out.parcels,
         probe=fares.open,
         next_at=store.breaker(destination.id).probe_at if fares.open else store.next_due_delivery(destination.id),
-        told=len(sound) < len(parcels),
+        suspect=sorted_out.suspect,
+        more=sorted_out.more,
     )
 
 
@@ -74,19 +87,58 @@ def _probe(store: Store, fares: Breaker, *, owner: str, now: Ms, until: Ms) -> l
     return [parcel] if parcel else []
 
 
-def _sound(store: Store, destination: Destination, parcels: Sequence[Parcel], now: Ms) -> list[Parcel]:
-    """The parcels but those that ten attempts in a row did not survive."""
-    sound = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SortedOut:
+    """What is left to send of what was claimed, and when the last of those is due again that were put off."""
+
+    parcels: Sequence[Parcel]
+    suspect: bool
+    more: bool
+    put_off_to: Ms | None
+
+
+def _sort_out(store: Store, destination: Destination, parcels: Sequence[Parcel], rules: Rules, now: Ms) -> _SortedOut:
+    """Put off, give up or single out what may have killed its process; a suspect goes without the others."""
+    sound: list[Parcel] = []
+    suspect, put_off_to, given_up = None, None, False
     for parcel in parcels:
-        delivery = parcel.delivery
-        if delivery.attempts > MOST_LOST and store.unended_attempts(delivery) >= MOST_LOST:
-            error = f"given up: {MOST_LOST} attempts in a row were begun, and never heard of again"
-            attempt = Attempt(number=delivery.attempts, at=now, duration_ms=0, error=error)
-            dead = Next(state=DeliveryState.DEAD, tries=delivery.tries)
-            outcomes.end(store, destination, delivery, attempt, dead, now)
-        else:
-            sound.append(parcel)
-    return sound
+        lost = store.unended_attempts(parcel.delivery) if parcel.delivery.attempts > SUSPECT_AFTER else 0
+        match suspicion.judge(lost, just_lost=parcel.lapsed, free=rules.free and suspect is None):
+            case Verdict.TRY:
+                sound.append(parcel)
+            case Verdict.ALONE:
+                suspect = parcel
+            case Verdict.OFF:
+                put_off_to = now + round(1000 * _pause_s(parcel, lost, rules))
+                _release(store, parcel, put_off_to)
+            case Verdict.DEAD:
+                given_up = True
+                _give_up(store, destination, parcel, now)
+    if suspect is not None:
+        for parcel in sound:
+            _release(store, parcel, parcel.was_due_at)
+    return _SortedOut(
+        parcels=sound if suspect is None else [suspect],
+        suspect=suspect is not None,
+        more=given_up or put_off_to is not None or (suspect is not None and bool(sound)),
+        put_off_to=put_off_to,
+    )
+
+
+def _pause_s(parcel: Parcel, lost: int, rules: Rules) -> float:
+    spread = random.random()  # noqa: S311 - jitter
+    return suspicion.pause_s(lost, just_lost=parcel.lapsed, spread=spread, first_s=rules.suspect_pause_s)
+
+
+def _release(store: Store, parcel: Parcel, due_at: Ms) -> None:
+    store.release_delivery(parcel.delivery.id, owner=parcel.delivery.owner or "", now=due_at)
+
+
+def _give_up(store: Store, destination: Destination, parcel: Parcel, now: Ms) -> None:
+    delivery = parcel.delivery
+    error = f"given up: {suspicion.GIVEN_UP_AFTER} attempts in a row were begun, and never heard of again"
+    attempt = Attempt(number=delivery.attempts, at=now, duration_ms=0, error=error)
+    outcomes.end(store, destination, delivery, attempt, Next(state=DeliveryState.DEAD, tries=delivery.tries), now)
 
 
 def by_turns(parcels: Sequence[Parcel]) -> list[Parcel]:

@@ -10,21 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from receiver import breaker_policy, claims, formats, json_text, outcomes, timing, turns
+from receiver import breaker_policy, claims, outcomes, timing, turns
 from receiver.blocked import Blocked
-from receiver.claims import Claimed, Grant
+from receiver.claims import Claimed, Grant, Rules
 from receiver.clock import Clock
 from receiver.crew import Crew
-from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
+from receiver.domain import Attempt, Destination, Ms
 from receiver.fair_shares import Manner, Wish, fair_shares
 from receiver.fresh import Fresh
 from receiver.hand_off import HandOff
-from receiver.ids import new_id
 from receiver.paces import Paces
 from receiver.reporting import report
-from receiver.senders.base import PING_SEQ, Sender, Sent
+from receiver.senders.base import Sender, Sent, a_ping
 from receiver.store.protocol import Storage, Store
 from receiver.store.records import Handed, Parcel, Queue
+from receiver.suspicion import FIRST_PAUSE_S
 from receiver.telemetry import log
 from receiver.turns import Did
 
@@ -38,11 +38,15 @@ SLOW_ROUNDS_S = 0.25  # a round, and a commit, is a wait for everybody: those wh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """How long one webhook may take in all, the lease that must outlast it, and how many attempts run at once."""
+    """How long one webhook may take in all, the lease that must outlast it, and how many attempts run at once.
+
+    `suspect_pause_s` is how long one waits at first that may have killed its process.
+    """
 
     deadline_s: float = 15.0
     lease_s: float = 30.0
     in_flight: int = 400
+    suspect_pause_s: float = FIRST_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,7 @@ class Courier:
         self.blocked = Blocked(senders)
         self._starved = False
         self._waking: asyncio.TimerHandle | None = None
+        self._suspect: str | None = None  # the delivery that is under way and may kill us
         self.wake = asyncio.Event()
         self.crew = Crew(self._freed)
         self.fresh = Fresh(
@@ -100,7 +105,7 @@ class Courier:
         next_at = {each.destination.id: each.next_at for each in claimed}
         ready_at = {each.destination_id: next_at.get(each.destination_id, each.ready_at) for each in queues}
         self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
-        if grants.more or any(each.told for each in claimed):
+        if grants.more or any(each.more for each in claimed):
             return 0.0
         waiting = (
             self._begins_at(each, ready_at[each.destination_id], now) for each in queues if self._wants(each) > 0
@@ -150,7 +155,7 @@ class Courier:
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
-        [sent] = await self._outcomes(destination, [_ping(destination, self._clock.now())])
+        [sent] = await self._outcomes(destination, [a_ping(destination, self._clock.now())])
         return sent.attempt
 
     def _wants(self, queue: Queue) -> int:
@@ -230,10 +235,17 @@ class Courier:
     def _claim(self, grants: Sequence[Grant], store: Store) -> list[Claimed]:
         now = self._clock.now()
         until = now + round(self._limits.lease_s * 1000)
-        claimed = (claims.claim(store, grant, now=now, until=until, blocked=self.blocked.holds) for grant in grants)
-        return [each for each in claimed if each is not None]
+        claimed: list[Claimed] = []
+        for grant in grants:
+            free = self._suspect is None and not any(each.suspect for each in claimed)
+            rules = Rules(blocked=self.blocked.holds, free=free, suspect_pause_s=self._limits.suspect_pause_s)
+            found = claims.claim(store, grant, rules, now=now, until=until)
+            claimed += [] if found is None else [found]
+        return claimed
 
     def _start(self, claimed: Claimed) -> None:
+        if claimed.suspect:
+            self._suspect = claimed.parcels[0].delivery.id
         destination, step = claimed.destination, self._senders[claimed.destination.type].batch
         if step == 1 and destination.rate_per_second is None and not claimed.probe:
             in_turn = claims.by_turns(claimed.parcels)
@@ -245,6 +257,16 @@ class Courier:
             self.crew.start(destination.id, self._send(destination, parcels, probe=claimed.probe))
 
     async def _send(self, destination: Destination, parcels: Sequence[Parcel], *, probe: bool = False) -> None:
+        try:
+            await self._try(destination, parcels, probe=probe)
+        finally:
+            self._over(parcels)
+
+    def _over(self, parcels: Sequence[Parcel]) -> None:
+        if self._suspect in {parcel.delivery.id for parcel in parcels}:
+            self._suspect = None
+
+    async def _try(self, destination: Destination, parcels: Sequence[Parcel], *, probe: bool) -> None:
         began_at = self._clock.now()
         longest_s = self._senders[destination.type].longest_attempt_s
         if began_at + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0) or not turns.may_begin():
@@ -277,6 +299,7 @@ class Courier:
     async def _give_back(self, parcels: Sequence[Parcel]) -> None:
         """Let others begin what we came too late to: its lease might end under the attempt."""
         await self._storage.write(lambda store: _release(store, parcels))
+        self._over(parcels)
         self.wake.set()
 
     async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
@@ -295,21 +318,3 @@ class Courier:
 def _release(store: Store, parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         store.release_delivery(parcel.delivery.id, owner=parcel.delivery.owner or "", now=parcel.was_due_at)
-
-
-def _ping(destination: Destination, now: Ms) -> Parcel:
-    event_id = new_id("evt", now)
-    delivery = Delivery(
-        id=new_id("dlv", now),
-        tenant=destination.tenant,
-        event_id=event_id,
-        task_id="",
-        destination_id=destination.id,
-        state=DeliveryState.PENDING,
-        created_at=now,
-        due_at=now,
-        attempts=1,
-    )
-    data = {"destination_id": destination.id}
-    body = {"id": event_id, "type": "ping", "timestamp": formats.timestamp(now), "data": data}
-    return Parcel(delivery=delivery, seq=PING_SEQ, body=json_text.write(body), input=None, was_due_at=now)

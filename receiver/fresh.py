@@ -92,9 +92,13 @@ class Fresh:
             self._offer(destination_id)
 
     def room(self, destination_id: str, most: int) -> int:
-        """How many more may be claimed for a destination that may have `most` in flight."""
+        """How many more may be claimed for a destination that may have `most` in flight.
+
+        For a quick one half of it at least, whatever was handed off: with others nothing waits in memory for its turn.
+        """
         takes = self._takes(destination_id, most)
-        return max(takes - self._held(destination_id), takes // 2 - self._claimed[destination_id], 0)
+        half = takes // 2 - self._claimed[destination_id] if self._quick(destination_id) else 0
+        return max(takes - self._held(destination_id), half, 0)
 
     def hungry(self, destination_id: str, most: int) -> bool:
         """Whether it is time to claim more for it: for quick ones by the batch, before they have nothing to do."""

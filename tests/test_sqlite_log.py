@@ -6,8 +6,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +322,19 @@ async def test_a_lock_that_lasts_fails_the_attempt_once_for_all(sender: SqliteLo
             assert await sender.prune(RESULTS, before=NOW + DAY, limit=9) == 0
     await append(sender, *rows)
     assert len(seqs(path)) == 199
+
+
+async def test_a_log_that_is_made_anew_waits_for_what_is_under_way(tmp_path: Path, path: Path) -> None:
+    """Another destination, the same file: never two connections of ours at once."""
+    sender = SqliteLogSender(tmp_path, StoppedClock(), lock_wait_s=0.3)
+    await append(sender, parcel(1))
+    began_at = time.monotonic()
+    with a_transaction(path, "IMMEDIATE"):
+        anew = replace(RESULTS, id="dst_anew")
+        both = await asyncio.gather(errors(sender, parcel(2)), errors(sender, parcel(3), log=anew))
+    assert [len(each) for each in both] == [1, 1]
+    assert None not in (*both[0], *both[1])
+    assert time.monotonic() - began_at >= 0.6
 
 
 async def test_a_locked_log_delays_no_other(tmp_path: Path, path: Path) -> None:

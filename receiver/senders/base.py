@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from receiver.domain import Attempt, Destination
+from receiver import formats, json_text
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
+from receiver.ids import new_id
 from receiver.store.records import Parcel
 
 PING_SEQ = 0
@@ -33,3 +35,22 @@ class Sender(Protocol):
         A parcel of `PING_SEQ` is a ping, recorded nowhere: it is sent like any other, and a log, which keeps what is
         recorded, only makes sure that it could be written.
         """
+
+
+def a_ping(destination: Destination, now: Ms) -> Parcel:
+    """An event that is not recorded, to try a destination with."""
+    event_id = new_id("evt", now)
+    delivery = Delivery(
+        id=new_id("dlv", now),
+        tenant=destination.tenant,
+        event_id=event_id,
+        task_id="",
+        destination_id=destination.id,
+        state=DeliveryState.PENDING,
+        created_at=now,
+        due_at=now,
+        attempts=1,
+    )
+    data = {"destination_id": destination.id}
+    body = {"id": event_id, "type": "ping", "timestamp": formats.timestamp(now), "data": data}
+    return Parcel(delivery=delivery, seq=PING_SEQ, body=json_text.write(body), input=None, was_due_at=now)

@@ -42,8 +42,9 @@ class SqliteLogSender:
         self._lock_wait_s = lock_wait_s
         # Of its own: a log that somebody holds locked keeps its thread waiting, and nobody else's.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="taskweir-log")
-        # One connection of ours at a time: SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two of them reset at once.
-        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # One connection of ours at a time: SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two of them reset at once. By
+        # the file: the destination that was deleted with an attempt under way may have been made anew.
+        self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def blocked_reason(self, destination: Destination) -> str | None:
         return None
@@ -75,7 +76,7 @@ class SqliteLogSender:
         return await asyncio.shield(asyncio.ensure_future(self._alone(destination, do)))
 
     async def _alone(self, destination: Destination, do: Callable[[], Result]) -> Result:
-        async with self._turns[destination.id]:
+        async with self._turns[log_path(self._data_dir, destination)]:
             return await asyncio.get_running_loop().run_in_executor(self._threads, do)
 
     def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> list[str | None]:

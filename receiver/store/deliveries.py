@@ -87,9 +87,9 @@ class DeliveryVerbs(Statements):
     def _leased(self, row: Row, owner: str, until: Ms) -> Parcel:
         self.count("lease_delivery", owner=owner, until=until, id=row["id"])
         leased = replace(delivery_of(row), owner=owner, due_at=until, attempts=row["attempts"] + 1)
-        was_due_at, seq = row["due_at"], row["event_seq"]
+        was_due_at, seq, lapsed = row["due_at"], row["event_seq"], row["owner"] is not None
         asked = None if row["input"] is None else json_text.Unread(row["input"])
-        return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at)
+        return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at, lapsed=lapsed)
 
     def unended_attempts(self, delivery: Delivery) -> int:
         [row] = self.run("select_last_attempt", delivery_id=delivery.id)

@@ -68,7 +68,7 @@ class Queue:
 class Parcel:
     """A claimed delivery with all that its sender needs; `input` is the task's (None: not kept).
 
-    `was_due_at` is when it was due before the claim.
+    `was_due_at` is when it was due before the claim. It `lapsed` where another claim was never heard of again.
     """
 
     delivery: Delivery
@@ -76,6 +76,7 @@ class Parcel:
     body: str
     input: Mapping[str, Any] | None
     was_due_at: Ms
+    lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

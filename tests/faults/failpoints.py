@@ -28,7 +28,7 @@ WRITES = {
     "Poller._ask": "poll_answer",
     "receive": "callback",
     "Courier._claim": "delivery_claim",
-    "Courier._send": "delivery_record",
+    "Courier._try": "delivery_record",
     "Retention._bite_of": "prune",
 }
 REQUESTS = {

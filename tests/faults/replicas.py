@@ -38,7 +38,7 @@ class Replica:
     process: ForkServerProcess | None = None
 
     def start(self) -> None:
-        self.process = start_replica(self.env, self.log, self.role)
+        self.process = start_replica(self.env, self.log, role=self.role)
 
     def wait_until_up(self) -> None:
         assert self.process is not None

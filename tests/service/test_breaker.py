@@ -12,9 +12,10 @@ from receiver.domain import DeliveryState, Status
 from receiver.store.protocol import Store
 from tests.logs import capture_logs
 from tests.make import NOW
-from tests.service.consumer import Consumer, a_consumer
+from tests.service.consumer import Consumer, a_consumer, a_gated_consumer
 from tests.service.owing import (
     OPERATORS,
+    PATIENT,
     attempt_log,
     breaker_of,
     disable,
@@ -355,11 +356,71 @@ async def test_lost_attempts_are_counted_in_a_row(tmp_path: Path) -> None:
         made = await world.destination(consumer.url)
         await happen(world, 1)
         await _lose(world, made["id"], 9)
-        await quiet(world, 1)
+        await quiet(world)  # found to be a suspect, it waits
+        await quiet(world, HOURS)
         await _lose(world, made["id"], 9)
-        await quiet(world, 1)
+        await quiet(world)  # found to be a suspect, it waits
+        await quiet(world, HOURS)
         [delivery] = await world.deliveries(state="delivered")
         assert (delivery["attempts"], len(consumer.ids)) == (20, 2)
+
+
+async def test_suspects_are_tried_one_at_a_time_after_a_wait(tmp_path: Path) -> None:
+    """All that was under way in three crashes in a row; what is not suspected goes out beside them at once."""
+    async with a_gated_consumer() as consumer, a_world(tmp_path, limits=PATIENT) as world:
+        made = await world.destination(consumer.url)
+        await happen(world, 4)
+        await _lose(world, made["id"], 3, limit=4)
+        await happen(world, 2, first=100)
+        await rounds(world)
+        await consumer.arrived(2)
+        fresh = set(consumer.ids)
+        assert all(event_id not in fresh for event_id in await _suspected(world))
+        consumer.answer(204)
+        await world.service.courier.crew.drain()
+        for count in range(3, 7):
+            world.clock.advance(60)
+            await rounds(world)
+            await consumer.arrived(count)
+            await rounds(world)
+            assert (len(consumer.ids), world.service.courier.crew.total) == (count, 1)
+            consumer.answer(204)
+            await world.service.courier.crew.drain()
+        await rounds(world)
+        assert len(set(consumer.ids)) == 6
+        log = [len(await attempt_log(world, each["id"])) for each in await world.deliveries()]
+        assert sorted(log) == [1, 1, 4, 4, 4, 4]
+
+
+async def test_a_held_queue_of_suspects_is_probed_as_any(tmp_path: Path) -> None:
+    """By one delivery; while a suspect of another destination is under way, a little later, and no probe is counted."""
+    async with a_consumer(500) as broken, a_gated_consumer() as other, a_world(tmp_path, limits=PATIENT) as world:
+        made = await held(world, broken)
+        await _lose(world, made["id"], 3, limit=5, after_s=HOURS)
+        await rounds(world)
+        await world.service.courier.crew.drain()
+        assert len(broken.ids) == 6
+        fares = await breaker_of(world, made["id"])
+        assert (fares.probes, fares.failures) == (1, 6)
+        hanging = await world.destination(other.url)
+        await happen(world, 1, first=100)
+        await _lose(world, hanging["id"], 3)
+        await disable(world, made["id"])
+        await rounds(world)
+        await rounds_after(world, 46)
+        await other.arrived(1)
+        await world.api.post(f"/v1/destinations/{made['id']}/enable")
+        await world.service.storage.write(lambda store: store.save_breaker(fares))
+        await rounds_after(world, HOURS)
+        after = await breaker_of(world, made["id"])
+        assert (len(broken.ids), after.probes) == (6, 1)
+        assert after.probe_at is not None
+        assert 2000 <= after.probe_at - world.clock.now() <= 8000
+        other.answer(204)
+        await world.service.courier.crew.drain()
+        await rounds_after(world, 8)
+        await world.service.courier.crew.drain()
+        assert len(broken.ids) == 7
 
 
 async def test_an_attempt_that_its_process_did_not_outlive_is_told(tmp_path: Path) -> None:
@@ -393,14 +454,31 @@ async def test_an_attempt_that_its_process_did_not_outlive_is_told(tmp_path: Pat
         assert len(consumer.ids) == 1
 
 
-async def _lose(world: World, destination_id: str, times: int) -> None:
-    """Crash so often in the middle of an attempt."""
+async def rounds(world: World) -> None:
+    """Claim until there is no more to claim now; what is begun is not waited for."""
+    while await world.service.courier.run_once() == 0:
+        pass
+
+
+async def rounds_after(world: World, seconds: float) -> None:
+    world.clock.advance(seconds)
+    await rounds(world)
+
+
+async def _suspected(world: World) -> set[str]:
+    return {each["event_id"] for each in await world.deliveries() if each["attempts"] == 3}
+
+
+async def _lose(world: World, destination_id: str, times: int, *, limit: int = 1, after_s: float = 10) -> None:
+    """Crash so often in the middle of an attempt of each."""
     for _ in range(times):
-        world.clock.advance(10)
+        world.clock.advance(after_s)
         now = world.clock.now()
-        [_] = await world.service.storage.write(
-            lambda store: store.claim_deliveries(destination_id, owner="dead", now=now, until=now + 1, limit=1)  # noqa: B023
+        found = await world.service.storage.write(
+            lambda store: store.claim_deliveries(destination_id, owner="dead", now=now, until=now + 1, limit=limit)  # noqa: B023
         )
+        assert len(found) == limit
+    world.clock.advance(1)
 
 
 async def _again(world: World, delivery_id: str) -> None:

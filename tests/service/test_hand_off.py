@@ -133,6 +133,24 @@ async def test_a_backlog_and_what_is_fresh_take_half_each(tmp_path: Path) -> Non
         consumer.answer(204)
 
 
+async def test_nothing_is_claimed_for_one_that_hangs_with_all_that_it_may_have(tmp_path: Path) -> None:
+    """It would be given back at once, and claimed again at once, until the first of what hangs ends."""
+    async with a_gated_consumer() as consumer, handing(tmp_path) as world:
+        made = await world.destination(consumer.url, max_in_flight=4)
+        await trusted(world, consumer)
+        for each in await end(world, 1, 4):
+            world.service.bell.ring(each)
+        await consumer.arrived(4)
+        world.service.hand_off.offer(made["id"], 0)
+        await happen(world, 9, first=100)
+        world.clock.advance(2)
+        world.service.courier.wake.clear()
+        assert await world.service.courier.run_once() > 0
+        assert world.service.courier.crew.count(made["id"]) == 4
+        assert not world.service.courier.wake.is_set()
+        consumer.answer(204)
+
+
 async def test_never_more_than_it_may_have_in_flight(tmp_path: Path) -> None:
     """Two transactions may both be told that there is room: what is over waits in memory, and goes out next."""
     async with a_gated_consumer() as consumer, handing(tmp_path) as world:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.claims import Claimed, Grant, claim
+from receiver.claims import Claimed, Grant, Rules, claim
 from receiver.store.protocol import Store
 from tests.make import NOW
 from tests.service.consumer import a_consumer, a_gated_consumer
@@ -152,8 +152,8 @@ async def test_an_attempt_begins_with_the_destination_as_it_is_then(tmp_path: Pa
         [queue] = await world.service.storage.read(lambda store: store.queues())
 
         def try_claim(store: Store) -> Claimed | None:
-            grant, blocked = Grant(destination_id=queue.destination_id, most=1), world.service.courier.blocked
-            return claim(store, grant, now=NOW, until=NOW + 30_000, blocked=blocked.holds)
+            rules = Rules(blocked=world.service.courier.blocked.holds, free=True, suspect_pause_s=30)
+            return claim(store, Grant(destination_id=queue.destination_id, most=1), rules, now=NOW, until=NOW + 30_000)
 
         await change(world, made["id"], target="https://other.example/hook")
         claimed = await world.service.storage.write(try_claim)

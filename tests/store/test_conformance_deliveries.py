@@ -240,6 +240,24 @@ async def test_attempts_that_were_never_heard_of_again_are_counted(storage: Stor
     assert await unended(await claim(NOW + 4 * DAY)) == 2
 
 
+async def test_a_claim_tells_whether_the_one_before_was_never_heard_of_again(storage: Storage) -> None:
+    """Its lease ended; not where it was given back, or its attempt ended."""
+    await _owe(storage, 1)
+
+    async def lapsed(at: int) -> bool:
+        claim = {"now": at, "until": at + MINUTE, "limit": 1}
+        [parcel] = await storage.write(lambda store: store.claim_deliveries("dst_1", owner="me", **claim))
+        return parcel.lapsed
+
+    assert not await lapsed(NOW)
+    assert await lapsed(NOW + DAY)
+    await storage.write(lambda store: store.release_delivery("dlv_0", owner="me", now=NOW + 2 * DAY))
+    assert not await lapsed(NOW + 2 * DAY)
+    attempt = Attempt(number=3, at=NOW + 2 * DAY, duration_ms=1, status=500)
+    await _settle(storage, attempt, due_at=NOW + 3 * DAY, tries=1)
+    assert not await lapsed(NOW + 3 * DAY)
+
+
 async def _settle(
     storage: Storage,
     attempt: Attempt,
