@@ -13,6 +13,7 @@ from rich.text import Text
 from receiver.cli.commands import Commands, Failed, told
 from receiver.clock import SystemClock
 from receiver.errors import ConfigurationError, TaskweirError
+from receiver.roles import ServerRole
 from receiver.serving import load_adapters, serve, settings_of
 from receiver.setting_faults import setting_faults
 from receiver.settings import describe
@@ -26,7 +27,14 @@ app = typer.Typer(
 console = Console()
 
 
-app.command()(serve)
+@app.command(name="serve")
+def _serve(
+    role: Annotated[
+        ServerRole, typer.Option(help="`web`: API and callbacks only; `worker`: all else. Both need PostgreSQL.")
+    ] = ServerRole.ALL,
+) -> None:
+    """Run the server: API, callbacks, polling and delivery in one process, or in two kinds of them."""
+    serve(role)
 
 
 @app.command()

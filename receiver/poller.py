@@ -103,6 +103,11 @@ class Poller:
         )
         return timing.seconds_until(due, self._clock.now()) if self._away_until is None else 0.0
 
+    async def catch_up(self) -> float:
+        """Of a round only what makes up for callbacks, for who leaves the asking to others; the seconds until more."""
+        await self._hasten()
+        return MINUTE / 1000 if self._away_until is None else 0.0
+
     async def _hasten(self) -> None:
         """One bite of what is to be asked about once more: a million at once would hold everybody up."""
         since, after = self._away_until, self._made_up_to

@@ -13,7 +13,8 @@ from receiver.store.shares import BEAT_S, HOLDS_FOR_S, WHOLE, Word
 class Replicas:
     """`run_once` is one sign of life. Whatever others left behind, or recorded, is looked for after each.
 
-    `caps` are the operator's own limits in requests per second, by provider, for all processes together.
+    `caps` are the operator's own limits in requests per second, by provider, for all processes together. Who does not
+    work has no part of them to wait for: what he records is for others to hand over.
     """
 
     def __init__(
@@ -23,12 +24,15 @@ class Replicas:
         budgets: Mapping[str, Budget],
         caps: Mapping[str, float | None],
         look: Sequence[Callable[[], None]],
+        *,
+        works: bool = True,
     ) -> None:
         self.kept = kept
         self._clock = clock
         self._budgets = budgets
         self._caps = caps
         self._look = look
+        self._works = works
         self.wake = asyncio.Event()
         self.alone = True
         self.share = WHOLE
@@ -51,7 +55,7 @@ class Replicas:
         heard = await self.kept.say(self._words())
         self._heard_at = time.monotonic()
         share = self.share = heard.share
-        self.alone = share.of == 1
+        self.alone = heard.alone
         now = self._clock.now()
         for name, word in heard.words.items():
             if name in self._budgets:
@@ -61,7 +65,7 @@ class Replicas:
             if cap is None:
                 continue
             self._budgets[name].cap = share.rate(cap)
-            if share.of == 0:
+            if share.of == 0 and self._works:
                 self._budgets[name].hold(now, min(2 * BEAT_S, HOLDS_FOR_S))
         for look in self._look:
             look()

@@ -39,6 +39,7 @@ def run(settings: Settings, adapters: Mapping[str, Adapter], limits: Limits | No
         log.info(
             "server.starting",
             url=url_of(listening),
+            role=settings.role.value,
             providers=sorted(settings.providers),
             allow_networks=settings.allow_networks,
         )

@@ -79,6 +79,7 @@ class Service:
         outbound: Outbound | None = None,
     ) -> None:
         self._serverless = settings.mode is Mode.SERVERLESS
+        self._works = settings.role.works
         limits = limits or (SERVERLESS if self._serverless else Limits())
         self._limits = limits
         self.settings = settings
@@ -141,6 +142,7 @@ class Service:
             budgets,
             {name: each.provider.rate for name, each in served.items()},
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
+            works=self._works,
         )
         self.bell.listen(self._wake)
         delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
@@ -150,9 +152,10 @@ class Service:
             delivering,
         ]
         keeping = [Loop("retain", self.retention.run_once, self.retention.wake)]
-        if kept.beat is not None:
-            keeping.append(Loop("replicas", self.replicas.run_once, self.replicas.wake))
-        self.loops = [*working, *keeping]
+        alive = [Loop("replicas", self.replicas.run_once, self.replicas.wake)] if kept.beat is not None else []
+        keeping += alive
+        missed = Loop("catch up", self.poller.catch_up, self.poller.wake)
+        self.loops = [*working, *keeping] if self._works else [missed, *alive]
         self.turns = Turns(self._rest)
         self.tick = Heartbeat(
             turns=self.turns,
@@ -203,6 +206,7 @@ class Service:
             api_key=settings.api_key,
             cron_secret=settings.cron_secret,
             serverless=self._serverless,
+            role=settings.role,
             max_body=settings.max_body,
             answer_within_s=limits.answer_within_s,
         )
@@ -232,7 +236,7 @@ class Service:
         await self.outbound.start()
         await self.replicas.run_once()
         # Of several, others took the callbacks while we were away; a host that starts us for each one misses none.
-        if self.replicas.alone and not self._serverless:
+        if self.replicas.alone and self.settings.role.receives and not self._serverless:
             await self.poller.make_up_for(self._clock.now())
         await owed.form_all_lines(self.storage)
         if lost := await unreadable(self.storage, self._seal):
@@ -244,7 +248,7 @@ class Service:
             return
         for loop in self.loops:
             loop.start()
-        self.hand_off.open = True
+        self.hand_off.open = self._works
 
     async def drain(self) -> None:
         """Stop taking tasks and claiming; finish what is under way within the grace period, give back the rest.
@@ -277,7 +281,7 @@ class Service:
     async def _accept(self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False) -> None:
         if self._serverless:
             await self.replicas.hear()
-        await self.submitter.accept(task, also=also, later=later)
+        await self.submitter.accept(task, also=also, later=later or not self._works)
 
     async def _tell_poller(self, task_id: str, rang: bool) -> None:
         """What follows from a callback, where a loop takes it up."""

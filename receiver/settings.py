@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from receiver.accounts import PROVIDERS_HINT, provider_of
 from receiver.domain import Provider
 from receiver.errors import ConfigurationError
 from receiver.hosts import host_without_disk
+from receiver.roles import ServerRole
 
 API_KEY_FILE = "taskweir.api-key"
 SECRET_KEY_FILE = "taskweir.secret-key"  # noqa: S105 - a file's name
@@ -103,6 +104,7 @@ class Settings:
     migrate: bool
     providers: Mapping[str, Provider]
     generated: tuple[Path, ...] = ()
+    role: ServerRole = ServerRole.ALL
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -146,6 +148,23 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
         providers=_providers(env, adapters),
         generated=tuple(path for path in (api_key_file, secret_key_file) if path),
     )
+
+
+def in_role(settings: Settings, role: ServerRole) -> Settings:
+    """The settings of a process of that role; raises `ConfigurationError` where nobody could do the other's part."""
+    if role is ServerRole.ALL:
+        return settings
+    if settings.sqlite_path is not None:
+        raise ConfigurationError(
+            f"--role {role} needs PostgreSQL: TASKWEIR_DATABASE_URL is a SQLite file, which one process has to itself",
+            hint="Set TASKWEIR_DATABASE_URL=postgresql://user:password@host/database, or leave out --role.",
+        )
+    if settings.mode is Mode.SERVERLESS:
+        raise ConfigurationError(
+            f"--role {role} and TASKWEIR_MODE=serverless: there a request does the work, and no loop runs",
+            hint="Leave out --role, or leave out TASKWEIR_MODE.",
+        )
+    return replace(settings, role=role)
 
 
 def describe(environment: Mapping[str, str], adapters: Iterable[str]) -> list[tuple[str, str, str]]:

@@ -45,7 +45,7 @@ class Kept:
 
     async def say(self, words: Mapping[str, Word]) -> Heard:
         """Say that we are alive, and what providers said to us; what the others say."""
-        return Heard(share=WHOLE, words={}) if self.beat is None else await self.beat(words)
+        return Heard(share=WHOLE, alone=True, words={}) if self.beat is None else await self.beat(words)
 
 
 def storage_of(settings: Settings, handing: HandOff) -> Kept:
@@ -53,7 +53,7 @@ def storage_of(settings: Settings, handing: HandOff) -> Kept:
     path = settings.sqlite_path
     if path is not None:
         return Kept(storage=SqliteStorage(path, handing), clock=SystemClock())
-    found = postgres()(settings.database_url, handing)
+    found = postgres()(settings.database_url, handing, settings.role)
     return Kept(storage=found, clock=found.offset, beat=found.beat, rest=found.rest)
 
 

@@ -160,6 +160,19 @@ def test_a_wrong_setting_is_refused_before_anything_starts(tmp_path: Path, name:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_a_role_needs_a_database_that_others_can_share(tmp_path: Path, role: str) -> None:
+    """Status 2 on a SQLite file, with what to set; in serverless mode as well, where requests do the work."""
+    alone = run(tmp_path, "serve", "--role", role)
+    postgres = {"TASKWEIR_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "TASKWEIR_MODE": "serverless"}
+    without_loops = run(tmp_path, "serve", "--role", role, **postgres)
+    assert (alone.returncode, without_loops.returncode) == (2, 2)
+    assert f"--role {role} needs PostgreSQL" in alone.stderr
+    assert "Set TASKWEIR_DATABASE_URL=postgresql://" in alone.stderr
+    assert "leave out TASKWEIR_MODE" in without_loops.stderr
+    assert "Traceback" not in alone.stderr + without_loops.stderr
+
+
 def test_migrations_may_be_left_to_the_operator(tmp_path: Path) -> None:
     """`TASKWEIR_MIGRATE=0` refuses an old schema and names the command; after it the server starts."""
     refused = run(tmp_path, "serve", TASKWEIR_MIGRATE="0", TASKWEIR_PORT=str(free_port()))

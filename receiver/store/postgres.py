@@ -14,6 +14,7 @@ from receiver.domain import Ms
 from receiver.errors import Unavailable
 from receiver.hand_off import HandOff
 from receiver.ids import new_id
+from receiver.roles import ServerRole
 from receiver.store.postgres_connection import Broken, Link
 from receiver.store.postgres_schema import bring_up_to_date
 from receiver.store.postgres_store import PostgresStore
@@ -147,9 +148,9 @@ class PostgresStorage:
     5 s, then it is `Unavailable`. So is one whose commit nobody knows about, which may have been done.
     """
 
-    def __init__(self, url: str, handing: HandOff | None = None) -> None:
+    def __init__(self, url: str, handing: HandOff | None = None, role: ServerRole = ServerRole.ALL) -> None:
         self._url = url
-        self.process = new_id("proc", time.time_ns() // 1_000_000)
+        self.process = new_id(role.prefix, time.time_ns() // 1_000_000)
         self.offset = Offset()
         self._share, self._share_until = NONE, 0.0
         handing = handing or HandOff(lease=0, now=0)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.domain import Ms
+from receiver.roles import ServerRole, role_of
 
 # A process says that it is alive every second. What it was told holds for a while; then others may have taken it over.
 BEAT_S = 1.0
@@ -57,12 +58,20 @@ class Alive:
     seen_at: Ms
     words: Mapping[str, Word]
 
+    @property
+    def role(self) -> ServerRole:
+        return role_of(self.id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a sign of life is answered with: our part, and what each provider said to any of us."""
+    """What a sign of life is answered with: our part, and what each provider said to any of us.
+
+    `alone` where nobody else takes callbacks.
+    """
 
     share: Share
+    alone: bool
     words: Mapping[str, Word]
 
 
@@ -72,17 +81,24 @@ def heard_by(process: str, all_of_them: Sequence[Alive], now: Ms) -> Heard:
     for each in all_of_them:
         for provider, word in each.words.items():
             words[provider] = words.get(provider, Word()) | word
-    return Heard(share=share_of(process, all_of_them, now), words=words)
+    others = [each for each in all_of_them if each.id != process and _alive(each, now)]
+    alone = not any(each.role.receives for each in others)
+    return Heard(share=share_of(process, all_of_them, now), alone=alone, words=words)
 
 
 def share_of(process: str, all_of_them: Sequence[Alive], now: Ms) -> Share:
     """A process's part: none until those before it have heard of it, and made room; the first need not wait.
 
-    One that says nothing for too long is gone; until then its part is nobody else's.
+    One that says nothing for too long is gone; until then its part is nobody else's. One that does no work has none.
     """
-    alive = sorted((each.began_at, each.id) for each in all_of_them if now - each.seen_at < GONE_AFTER)
+    working = [each for each in all_of_them if each.role.works and _alive(each, now)]
+    alive = sorted((each.began_at, each.id) for each in working)
     names = [name for _, name in alive]
     if process not in names:
         return NONE
     rank = names.index(process)
     return Share(rank, len(names)) if rank == 0 or now - alive[rank][0] >= KNOWN_AFTER else NONE
+
+
+def _alive(process: Alive, now: Ms) -> bool:
+    return now - process.seen_at < GONE_AFTER

@@ -19,6 +19,7 @@ from receiver.due import Ticked
 from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
 from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
+from receiver.roles import ServerRole
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage, Store
 
@@ -73,6 +74,7 @@ class Doors:
     api_key: str = field(repr=False)
     cron_secret: str | None = field(default=None, repr=False)
     serverless: bool = False
+    role: ServerRole = ServerRole.ALL
     max_body: int = 1024 * 1024
     keeps_logs: bool = True
     metrics_open: bool = False

@@ -12,10 +12,16 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from receiver.errors import TaskweirError
+from receiver.roles import ServerRole
 from receiver.telemetry import log
 from receiver.web import callbacks, ops
 from receiver.web.answers import problem, problem_of
-from receiver.web.doors import Door, Doors
+from receiver.web.doors import Door, Doors, doors_of
+
+_ELSEWHERE = (
+    "no such address here: this process serves with `--role worker`, which has /health/live, /health/ready and "
+    "/metrics; ask one with `--role web`"
+)
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -25,12 +31,13 @@ class Others:
     first who asks has it loaded, beside the event loop: callbacks are answered meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, role: ServerRole) -> None:
+        self._routes = _others if role.receives else _of_worker
         self._router: Router | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._router is None:
-            self._router = Router(await asyncio.to_thread(_others), redirect_slashes=False)
+            self._router = Router(await asyncio.to_thread(self._routes), redirect_slashes=False)
         await self._router(scope, receive, send)
 
 
@@ -40,31 +47,39 @@ def _others() -> list[BaseRoute]:
     return routes()
 
 
+def _of_worker() -> list[BaseRoute]:
+    from receiver.web import metrics
+
+    return [Route("/metrics", Door(metrics.metrics), methods=["GET"])]
+
+
 def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
     """The ASGI application over what main wired; `lifespan` starts and stops what runs beside it."""
     app = Starlette(
-        routes=_routes(),
+        routes=[*(_callbacks() if doors.role.receives else ()), *_health()],
         lifespan=lifespan,
         exception_handlers={TaskweirError: _ours, HTTPException: _http, Exception: _unexpected},
     )
     # A redirect names the scheme that we were asked under: behind a proxy, keys would follow it in the clear.
     app.router.redirect_slashes = False
-    app.router.default = Others()
+    app.router.default = Others(doors.role)
     app.state.doors = doors
     return app
 
 
-def _routes() -> list[BaseRoute]:
-    health = [
+def _health() -> list[BaseRoute]:
+    return [
         Route(path, Door(answer), methods=["GET"])
         for answer, paths in ((ops.live, ("/health/live", "/healthz")), (ops.ready, ("/health/ready", "/readyz")))
         for path in paths
     ]
-    calls = [
+
+
+def _callbacks() -> list[BaseRoute]:
+    return [
         Route(path, Door(callbacks.receive), methods=["GET", "HEAD", "OPTIONS", "POST"])
         for path in ("/callbacks/{provider}/{token}", "/callbacks/{provider}/{token}/")
     ]
-    return [*calls, *health]
 
 
 async def _ours(request: Request, error: Exception) -> Response:
@@ -73,7 +88,8 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = {404: "no such address", 405: "this address does not take this method"}
+    absent = "no such address" if doors_of(request).role.receives else _ELSEWHERE
+    detail = {404: absent, 405: "this address does not take this method"}
     response = problem(status, detail.get(status, "refused"))
     headers = error.headers if isinstance(error, HTTPException) else None
     response.headers.update(headers or {})

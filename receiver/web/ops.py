@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.errors import Unknown
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, check_clock, doors_of, query_integer, read_body
 
@@ -28,6 +29,8 @@ async def tick(request: Request) -> Response:
     """`GET` and `POST /internal/tick?budget_ms=`: do all that is due, for whoever calls by the clock."""
     check_clock(request)
     doors = doors_of(request)
+    if not doors.role.works:
+        raise Unknown("this process serves with `--role web`: its workers do what is due, nobody need call")
     await read_body(request, doors.max_body)  # some cannot call without one; it says nothing
     budget_ms = query_integer(request, "budget_ms", DEFAULT_BUDGET_MS, least=0, most=MOST_BUDGET_MS)
     return json_answer((await doors.tick(budget_ms / 1000)).fields())

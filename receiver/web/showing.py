@@ -15,6 +15,7 @@ from receiver.web.doors import Caller, Doors, query_integer
 from receiver.web.holders import Holders
 
 MOST_WAIT_S = 60
+LOOKS_AGAIN_S, LOOKS_FOR_OTHERS_S = 1.0, 0.25  # the second where all that happens is another process's doing
 _UNSETTLED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
 
 
@@ -53,7 +54,7 @@ def ended(task: Task) -> bool:
 async def wait_until(
     doors: Doors, task_id: str, caller: Caller, happened: Callable[[Task], bool], *, within_s: float
 ) -> None:
-    """Return when it happened or the seconds are over; looks again each second, for another process may change it."""
+    """Return when it happened or the seconds are over; looks again soon, for another process may change it."""
     ends_at = asyncio.get_running_loop().time() + within_s
     with doors.bell.watch(task_id) as watch:
         while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
@@ -61,9 +62,9 @@ async def wait_until(
                 return
             if happened is handed_over and turns.idle():
                 return  # nobody here is at it
-            if doors.health.draining and happened is ended:
-                return  # an end may be hours away; a handover is over before the process is
-            await watch.wait(min(left_s, 1.0))
+            if doors.health.draining and (happened is ended or not doors.role.works):
+                return  # an end may be hours away; a handover of ours is over before the process is
+            await watch.wait(min(left_s, LOOKS_AGAIN_S if doors.role.works else LOOKS_FOR_OTHERS_S))
 
 
 async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, Any], Status]:

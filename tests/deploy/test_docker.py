@@ -14,6 +14,7 @@ from tests.processes import a_process, environment
 from tests.service.world import free_port
 
 FILE = DEPLOY / "docker" / "Dockerfile"
+ROLES = ("web", "worker")
 IGNORED = FILE.with_name("Dockerfile.dockerignore")
 
 
@@ -80,15 +81,17 @@ def test_the_health_check_tells_and_no_disk_is_needed(tmp_path: Path, postgres_u
 
 
 def test_replicas_differ_in_their_doors_only() -> None:
-    """`web` and `worker` are one program with the same settings; requests are led to one of them."""
+    """`web` and `worker` are one program with the same settings, each in its role; requests are led to one of them."""
     [compose] = documents(DEPLOY / "docker" / "compose.yaml")
     web, worker = compose["services"]["web"], compose["services"]["worker"]
     assert web.pop("ports") == ["127.0.0.1:8080:8080"]
+    assert [each.pop("command") for each in (web, worker)] == [["serve", "--role", role] for role in ROLES]
     assert web == worker
-    deployments = [documents(DEPLOY / "kubernetes" / f"{role}.yaml")[0] for role in ("web", "worker")]
+    deployments = [documents(DEPLOY / "kubernetes" / f"{role}.yaml")[0] for role in ROLES]
     pods = [each["spec"]["template"]["spec"] for each in deployments]
     for pod in pods:
         del pod["topologySpreadConstraints"]  # each spreads its own
+    assert [pod["containers"][0].pop("args") for pod in pods] == [["serve", "--role", role] for role in ROLES]
     assert pods[0] == pods[1]
 
 

@@ -146,18 +146,22 @@ def test_every_command_named_is_one() -> None:
     [compose_file], [render_file] = (documents(DEPLOY / name) for name in ("docker/compose.yaml", "render/render.yaml"))
     dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text()
     procfile = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    assert procfile == {"web": "taskweir serve", "worker": "taskweir serve", "release": "taskweir migrate"}
+    roles = {role: f"taskweir serve --role {role}" for role in ("web", "worker")}
+    assert procfile == roles | {"release": "taskweir migrate"}
     assert 'ENTRYPOINT ["taskweir"]\nCMD ["serve"]\n' in dockerfile
-    started = [command.removeprefix("taskweir ") for command in procfile.values()]
-    started += [render_file["services"][0]["startCommand"].removeprefix("taskweir ")]
-    started += [word for service in compose_file["services"].values() for word in service.get("command", [])]
+    started = [command.split()[1:] for command in (*procfile.values(), render_file["services"][0]["startCommand"])]
+    started += [service["command"] for service in compose_file["services"].values() if "command" in service]
     for path in (DEPLOY / "kubernetes").glob("*.yaml"):
         for document in documents(path):
             containers = document.get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])
-            started += [word for container in containers for word in container["args"]]
+            started += [container["args"] for container in containers]
     there = get_command(app)
     assert isinstance(there, Commands)
-    for command in {*started, *re.findall(r"/opt/taskweir/bin/taskweir (\w+)", "".join(map(Path.read_text, TEXTS)))}:
+    assert {tuple(options) for _, *options in started} == {(), ("--role", "web"), ("--role", "worker")}
+    for command in {
+        *(name for name, *_ in started),
+        *re.findall(r"/opt/taskweir/bin/taskweir (\w+)", "".join(map(Path.read_text, TEXTS))),
+    }:
         assert command in there.commands
 
 

@@ -14,7 +14,9 @@ from adapters.sandbox.server import serve as serve_sandbox
 from receiver.delivery import DeliveryLimits
 from receiver.main import load_adapters, serve, settings_of
 from receiver.poller import PollLimits
+from receiver.roles import ServerRole
 from receiver.service import Limits
+from receiver.settings import in_role
 from receiver.submit import SubmitLimits
 from receiver.telemetry import configure_logs
 from tests.faults.failpoints import Failpoint, arm
@@ -37,9 +39,11 @@ def start_server(environment: Mapping[str, str], log: Path) -> ForkServerProcess
     return _start(_serve, dict(environment), log)
 
 
-def start_replica(environment: Mapping[str, str], log: Path, limits: Limits = IN_HASTE) -> ForkServerProcess:
-    """The same with time limits of a second and leases of two, so that what a dead one leaves is soon taken over."""
-    return _start(_serve_within, dict(environment), log, limits)
+def start_replica(
+    environment: Mapping[str, str], log: Path, limits: Limits = IN_HASTE, role: ServerRole = ServerRole.ALL
+) -> ForkServerProcess:
+    """The same in a role, with limits of a second and leases of two: what a dead one leaves is soon taken over."""
+    return _start(_serve_within, dict(environment), log, limits, role)
 
 
 def start_sandbox(port: int, ledger: Path, log: Path, *, finish_after_s: float, retry_s: float) -> ForkServerProcess:
@@ -63,13 +67,13 @@ def _serve(environment: dict[str, str], log: Path) -> None:
     serve()
 
 
-def _serve_within(environment: dict[str, str], log: Path, limits: Limits) -> None:
+def _serve_within(environment: dict[str, str], log: Path, limits: Limits, role: ServerRole) -> None:
     _print_to(log)
     os.environ.clear()
     os.environ.update(environment)
     configure_logs(fmt="json", level="info")
     adapters = load_adapters()
-    receiver.server.run(settings_of(os.environ, adapters), adapters, limits)
+    receiver.server.run(in_role(settings_of(os.environ, adapters), role), adapters, limits)
 
 
 def _sandbox(port: int, ledger: Path, log: Path, finish_after_s: float, retry_s: float) -> None:

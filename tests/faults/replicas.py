@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +15,12 @@ from typing import Any
 
 import httpx
 
+from receiver.roles import ServerRole
+from receiver.service import Limits
 from tests.faults.account import Account, Evidence, account_of
 from tests.faults.consumer import SECRET, Inbox, an_inbox
 from tests.faults.harness import CALLBACK_RETRY_S, FINISH_AFTER_S, MIX
-from tests.faults.launch import start_replica, start_sandbox
+from tests.faults.launch import IN_HASTE, start_replica, start_sandbox
 from tests.faults.repeats import Fault, Repeats, repeats_of
 from tests.postgres_server import PostgresServer
 from tests.processes import environment, every, wait_until_up
@@ -33,15 +35,17 @@ ANSWERS_AFTER_S = 0.1  # so far away is the consumer: much is in flight at any m
 
 @dataclass
 class Replica:
-    """One of the servers, and the port that it has throughout."""
+    """One of the servers, its role, and the port that it has throughout."""
 
+    role: ServerRole
     port: int
     log: Path
     env: dict[str, str]
+    limits: Limits
     process: ForkServerProcess | None = None
 
     def start(self) -> None:
-        self.process = start_replica(self.env, self.log)
+        self.process = start_replica(self.env, self.log, self.limits, self.role)
 
     def wait_until_up(self) -> None:
         assert self.process is not None
@@ -84,12 +88,12 @@ class Cluster:
         return httpx.Client(base_url=f"http://127.0.0.1:{replica.port}", headers=headers, timeout=30)
 
     def load(self, chance: random.Random, tasks: int) -> "list[Future[None]]":
-        """So many new tasks, each asked for at one of the servers, within a second."""
+        """So many new tasks, each asked for at one of the servers that take them, within a second."""
+        doors = [each for each in self.replicas if each.role.receives]
         numbers = range(self.asked, self.asked + tasks)
         self.asked += tasks
         return [
-            self.pool.submit(self._submit, chance.choice(self.replicas), number, chance.uniform(0, 1))
-            for number in numbers
+            self.pool.submit(self._submit, chance.choice(doors), number, chance.uniform(0, 1)) for number in numbers
         ]
 
     def _submit(self, replica: Replica, number: int, after_s: float) -> None:
@@ -214,8 +218,11 @@ def _hasten(api: httpx.Client) -> None:
 
 
 @contextmanager
-def a_cluster(directory: Path, count: int) -> Iterator[Cluster]:
-    """So many servers, up, with one webhook destination for every event."""
+def a_cluster(directory: Path, roles: Sequence[ServerRole], limits: Limits = IN_HASTE) -> Iterator[Cluster]:
+    """A server in each of these roles, up, with one webhook destination for every event; the first takes requests.
+
+    Callbacks come to whoever asked for them, where that is a door for them, else to the first.
+    """
     sandbox_port = free_port()
     sandbox_url, log = f"http://127.0.0.1:{sandbox_port}", directory / "sandbox.log"
     ledger = directory / "creates.jsonl"
@@ -225,10 +232,13 @@ def a_cluster(directory: Path, count: int) -> Iterator[Cluster]:
     try:
         database.start()
         url = database.make_database("cluster")
-        for number in range(count):
+        for number, role in enumerate(roles):
             port = free_port()
             env = environment(directory / f"{number}", port, sandbox_url) | {"TASKWEIR_DATABASE_URL": url}
-            replicas.append(Replica(port=port, log=directory / f"server-{number}.log", env=env))
+            if not role.receives:
+                env["TASKWEIR_PUBLIC_URL"] = replicas[0].env["TASKWEIR_PUBLIC_URL"]
+            log = directory / f"server-{number}.log"
+            replicas.append(Replica(role=role, port=port, log=log, env=env, limits=limits))
         with an_inbox(answers_after_s=ANSWERS_AFTER_S) as (inbox, hook), ThreadPoolExecutor(64) as pool:
             wait_until_up(f"{sandbox_url}/health", sandbox, log)
             for each in replicas:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver.roles import ServerRole
 from tests.faults.repeats import Fault, repeats_of
 from tests.faults.replicas import a_cluster
 
@@ -33,7 +34,7 @@ def test_a_repeat_without_a_fault_is_seen() -> None:
 def test_each_thing_is_done_by_one_of_them(tmp_path: Path) -> None:
     """Nothing goes wrong: each task is submitted once, each event delivered once, whoever took what."""
     chance = random.Random(2026)
-    with a_cluster(tmp_path, 2) as cluster:
+    with a_cluster(tmp_path, [ServerRole.ALL] * 2) as cluster:
         wait(cluster.load(chance, 60))
         account = cluster.settle()
         repeats = cluster.repeats()
@@ -49,7 +50,7 @@ def test_one_after_the_other_goes_wrong(tmp_path: Path, what: str) -> None:
     Nothing is lost, nothing ends twice, and what comes again was in flight as something went wrong, once for each.
     """
     chance = random.Random(2026)
-    with a_cluster(tmp_path, 3) as cluster:
+    with a_cluster(tmp_path, [ServerRole.ALL] * 3) as cluster:
         for _ in range(TIMES):
             cluster.suffer(what, chance, tasks=TASKS)
         account, repeats = cluster.settle(), cluster.repeats()

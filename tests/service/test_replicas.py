@@ -19,7 +19,7 @@ async def test_caps_and_waits_are_everybodys(tmp_path: Path) -> None:
     """Nothing is asked without a part; with one, its part of the cap, and nothing before another's `Retry-After`."""
     clock, budgets = StoppedClock(), {"capped": Budget(cap=4.0), "free": Budget()}
     told: list[Mapping[str, Word]] = []
-    says = Heard(share=NONE, words={})
+    says = Heard(share=NONE, alone=False, words={})
 
     async def beat(words: Mapping[str, Word]) -> Heard:
         told.append(words)
@@ -31,7 +31,7 @@ async def test_caps_and_waits_are_everybodys(tmp_path: Path) -> None:
     await replicas.run_once()
     assert (budgets["capped"].allows(clock.now(), 9), budgets["free"].allows(clock.now(), 9)) == (0, 9)
     held = Word(wait_until=NOW + MINUTE)
-    says = Heard(share=Share(1, 4), words={"free": held, "elsewhere": held})
+    says = Heard(share=Share(1, 4), alone=False, words={"free": held, "elsewhere": held})
     await replicas.run_once()
     assert (budgets["capped"].cap, budgets["free"].cap, replicas.alone) == (1.0, None, False)
     assert budgets["free"].allows(clock.now(), 9) == 0
@@ -44,6 +44,18 @@ async def test_caps_and_waits_are_everybodys(tmp_path: Path) -> None:
     assert len(looked) == 3
 
 
+async def test_who_has_no_part_because_others_work_holds_nothing_back(tmp_path: Path) -> None:
+    """A cap is the workers' to keep; a provider's `Retry-After` is known here, too."""
+    clock, budgets = StoppedClock(), {"capped": Budget(cap=4.0), "free": Budget()}
+
+    async def beat(words: Mapping[str, Word]) -> Heard:
+        return Heard(share=NONE, alone=False, words={"free": Word(wait_until=NOW + MINUTE)})
+
+    kept = Kept(storage=SqliteStorage(tmp_path / "t.db"), clock=clock, beat=beat)
+    await Replicas(kept, clock, budgets, {"capped": 4.0, "free": None}, [], works=False).run_once()
+    assert [budgets[name].spent(clock.now()) for name in ("capped", "free")] == [False, True]
+
+
 async def test_what_one_is_refused_narrows_them_all(tmp_path: Path) -> None:
     """A 429 at one halves what each sends, once: what all of them hear and tell again is the same refusal."""
     clock, said = StoppedClock(), dict[int, Mapping[str, Word]]()
@@ -53,7 +65,7 @@ async def test_what_one_is_refused_narrows_them_all(tmp_path: Path) -> None:
         async def beat(words: Mapping[str, Word]) -> Heard:
             said[number] = words
             everybody = [Alive(id=f"{n}", began_at=n, seen_at=NOW, words=each) for n, each in said.items()]
-            return Heard(share=Share(number, 3), words=heard_by(f"{number}", everybody, NOW).words)
+            return Heard(share=Share(number, 3), alone=False, words=heard_by(f"{number}", everybody, NOW).words)
 
         kept = Kept(storage=SqliteStorage(tmp_path / "t.db"), clock=clock, beat=beat)
         return Replicas(kept, clock, {"apikley": budgets[number]}, {"apikley": None}, [])

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from receiver.domain import Task, Timer
 from receiver.main import load_adapters, settings_of
 from receiver.outbound import Outbound
 from receiver.poller import PollLimits
+from receiver.roles import ServerRole
 from receiver.service import Limits, Service
 from receiver.settings import Mode
 from receiver.store.protocol import Store
@@ -152,6 +153,7 @@ async def a_world(
     clock: StoppedClock | None = None,
     adapters: Mapping[str, Adapter] | None = None,
     outbound: Outbound | None = None,
+    role: ServerRole = ServerRole.ALL,
     **environment: str,
 ) -> AsyncIterator[World]:
     """A service on an empty store, its providers at `base_url`/<name>; no loop runs but by `turn`."""
@@ -176,7 +178,7 @@ async def a_world(
         adapters,
     )
     clock = clock or StoppedClock()
-    service = Service(settings, adapters, clock=clock, limits=limits, outbound=outbound)
+    service = Service(replace(settings, role=role), adapters, clock=clock, limits=limits, outbound=outbound)
     await service.start()
     transport = httpx.ASGITransport(app=service.app, raise_app_exceptions=False)
     headers = {"authorization": f"Bearer {API_KEY}"}

@@ -13,6 +13,7 @@ from receiver.domain import Attempt, DeliveryState, Status, Work
 from receiver.errors import ConfigurationError
 from receiver.ids import first_id
 from receiver.provider_policy import Standing
+from receiver.roles import ServerRole
 from receiver.store.postgres import Offset, PostgresStorage
 from receiver.store.postgres_schema import bring_up_to_date, schema_version
 from receiver.store.postgres_sql import migrations, newest_version
@@ -342,6 +343,23 @@ async def test_each_has_its_part_and_together_they_have_the_whole(postgres_url: 
         assert sorted([len(await each.read(lambda store: store.queues())) for each in (one, other)]) == [0, 1]
         await other.write(lambda store: store.release_leases(NOW))
         assert (await one.beat()).share.whole(5) == 5
+
+
+async def test_who_does_not_work_has_no_part(postgres_url: str) -> None:
+    """A web process takes nothing from those that deliver and poll, and is not alone while they take callbacks, too."""
+    async with processes(postgres_url, 1) as (one,), AsyncExitStack() as stack:
+        web, worker = (PostgresStorage(postgres_url, role=role) for role in (ServerRole.WEB, ServerRole.WORKER))
+        for each in (web, worker):
+            await each.open(now=NOW)
+            stack.push_async_callback(each.close)
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("UPDATE replicas SET began_at = began_at - 60000")
+        heard = {each: await each.beat() for each in (one, web, worker)}
+        assert [each.share().whole(5) for each in (one, worker, web)] == [3, 2, 0]
+        assert [each.alone for each in heard.values()] == [False, False, False]
+        await one.write(lambda store: store.release_leases(NOW))
+        assert ((await web.beat()).alone, (await worker.beat()).alone) == (True, False)
+        assert (worker.share().whole(5), web.share().whole(5)) == (5, 0)
 
 
 async def test_who_rests_leaves_its_part_and_begins_anew(postgres_url: str) -> None:
