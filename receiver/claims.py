@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from receiver import breaker_policy, outcomes, suspicion
 from receiver.breaker_policy import Breaker
@@ -138,3 +139,11 @@ def _give_up(store: Store, destination: Destination, parcel: Parcel, now: Ms) ->
     error = f"given up: {suspicion.GIVEN_UP_AFTER} attempts in a row were begun, and never heard of again"
     attempt = Attempt(number=delivery.attempts, at=now, duration_ms=0, error=error)
     outcomes.end(store, destination, delivery, attempt, Next(state=DeliveryState.DEAD, tries=delivery.tries), now)
+
+
+def by_turns(parcels: Sequence[Parcel]) -> list[Parcel]:
+    """One of the oldest and one of the freshest in turn."""
+    oldest_first = sorted(parcels, key=lambda parcel: parcel.was_due_at)
+    half = (len(parcels) + 1) // 2
+    pairs = zip_longest(oldest_first[:half], reversed(oldest_first[half:]))
+    return [parcel for pair in pairs for parcel in pair if parcel is not None]

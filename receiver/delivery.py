@@ -9,7 +9,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import zip_longest
 
 from receiver import breaker_policy, claims, outcomes, timing, turns
 from receiver.blocked import Blocked
@@ -30,11 +29,11 @@ from receiver.telemetry import log
 from receiver.turns import Did
 
 BRIEF = 64  # deliveries claimed; more hold up the event loop
-# How many destinations are claimed for in one round, and of those in one transaction, whose attempts begin together.
-# What begins together ends together: a crowd of slow ones that hang would make a wave of every deadline.
+# How many destinations are claimed for in one round, and of those in one transaction.
 MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
-MOST_SLOW, SLOW_AT_ONCE = 16, 2
+MOST_SLOW, SLOW_AT_ONCE = 16, 8
 BREATHER_S = 0.001
+SLOW_ROUNDS_S = 0.25  # a round, and a commit, is a wait for everybody: those who keep us waiting share theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +78,7 @@ class Courier:
         self.blocked = Blocked(senders)
         self._starved = False
         self._suspect: str | None = None  # the delivery that is under way and may kill us
+        self._waking: asyncio.TimerHandle | None = None
         self.wake = asyncio.Event()
         self.crew = Crew(self._freed)
         self.fresh = Fresh(
@@ -138,7 +138,20 @@ class Courier:
     def _freed(self, destination_id: str) -> None:
         self.fresh.freed(destination_id)
         if self._starved or self.fresh.wants_more(destination_id):
+            self._wake_for(destination_id)
+
+    def _wake_for(self, destination_id: str) -> None:
+        if not self._slow(destination_id):
             self.wake.set()
+        elif self._waking is None:
+            self._waking = asyncio.get_running_loop().call_later(SLOW_ROUNDS_S, self._wake_late)
+
+    def _wake_late(self) -> None:
+        self._waking = None
+        self.wake.set()
+
+    def _slow(self, destination_id: str) -> bool:
+        return self._paces.manner(destination_id, self._clock.now()) is Manner.SLOW
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
@@ -214,6 +227,8 @@ class Courier:
             claimed = await self._storage.write(partial(self._claim, bite), brief=brief)
             for each in claimed:
                 self._start(each)
+                if self._paces.manner(each.destination.id, self._clock.now()) is not Manner.QUICK:
+                    await asyncio.sleep(BREATHER_S)  # what begins together ends together: a crowd makes a wave
             begun += claimed
         return begun
 
@@ -233,7 +248,8 @@ class Courier:
             self._suspect = claimed.parcels[0].delivery.id
         destination, step = claimed.destination, self._senders[claimed.destination.type].batch
         if step == 1 and destination.rate_per_second is None and not claimed.probe:
-            self.fresh.take(Handed(destination=destination, parcel=parcel) for parcel in _by_turns(claimed.parcels))
+            in_turn = claims.by_turns(claimed.parcels)
+            self.fresh.take(Handed(destination=destination, parcel=parcel) for parcel in in_turn)
             return
         self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))
         for first in range(0, len(claimed.parcels), step):
@@ -271,13 +287,14 @@ class Courier:
             lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
             brief=len(ended) == 1,
             ends=True,
+            can_wait=self._slow(destination.id) and not probe,
         )
         report(destination, ended, settled)
         done = all(each.attempt.succeeded for each in sent)
         self._paces.heard(destination.id, well=done)
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
         if destination.ordered or settled.turn is not None or not done:
-            self.wake.set()  # something is due at another time than the loop knows of
+            self._wake_for(destination.id)  # something is due at another time than the loop knows of
 
     async def _give_back(self, parcels: Sequence[Parcel]) -> None:
         """Let others begin what we came too late to: its lease might end under the attempt."""
@@ -296,14 +313,6 @@ class Courier:
                 Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=0, error=failed))
                 for parcel in parcels
             ]
-
-
-def _by_turns(parcels: Sequence[Parcel]) -> list[Parcel]:
-    """One of the oldest and one of the freshest in turn."""
-    oldest_first = sorted(parcels, key=lambda parcel: parcel.was_due_at)
-    half = (len(parcels) + 1) // 2
-    pairs = zip_longest(oldest_first[:half], reversed(oldest_first[half:]))
-    return [parcel for pair in pairs for parcel in pair if parcel is not None]
 
 
 def _release(store: Store, parcels: Sequence[Parcel]) -> None:

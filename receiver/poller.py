@@ -42,6 +42,7 @@ class PollLimits:
 
 NO_TASK = "taskweir-probe-00000000"
 MOST_SETTLED = 1000
+MOST_HASTENED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +81,38 @@ class Poller:
         self._limits = limits or PollLimits()
         self.wake = asyncio.Event()
         self.crew = Crew(lambda _: self.wake.set())
+        self._away_until: Ms | None = None
+        self._made_up_to = ""
+
+    async def make_up_for(self, away_until: Ms) -> None:
+        """Ask once, soon, about every open task whose callback may have come while nobody was there.
+
+        The first bite of them is due within a minute after this, the others follow round by round.
+        """
+        self._away_until, self._made_up_to = away_until, ""
+        await self._hasten()
 
     async def run_once(self) -> float:
         """End what is over unasked, start what is due; the seconds until something is."""
         await self._end_overdue()
+        await self._hasten()
         due = await each_alone(
             self._run_provider(served)
             for name, served in self._providers.items()
             if self.crew.count(name) < self._limits.in_flight
         )
-        return timing.seconds_until(due, self._clock.now())
+        return timing.seconds_until(due, self._clock.now()) if self._away_until is None else 0.0
+
+    async def _hasten(self) -> None:
+        """One bite of what is to be asked about once more: a million at once would hold everybody up."""
+        since, after = self._away_until, self._made_up_to
+        if since is None:
+            return
+        now, most = self._clock.now(), MOST_HASTENED
+        last = await self._storage.write(
+            lambda store: store.hasten_safety_polls(now, since=since, within=MINUTE, after=after, limit=most)
+        )
+        self._away_until, self._made_up_to = (since, last) if last is not None else (None, "")
 
     async def ask_about(self, task_id: str) -> None:
         """Begin to ask about one task, where that is due and its provider may be asked; else its turn comes."""

@@ -14,7 +14,7 @@ from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
-from receiver.domain import MINUTE, Task
+from receiver.domain import Task
 from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.follow_up import FollowUp
@@ -233,8 +233,7 @@ class Service:
         await self.replicas.run_once()
         # Of several, others took the callbacks while we were away; a host that starts us for each one misses none.
         if self.replicas.alone and not self._serverless:
-            now = self._clock.now()
-            await self.storage.write(lambda store: store.hasten_safety_polls(now, within=MINUTE))
+            await self.poller.make_up_for(self._clock.now())
         await owed.form_all_lines(self.storage)
         if lost := await unreadable(self.storage, self._seal):
             log.error("secrets.unreadable", count=lost, hint=f"{REMEDY}, or renew these secrets")

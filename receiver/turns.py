@@ -136,8 +136,10 @@ class Turns:
         token = _CURRENT.set(turn)
         self._running.add(turn)
         try:
-            yield turn
-            await self.over(turn)
+            try:
+                yield turn
+            finally:
+                await self.over(turn)
         finally:
             self._running.discard(turn)
             _CURRENT.reset(token)

@@ -74,7 +74,9 @@ class _Log:
     def __init__(self, connection: AsyncConnection[tuple[Any, ...]], schema: str) -> None:
         self._connection = connection
         self._schema = schema
-        self._insert = self._written(_INSERT)
+        self._under_way = 0
+        self._over = False
+        self._insert = self._composed(_INSERT)
 
     @property
     def usable(self) -> bool:
@@ -90,22 +92,36 @@ class _Log:
             if schema is None:
                 await self._connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(self._schema)))
             if table is None:
-                await self._connection.execute(self._written(_MADE))
+                await self._connection.execute(self._composed(_MADE))
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        self._under_way += 1
         try:
-            try:
-                await self._append(parcels)
-            except _OF_A_ROW:  # one bad row must not keep the others out
-                return [await self._alone(parcel) for parcel in parcels]
+            return await self._written(parcels)
         except _FAULTS as error:
             if self._connection.closed:
                 raise Lost(_words(error)) from None
             raise Refused(_words(error)) from None
-        return [Outcome()] * len(parcels)
+        finally:
+            self._under_way -= 1
+            if self._over:
+                await self.close()
 
     async def close(self) -> None:
-        await self._connection.close()
+        """Now, or once nothing is under way any more: the library waits for its answers and for their end.
+
+        To close the socket that a loop waits on ends a process that runs on uvloop.
+        """
+        self._over = True
+        if not self._under_way:
+            await self._connection.close()
+
+    async def _written(self, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        try:
+            await self._append(parcels)
+        except _OF_A_ROW:  # one bad row must not keep the others out
+            return [await self._alone(parcel) for parcel in parcels]
+        return [Outcome()] * len(parcels)
 
     async def _alone(self, parcel: Parcel) -> Outcome:
         try:
@@ -121,7 +137,7 @@ class _Log:
         text = _NUL.sub(r"\1\\ufffd", json_text.write(rows))
         await self._connection.execute(self._insert, [text])
 
-    def _written(self, statement: LiteralString) -> Composed:
+    def _composed(self, statement: LiteralString) -> Composed:
         columns = [SQL("{} {}").format(Identifier(name), SQL(_TYPES.get(name, "text"))) for name in formats.LOG_COLUMNS]
         return SQL(statement).format(
             schema=Identifier(self._schema),

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AskError, AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import TimeoutError as TooLate
 
@@ -86,6 +86,9 @@ class _Adder:
             raise Lost(str(error)) from None
         except ODD_ANSWERS as error:
             raise Lost(f"the answer is not one of Redis: {error}") from None
+        except AskError:
+            where = "this is a node of a cluster, and not the one that has the stream: name that one in the URL"
+            return Outcome(error=where)
         except RedisError as error:
             return Outcome(error=f"Redis refused it: {error}")
         return Outcome(told=f"entry {place}{', a repeat' if repeated else ''}")

@@ -1,9 +1,9 @@
 """The last step to a user's own server that speaks no HTTP: a client kept per destination, every attempt bounded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from receiver.targets import Shape, Target, read_target
 from receiver.unsealing import blocked_reason
 
 DEADLINE_S = 15.0
-_IDLE_S = 60.0
+IDLE_S = 60.0
 _CLOSING_S = 2.0
 # What a library raises where it reads an answer that it did not expect.
 ODD_ANSWERS = (ValueError, TypeError, LookupError, AttributeError)
@@ -56,7 +56,7 @@ class Client(Protocol):
         """
 
     async def close(self) -> None:
-        """Raises nothing; may be broken off."""
+        """End it, though something may still be under way; raises nothing, and may be broken off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +99,31 @@ class _Kept:
 
     key: tuple[str, str]
     opening: "asyncio.Task[Client]"
-    timer: asyncio.TimerHandle | None = field(default=None)
+    users: int = 0
+    timer: asyncio.TimerHandle | None = None
+    dropped: bool = False
 
 
 class RemoteSender:
     """Sends to all destinations of one kind.
 
-    A client that stood idle may turn out broken: then the attempt is made once more on a new one, within its deadline.
+    A client is kept for `idle_s` after its last attempt. One that stood idle may turn out broken: then the attempt is
+    made once more on a new one, within its deadline.
     """
 
     def __init__(
-        self, kind: Registered, streams: Streams, seal: Seal, clock: Clock, *, deadline_s: float = DEADLINE_S
+        self,
+        kind: Registered,
+        streams: Streams,
+        seal: Seal,
+        clock: Clock,
+        *,
+        deadline_s: float = DEADLINE_S,
+        idle_s: float = IDLE_S,
     ) -> None:
         self.batch = kind.batch
         self.longest_attempt_s = deadline_s
+        self._idle_s = idle_s
         self._kind = kind
         self._streams = streams
         self._seal = seal
@@ -150,40 +161,52 @@ class RemoteSender:
 
     async def _bounded(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
         """The attempt, or what to say where its time is over. A client that does not stop then is not waited for."""
-        under_way = asyncio.ensure_future(self._attempt(destination, parcels))
+        used: list[_Kept] = []
+        under_way = asyncio.ensure_future(self._attempt(destination, parcels, used))
         try:
             await asyncio.wait({under_way}, timeout=self.longest_attempt_s)
         except asyncio.CancelledError:
-            self._leave(under_way)
+            self._leave(under_way, destination, used)
             raise
         if under_way.done() and not under_way.cancelled():
             return under_way.result()
-        self._leave(under_way)
-        kept = self._kept.get(destination.id)
-        if kept is not None:
-            self._drop(destination.id, kept)
-        return [Outcome(error=f"no answer within {self.longest_attempt_s:g} s")] * len(parcels)
+        # Whoever waited for a connection that another one waited for too long ends with that one.
+        what = "connection" if under_way.done() else "answer"
+        self._leave(under_way, destination, used)
+        return [Outcome(error=f"no {what} within {self.longest_attempt_s:g} s")] * len(parcels)
 
-    async def _attempt(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+    async def _attempt(
+        self, destination: Destination, parcels: Sequence[Parcel], used: list[_Kept]
+    ) -> Sequence[Outcome]:
         try:
             kept, fresh = self._keep(destination)
+            used.append(kept)
             try:
                 return await self._through(kept, destination, parcels)
             except Lost:
                 if fresh:
                     raise
             kept, _ = self._keep(destination)
+            used.append(kept)
             return await self._through(kept, destination, parcels)
         except (Lost, Refused, Unreachable, NotVerified, Malformed) as error:
             return [Outcome(error=str(error))] * len(parcels)
 
     async def _through(self, kept: _Kept, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Outcome]:
+        kept.users += 1
+        if kept.timer is not None:
+            kept.timer.cancel()
         try:
             client = await asyncio.shield(kept.opening)
             return await client.send(destination, parcels)
-        except (Lost, Refused, Unreachable, NotVerified, Malformed):
+        except BaseException:
             self._drop(destination.id, kept)
             raise
+        finally:
+            kept.users -= 1
+            if not kept.users and not kept.dropped:
+                loop = asyncio.get_running_loop()
+                kept.timer = loop.call_later(self._idle_s, self._drop, destination.id, kept)
 
     def _keep(self, destination: Destination) -> tuple[_Kept, bool]:
         """The destination's client, and whether it is a new one."""
@@ -195,11 +218,6 @@ class RemoteSender:
         if kept is None:
             kept = _Kept(key, asyncio.ensure_future(self._open(destination)))
             self._kept[destination.id] = kept
-        if kept.timer is not None:
-            kept.timer.cancel()
-        kept.timer = asyncio.get_running_loop().call_later(
-            self.longest_attempt_s + _IDLE_S, self._drop, destination.id, kept
-        )
         return kept, fresh
 
     async def _open(self, destination: Destination) -> Client:
@@ -222,16 +240,18 @@ class RemoteSender:
             del self._kept[destination_id]
         if kept.timer is not None:
             kept.timer.cancel()
-            kept.timer = None
-            self._see_off(_ended(kept))
+        if not kept.dropped:
+            kept.dropped = True
+            self._watch(asyncio.ensure_future(_ended(kept)))
 
-    def _leave(self, task: "asyncio.Task[Any]") -> None:
+    def _leave(self, task: "asyncio.Task[Any]", destination: Destination, used: Sequence[_Kept]) -> None:
+        """Give up on an attempt, and on its clients: nobody knows what they are still busy with."""
         task.cancel()
-        self._ending.add(task)
-        task.add_done_callback(self._gone)
+        self._watch(task)
+        for kept in used:
+            self._drop(destination.id, kept)
 
-    def _see_off(self, ending: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(ending)
+    def _watch(self, task: "asyncio.Task[Any]") -> None:
         self._ending.add(task)
         task.add_done_callback(self._gone)
 

@@ -187,7 +187,9 @@ class PostgresStorage:
         self._share_until = 0.0
         await self.write(lambda store: _writing(store).rest())
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
         """However brief a write is, it waits for the network: none runs in the event loop."""
         try:
             return await self._writer.write(do, ends=ends)

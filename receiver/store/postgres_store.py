@@ -81,9 +81,6 @@ class PostgresStore(SharedVerbs):
         self.count("release_deliveries", now=now)
         self.changed(OURS["forget_replica"], {})
 
-    def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
-        self.count("hasten_safety_polls", now=now, within=within)
-
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
         return int(row["version"] or 0) if row else 0

@@ -308,8 +308,12 @@ class Store(Protocol):
     def release_leases(self, now: Ms) -> None:
         """Give back every poll and delivery that this process has claimed, for it is about to end."""
 
-    def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
-        """Make every open task that expects a callback due within this time: it may have come while we were away."""
+    def hasten_safety_polls(self, now: Ms, *, since: Ms, within: Ms, after: str, limit: int) -> str | None:
+        """Make open tasks that expect a callback due within this time: it may have come while we were away.
+
+        One bite, of so many timers behind the task `after`; the id of the last of them, None where it was the last
+        bite. What was asked about since the start, or is newer than it, stays as it is.
+        """
 
     def half_moved(self) -> bool:
         """Whether a move into it was begun and is not over."""
@@ -320,11 +324,14 @@ class Store(Protocol):
 class Storage(Protocol):
     """One store as the asynchronous world sees it."""
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
         """Run `do` in a transaction and return once that is on disk. A cancelled caller may still have committed.
 
         What is `brief` touches a few rows, for it may hold up the event loop. What `ends` work goes before what begins
-        some, so that no more of it piles up under way than must.
+        some, so that no more of it piles up under way than must. What `can_wait` comes along with the next one, or
+        goes by itself after a quarter of a second.
         """
 
     async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:

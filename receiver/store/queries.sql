@@ -471,16 +471,40 @@ WHERE id = :id AND state = 'pending' AND owner = :owner
 
 -- lapse_timers --
 -- The owner stays: a submit that somebody else began is unconfirmed.
-UPDATE timers SET due_at = :now WHERE owner IS NOT NULL AND due_at > :now
+-- Looked for where a lease can lie, one index step per provider, not among all that wait.
+WITH RECURSIVE works (work) AS (VALUES ('submit'), ('poll')), known (work, provider) AS (
+  SELECT work, (SELECT min(provider) FROM timers WHERE timers.work = works.work) FROM works
+  UNION ALL
+  SELECT work, (SELECT min(provider) FROM timers WHERE timers.work = known.work AND timers.provider > known.provider)
+  FROM known WHERE known.provider IS NOT NULL
+)
+UPDATE timers SET due_at = :now WHERE task_id IN (
+  SELECT leased.task_id FROM known JOIN timers AS leased ON leased.work = known.work AND leased.provider = known.provider
+  WHERE leased.due_at > :now AND leased.due_at <= :until AND leased.owner IS NOT NULL
+)
 
 -- lapse_deliveries --
-UPDATE deliveries SET due_at = :now WHERE state = 'pending' AND owner IS NOT NULL AND due_at > :now
+WITH RECURSIVE owed (id) AS (
+  SELECT min(destination_id) FROM deliveries WHERE state = 'pending'
+  UNION ALL
+  SELECT (SELECT min(destination_id) FROM deliveries WHERE state = 'pending' AND destination_id > owed.id)
+  FROM owed WHERE owed.id IS NOT NULL
+)
+UPDATE deliveries SET due_at = :now WHERE id IN (
+  SELECT leased.id FROM owed JOIN deliveries AS leased ON leased.destination_id = owed.id AND leased.state = 'pending'
+  WHERE leased.due_at > :now AND leased.due_at <= :until AND leased.owner IS NOT NULL
+)
+
+-- select_last_of_timers --
+SELECT task_id FROM timers WHERE task_id > :after ORDER BY task_id LIMIT 1 OFFSET :others
 
 -- hasten_safety_polls --
--- Spread over the time given, so that they do not all come at once.
+-- Spread over the time given, so that they do not all come at once. `|| ''` keeps the planner off the index of what is
+-- due, which would be gone through to its end for every bite.
 UPDATE timers SET due_at = :now + abs(random()) % :within
-WHERE work = 'poll' AND due_at > :now + :within AND EXISTS (
-  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1
+WHERE task_id > :after AND task_id <= :last AND work || '' = 'poll' AND due_at > :now + :within
+  AND (answered_at IS NULL OR answered_at <= :since) AND EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1 AND tasks.created_at <= :since
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
 

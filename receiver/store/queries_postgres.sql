@@ -57,8 +57,9 @@ UPDATE deliveries SET owner = :owner, holder = :process, due_at = :until, attemp
 
 -- hasten_safety_polls --
 UPDATE timers SET due_at = :now + CAST(floor(random() * :within) AS BIGINT)
-WHERE work = 'poll' AND due_at > :now + :within AND EXISTS (
-  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1
+WHERE task_id > :after AND task_id <= :last AND work || '' = 'poll' AND due_at > :now + :within
+  AND (answered_at IS NULL OR answered_at <= :since) AND EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1 AND tasks.created_at <= :since
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar
 
-from receiver.domain import Ms
+from receiver.domain import MINUTE, Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.hand_off import HandOff
 from receiver.store.kept import KeptVerbs
@@ -22,6 +22,7 @@ from receiver.store.verbs import SharedVerbs
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
+LONGEST_LEASE = 2 * MINUTE  # one that should be longer lapses by itself
 _READERS = 3
 _PATIENCE_MS = 5000
 _CACHED_KIB = 8192  # of the pages that are written: with SQLite's 2 MB each write reads four of them back first
@@ -66,15 +67,12 @@ class SqliteStore(SharedVerbs):
             _tell(error)
 
     def lapse_leases(self, now: Ms) -> None:
-        self.count("lapse_timers", now=now)
-        self.count("lapse_deliveries", now=now)
+        self.count("lapse_timers", now=now, until=now + LONGEST_LEASE)
+        self.count("lapse_deliveries", now=now, until=now + LONGEST_LEASE)
 
     def release_leases(self, now: Ms) -> None:
         self.count("release_polls", now=now)
         self.count("release_deliveries", now=now)
-
-    def hasten_safety_polls(self, now: Ms, *, within: Ms) -> None:
-        self.count("hasten_safety_polls", now=now, within=within)
 
     def schema_version(self) -> int:
         row = self.one("select_schema_version")
@@ -191,8 +189,10 @@ class SqliteStorage:
                 f"{self._path} has schema {have}, this program needs {newest_version()}", hint="Run `taskweir migrate`."
             )
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
-        return await self._writer.write(do, brief=brief, ends=ends)
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
+        return await self._writer.write(do, brief=brief, ends=ends, can_wait=can_wait)
 
     async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         if self._closed:

@@ -6,7 +6,7 @@ from typing import Any
 from receiver import json_text
 from receiver.domain import Ms, Status, Task, Timer, Work
 from receiver.ids import first_id
-from receiver.store.records import Found, Page
+from receiver.store.records import BEHIND_ALL, Found, Page
 from receiver.store.rows import task_of, task_row, timer_of, timer_row
 from receiver.store.searches import MOST_SEARCHED, Condition, Searches
 
@@ -127,6 +127,12 @@ class TaskVerbs(Searches):
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         self.count("hasten_submits", provider=provider, now=now)
+
+    def hasten_safety_polls(self, now: Ms, *, since: Ms, within: Ms, after: str, limit: int) -> str | None:
+        row = self.one("select_last_of_timers", after=after, others=limit - 1)
+        last = BEHIND_ALL if row is None else str(row["task_id"])
+        self.count("hasten_safety_polls", now=now, since=since, within=within, after=after, last=last)
+        return None if row is None else last
 
     def next_due_timer(self, work: Work, provider: str) -> Ms | None:
         row = self.one("select_next_due_timer", work=work.value, provider=provider)

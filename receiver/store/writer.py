@@ -15,6 +15,7 @@ from receiver.store.protocol import Store
 
 Result = TypeVar("Result")
 LOOP_HELD_S = 0.002  # by writes of others in one turn, at most
+COMES_ALONG_S = 0.25  # what can wait for others; then it goes by itself
 LEFT_OPEN_S = 0.008  # for what each turn brings; then it is committed
 
 
@@ -73,6 +74,8 @@ class Writer:
         self._connect = connect
         self._most = most
         self._waiting: deque[_Job] = deque()
+        self._patient: list[_Job] = []
+        self._waking: asyncio.TimerHandle | None = None
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="taskweir-writer", daemon=True)
         self._connection: Transactional | None = None
@@ -91,25 +94,44 @@ class Writer:
         self._thread.start()
         await self._opened
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
         """Run `do` in the next transaction; returns its result once that is on disk."""
         if self._loop is None or self._closed:
             raise Unavailable("the store is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         job = _Job(do=do, future=future, brief=brief)
-        if ends:
-            self._waiting.appendleft(job)
+        if can_wait:
+            self._patient.append(job)
+            if self._waking is None:
+                self._waking = self._loop.call_later(COMES_ALONG_S, self._begin)
         else:
-            self._waiting.append(job)
+            if ends:
+                self._waiting.appendleft(job)
+            else:
+                self._waiting.append(job)
+            self._begin()
+        return await future  # a caller that goes away takes nothing back: nobody here knows of cancelling
+
+    def _begin(self) -> None:
+        """Work off what waits, with all that comes along."""
+        if self._patient:
+            self._waiting.extend(self._patient)
+            self._patient.clear()
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._turn)  # others of this moment come along
-        return await future  # a caller that goes away takes nothing back: nobody here knows of cancelling
+            asyncio.get_running_loop().call_soon(self._turn)  # others of this moment come along
 
     async def close(self) -> None:
         """Commit what waits, then close the connection."""
         if self._loop is not None and not self._closed:
             self._closed = True
+            if self._patient:
+                self._begin()
             if self._busy:
                 self._idle = self._loop.create_future()
                 await self._idle

@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver.turns import Turns
 
-ANSWER_S = 4.5  # of the 5 s within which a callback is answered; what then came of it is recorded in the rest
+ANSWER_S = 4.0  # of the 5 s within which a callback is answered; what then came of it is recorded in the rest
 
 
 class InTurn:

@@ -40,6 +40,17 @@ def test_the_list_shows_the_newest_first(cli: Cli) -> None:
     assert "callback, verified by poll" in rows[0]
 
 
+def test_a_page_without_an_event_is_not_the_end(cli: Cli) -> None:
+    """What a filter lets through may be far behind: the list goes on while there is more to look through."""
+    pages = [page(cursor=90, more=True), page(event(7), cursor=7, more=True), page(cursor=1)]
+    with stub(pages) as server:
+        found = cli("events", "list", "--json", "-n", "3", "--type", "task.running", TASKWEIR_URL=server.url)
+    assert [each["seq"] for each in found.json] == [7]
+    assert "order=desc&limit=3" in server.requests[0]
+    assert "after=90&order=desc&limit=3" in server.requests[1]
+    assert "after=7&order=desc&limit=2" in server.requests[2]
+
+
 def test_the_list_as_json_is_an_array(cli: Cli) -> None:
     """With `seq` in every item."""
     task_id = finished(cli)

@@ -40,6 +40,23 @@ def test_more_than_a_page_is_fetched(cli: Cli) -> None:
     assert ["limit=3" in server.requests[0], "cursor=task_2&limit=1" in server.requests[1]] == [True, True]
 
 
+def test_a_page_without_a_task_is_not_the_end(cli: Cli) -> None:
+    """What a filter lets through may be far behind: the list ends where there is no cursor."""
+    pages = [
+        {"items": [], "next_cursor": "task_7"},
+        {"items": [{"id": "task_3"}], "next_cursor": "task_2"},
+        {"items": [], "next_cursor": None},
+    ]
+    with stub([answer(200, page) for page in pages]) as server:
+        settings = {"TASKWEIR_URL": server.url, "TASKWEIR_API_KEY": "0123456789abcdef"}
+        result = cli("tasks", "list", "--json", "--limit", "3", **settings)
+    assert [task["id"] for task in result.json] == ["task_3"]
+    assert ["cursor=task_7&limit=3" in server.requests[1], "cursor=task_2&limit=2" in server.requests[2]] == [
+        True,
+        True,
+    ]
+
+
 def test_the_filters_reach_the_server(cli: Cli) -> None:
     """Each filter narrows the list."""
     failed = submitted(cli, "[fail]", "--wait")

@@ -86,7 +86,9 @@ def _around(owner: type, name: str, reach: Callable[[str], None], before: str | 
 def _around_writes(reach: Callable[[str], None]) -> None:
     original = SqliteStorage.write
 
-    async def write(storage: SqliteStorage, do: Any, *, brief: bool = False, ends: bool = False) -> Any:
+    async def write(
+        storage: SqliteStorage, do: Any, *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Any:
         asked_by = do.func if isinstance(do, partial) else do
         seam = WRITES.get(asked_by.__qualname__.partition(".<locals>")[0], "other")
         reach(f"{seam}.before")
@@ -96,7 +98,7 @@ def _around_writes(reach: Callable[[str], None]) -> None:
             reach(f"{seam}.inside")
             return result
 
-        result = await original(storage, inside, brief=brief, ends=ends)
+        result = await original(storage, inside, brief=brief, ends=ends, can_wait=can_wait)
         reach(f"{seam}.after")
         return result
 

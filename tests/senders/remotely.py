@@ -19,11 +19,11 @@ from tests.senders.sending import SEAL
 
 @asynccontextmanager
 async def a_remote(
-    kind: str, *, allowed: str = "loopback", deadline_s: float = 10.0, look_up: LookUp = look_up
+    kind: str, *, allowed: str = "loopback", deadline_s: float = 10.0, look_up: LookUp = look_up, **fields: float
 ) -> AsyncIterator[RemoteSender]:
     """A sender of one kind; it and its connections are gone afterwards, as when a server stops."""
     streams = Streams(Guard(allowed), look_up=look_up)
-    sender = RemoteSender(KINDS[kind], streams, SEAL, StoppedClock(), deadline_s=deadline_s)
+    sender = RemoteSender(KINDS[kind], streams, SEAL, StoppedClock(), deadline_s=deadline_s, **fields)
     try:
         yield sender
     finally:

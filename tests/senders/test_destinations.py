@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from structlog.testing import capture_logs
 
 from receiver.domain import Status
 from receiver.senders.kinds import KINDS
+from tests.logs import capture_logs
 from tests.make import DAY
 from tests.processes import environment, start, wait_until_up
 from tests.senders.remotely import ids

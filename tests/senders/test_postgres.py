@@ -12,6 +12,7 @@ from receiver.store.records import Parcel
 from tests.raw_servers import RawServer, raw_server
 from tests.senders.remotely import a_place, a_remote, an_owed, arrives, attempts, error_of, ids
 from tests.senders.servers import USER, Postgres
+from tests.service.world import soon
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +115,52 @@ async def test_what_a_user_drops_stays_dropped_and_his_own_stays(server: Postgre
         await arrives(sender, place, an_owed(2))
     assert ids(await server.got()) == ["evt_1", "evt_2"]
     assert server.query("SELECT to_regclass('taskweir.tasks') AS view") == [{"view": None}]
+
+
+ON_UVLOOP = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+WAITING = (
+    "SELECT count(*) AS count FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'taskweir'"
+)
+
+
+@ON_UVLOOP
+async def test_what_is_under_way_when_the_url_is_changed_ends_as_it_began(server: Postgres) -> None:
+    """Its connection is closed after it: to close a socket that is waited on ends a process on uvloop."""
+    place, moved = (a_place("postgres", f"{server.url()}?schema={name}") for name in ("taskweir", "taskweir_two"))
+    async with a_remote("postgres") as sender:
+        await arrives(sender, place, an_owed(1))
+        with psycopg.connect(server.admin) as holder:
+            holder.execute("LOCK TABLE taskweir.events IN ACCESS EXCLUSIVE MODE")
+            under_way = asyncio.ensure_future(arrives(sender, place, an_owed(2)))
+            await soon(lambda: server.query(WAITING) == [{"count": 1}])
+            await arrives(sender, moved, an_owed(3))
+            assert not under_way.done()
+        await under_way
+        await soon(lambda: not sender._ending)
+    assert ids(await server.got()) == ["evt_1", "evt_2"]
+    with psycopg.connect(server.admin, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA taskweir_two CASCADE")
+
+
+@ON_UVLOOP
+async def test_a_table_that_somebody_holds_locked(server: Postgres) -> None:
+    """Each attempt ends in its time, and what is repeated once it is free arrives."""
+    place = a_place("postgres", server.url())
+    async with a_remote("postgres") as sender:
+        await arrives(sender, place, an_owed(1))
+        with psycopg.connect(server.admin) as holder:
+            holder.execute("LOCK TABLE taskweir.events IN ACCESS EXCLUSIVE MODE")
+            sender.longest_attempt_s = 0.2
+            for seq in range(2, 5):
+                both = (error_of(sender, place, an_owed(seq)) for _ in range(2))
+                assert set(await asyncio.gather(*both)) <= {"no answer within 0.2 s", "no connection within 0.2 s"}
+        sender.longest_attempt_s = 10
+        await arrives(sender, place, an_owed(2), an_owed(3))
+    assert ids(await server.got())[:3] == [
+        "evt_1",
+        "evt_2",
+        "evt_3",
+    ]  # the last may have arrived, though nobody said so
 
 
 async def test_a_table_that_is_gone_is_made_again(server: Postgres) -> None:

@@ -1,10 +1,14 @@
 """Redis streams: what an entry holds, what is added once, and what is trimmed."""
 
+import asyncio
+
 import pytest
 
 from receiver import formats
 from receiver.domain import Format
 from receiver.rendering import rendered
+from tests.dials import dials
+from tests.raw_servers import RawServer, raw_server
 from tests.senders.remotely import a_place, a_remote, an_owed, arrives, attempts, error_of, ids
 from tests.senders.servers import Redis
 
@@ -73,6 +77,30 @@ async def test_what_redis_refuses_it_says_itself(server: Redis) -> None:
         assert "no permissions to run the 'eval' command" in error
     with server.client() as client:
         assert client.keys("*taskweir:*") == []
+
+
+async def test_a_cluster_says_that_its_stream_is_elsewhere() -> None:
+    """It is not followed: the address that it tells nobody has judged."""
+
+    async def move(_: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"-MOVED 3999 127.0.0.1:6381\r\n")
+
+    async with raw_server(move) as server, a_remote("redis") as sender:
+        address = server.url("").removeprefix("http://").rstrip("/")
+        with dials() as dialled:
+            assert "name that one in the URL" in await error_of(sender, a_place("redis", f"redis://{address}/0"))
+        assert {f"127.0.0.1:{each.address[1]}" for each in dialled} == {address}
+
+
+async def test_a_user_who_may_do_this_and_no_more(server: Redis) -> None:
+    """What the README says that he needs."""
+    with server.client() as client:
+        may = ["~events", "~{events}:taskweir:*", "+eval", "+get", "+set", "+xadd"]
+        client.execute_command("ACL", "SETUSER", "writer", "on", ">writer-password", *may)
+    async with a_remote("redis") as sender:
+        await arrives(sender, a_place("redis", server.url("writer:writer-password@")))
+    assert ids(await server.got()) == ["evt_1"]
 
 
 async def test_another_database_of_the_server(server: Redis) -> None:

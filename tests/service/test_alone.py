@@ -153,6 +153,17 @@ async def test_a_submit_is_handed_over_before_its_answer(tmp_path: Path) -> None
         assert (under_way(world), slow["status"]) == (0, "unconfirmed")
 
 
+async def test_a_handover_is_never_cut(tmp_path: Path) -> None:
+    """It has its own limit, beyond what a request polls and delivers in: cut off it would be in doubt for our sake."""
+    limits = replace(LIMITS, submit=SubmitLimits(deadline_s=5.0))
+    async with scripted("hang") as apikley, a_pair(tmp_path, apikley, limits=limits, **SERVERLESS) as world:
+        began = time.monotonic()
+        task = await world.submit()
+        assert time.monotonic() - began >= 5.0
+        assert (task["status"], submits(apikley), under_way(world)) == ("unconfirmed", 1, 0)
+        assert "within 5 s" in task["error"]["message"]
+
+
 async def test_who_does_not_wait_leaves_it_to_the_heartbeat(tmp_path: Path) -> None:
     """`respond-async`: recorded, and not begun, for nothing goes on after the answer."""
     async with scripted(created()) as apikley, a_pair(tmp_path, apikley, **SERVERLESS) as world:

@@ -91,7 +91,9 @@ async def test_a_token_that_we_did_not_sign_is_404(tmp_path: Path) -> None:
 class NoStore:
     """A storage that nobody may ask."""
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
         raise AssertionError("the store was written")
 
     async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:

@@ -191,7 +191,7 @@ async def test_the_answer_goes_out_even_where_its_code_cannot_be_remembered(tmp_
     """The task is on disk: its caller must hear of it."""
 
     class Full:
-        async def write(self, do: Any, *, brief: bool = False, ends: bool = False) -> Any:
+        async def write(self, do: Any, *, brief: bool = False, ends: bool = False, can_wait: bool = False) -> Any:
             raise Unavailable("disk full")
 
     async with a_world(tmp_path) as world:

@@ -126,7 +126,9 @@ class CutStorage:
     async def read(self, do: Callable[[Store], Result], *, brief: bool = False) -> Result:
         return await self._storage.read(do)
 
-    async def write(self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False) -> Result:
+    async def write(
+        self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False
+    ) -> Result:
         if self._writes == 0:
             raise Cut
         self._writes -= 1

@@ -324,7 +324,7 @@ class Counting:
         self._storage = storage
         self.bites: list[int] = []
 
-    async def write(self, do: Any, *, brief: bool = False, ends: bool = False) -> Any:
+    async def write(self, do: Any, *, brief: bool = False, ends: bool = False, can_wait: bool = False) -> Any:
         result = await self._storage.write(do)
         if isinstance(result, Bite):
             self.bites.append(result.rows.get("events", 0))

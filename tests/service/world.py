@@ -100,7 +100,7 @@ class World:
             await worker.run_once()
             await worker.crew.drain()
 
-    async def tick(self, budget_ms: int = 2000) -> dict[str, Any]:
+    async def tick(self, budget_ms: int = 20_000) -> dict[str, Any]:
         """One heartbeat; what it says."""
         response = await self.api.post("/internal/tick", params={"budget_ms": budget_ms})
         assert response.status_code == 200, response.text

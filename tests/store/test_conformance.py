@@ -234,6 +234,34 @@ async def test_a_new_process_finds_what_the_last_one_had_claimed_due(storage: St
     assert [parcel.delivery.id for parcel in parcels] == ["dlv_leased"]
 
 
+def hasten(store: Store, *, after: str, limit: int) -> str | None:
+    return store.hasten_safety_polls(NOW, since=NOW, within=MINUTE, after=after, limit=limit)
+
+
+async def test_safety_polls_are_hastened_by_bites(storage: Storage) -> None:
+    """Each goes on behind the one before; what was asked about since, or is newer than the start, is left as it is."""
+    fields = {"task_3": {"answered_at": NOW + 1}, "task_4": {"answered_at": NOW}}
+
+    def record(store: Store) -> None:
+        for number in range(6):
+            name = f"task_{number}"
+            made = {"created_at": NOW + (number == 5), "callback_expected": True}
+            store.record_task(a_task(id=name, provider_task_id=name, **made))
+            store.set_timer(a_timer(task_id=name, due_at=NOW + DAY, **fields.get(name, {})))
+
+    async def hastened() -> list[str]:
+        timers = [await storage.read(lambda store, n=n: store.timer(f"task_{n}")) for n in range(6)]  # type: ignore[misc]
+        return [timer.task_id for timer in timers if timer.due_at < NOW + MINUTE]
+
+    await storage.write(record)
+    assert await storage.write(lambda store: hasten(store, after="", limit=2)) == "task_1"
+    assert await hastened() == ["task_0", "task_1"]
+    assert await storage.write(lambda store: hasten(store, after="task_1", limit=2)) == "task_3"
+    assert await hastened() == ["task_0", "task_1", "task_2"]
+    assert await storage.write(lambda store: hasten(store, after="task_3", limit=9)) is None
+    assert await hastened() == ["task_0", "task_1", "task_2", "task_4"]
+
+
 async def test_safety_polls_are_hastened_for_open_tasks_that_expect_a_callback(storage: Storage) -> None:
     """After a start each of them is polled soon; tasks that are polled anyway keep their time."""
 
@@ -241,9 +269,9 @@ async def test_safety_polls_are_hastened_for_open_tasks_that_expect_a_callback(s
         for name, expected in (("task_cb", True), ("task_poll", False)):
             store.record_task(a_task(id=name, provider_task_id=name, callback_expected=expected))
             store.set_timer(a_timer(task_id=name, due_at=NOW + DAY))
-        store.hasten_safety_polls(NOW, within=MINUTE)
 
     await storage.write(record)
+    assert await storage.write(lambda store: hasten(store, after="", limit=9)) is None
     hastened = await storage.read(lambda store: store.timer("task_cb"))
     assert hastened is not None
     assert NOW <= hastened.due_at < NOW + MINUTE

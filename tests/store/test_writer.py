@@ -149,3 +149,21 @@ async def test_what_is_not_brief_is_run_apart() -> None:
         )
     assert connection.done == ["begin", "long", "longer", "commit", "begin", "brief", "commit"]
     assert threads == {"long": False, "longer": False, "brief": True}
+
+
+async def test_what_can_wait_comes_along() -> None:
+    """Behind what cannot; by itself it is written a little later, at the latest as the writer is closed."""
+    connection = Told()
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        waits = asyncio.create_task(writer.write(named("waits"), brief=True, can_wait=True))
+        await asyncio.sleep(0)
+        await asyncio.gather(writer.write(named("urgent"), brief=True), waits)
+        await writer.write(named("alone"), brief=True, can_wait=True)
+        last = asyncio.create_task(writer.write(named("last"), can_wait=True))
+        await asyncio.sleep(0)
+    await last
+    assert connection.done == [
+        *("begin", "urgent", "waits", "commit"),
+        *("begin", "alone", "commit"),
+        *("begin", "last", "commit"),
+    ]
