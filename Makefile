@@ -11,10 +11,12 @@ PROGRAMS := pgbouncer nats-server redis-server systemd-analyze
 PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-tools libatomic1 libjemalloc2 liblzf1 \
   systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2
 
-# What of the service's tests runs on PostgreSQL as well: nothing that looks into a SQLite file, or is quicker than a network.
-ON_POSTGRES := $(patsubst %,tests/service/test_%.py,callbacks ordered in_flight hand_off)
+# What of the service's tests runs on PostgreSQL in every test run, a minute of it; `make test-postgres` runs all of them.
+ON_POSTGRES := $(patsubst %,tests/service/test_%.py,actions adopt api_events api_replays blocked breaker bulk callbacks \
+  deliveries hand_off held idempotency in_flight list_queries ordered owed rate regressions_store resubmit retention standing \
+  submit task_webhooks timeline waiting_for)
 
-.PHONY: demo test faults bench bench-scale lint run setup lock clean
+.PHONY: demo test test-postgres faults moving bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -27,19 +29,30 @@ test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
 
-# kill -9, 2,000 times, and 100,000 tasks at a provider in trouble; the tests run a part of both.
-# `make faults KILLS=100 TASKS=2000 EVENTS=2000` is the shorter one.
+# All of the service's tests on PostgreSQL, but for those that are about SQLite alone: some six minutes.
+test-postgres: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
+	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/python -m pytest --numprocesses 2 tests/service
+
+# kill -9, 2,000 times, 100,000 tasks at a provider in trouble, and three servers on one PostgreSQL that are killed, paused
+# and terminated 1,000 times each: some four hours; the tests run a part of everything.
+# `make faults KILLS=100 TASKS=2000 EVENTS=2000 TIMES=50 STOPS=50` is the shorter one.
 KILLS := 2000
 TASKS := 100000
 EVENTS := 20000
-TIMES := 50
+TIMES := 1000
+STOPS := 200
 faults: $(READY) $(SERVERS)/.ready
 	@$(VENV)/bin/python -m tests.faults $(KILLS)
 	@TASKWEIR_TEST_TASKS=$(TASKS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_scale.py
 	@TASKWEIR_TEST_EVENTS=$(EVENTS) $(VENV)/bin/python -m pytest --quiet --capture=no tests/service/test_outage.py
-	@TASKWEIR_TEST_TIMES=$(TIMES) $(VENV)/bin/python -m pytest --quiet tests/faults/test_replicas.py
+	@$(VENV)/bin/python -m tests.faults.clusters $(TIMES) $(STOPS)
 	@$(VENV)/bin/python -m tests.faults.tarpits
 	@$(VENV)/bin/python -m tests.faults.slow_clients --strict
+
+# A million finished tasks from SQLite to PostgreSQL and back, every table's digest the same: some GB of disk for a while.
+MOVED := 1000000
+moving: $(READY)
+	@$(VENV)/bin/python -m tests.moving $(MOVED)
 
 # What one core carries, in under ten minutes on a machine that does nothing else.
 bench: $(READY)

@@ -18,6 +18,7 @@ WIDEST_WINDOW = 200  # fewer than outbound has connections to one host: to wait 
 QUICK, SLOW = 1 / 10, 2 / 3  # of the time limit
 WINDOW_RESTS_AFTER: Ms = 60_000
 FULL_FOR: Ms = 60_000
+SAME_REFUSAL: Ms = 3000  # how late others may hear of one
 _MEASURED_OVER: Ms = 10_000
 CALLBACKS_LOST = 3  # in a row
 A_TURN: Ms = 20  # about what a commit takes
@@ -160,6 +161,25 @@ class Budget:
             while self._spent and now - self._spent[0][0] >= _MEASURED_OVER:
                 self._spent.popleft()
             self._spent.append((now, count))
+
+    @property
+    def held_until(self) -> Ms:
+        """Nothing before this time; 0 where nothing was ever held."""
+        return self._held_until
+
+    @property
+    def refused_at(self) -> Ms:
+        """When the provider last said 429, or broke, to any process of ours; 0 is never."""
+        return self._narrowed_at
+
+    def refused_elsewhere(self, at: Ms, now: Ms) -> None:
+        """Another process on the same database was refused: what all of them send halves together.
+
+        What came at about the time of a refusal of our own is the same one.
+        """
+        if at - self._narrowed_at >= SAME_REFUSAL:
+            self.narrow(now)
+            self._narrowed_at = at
 
     def hold(self, now: Ms, retry_after_s: float | None) -> None:
         """Nothing before `Retry-After`."""

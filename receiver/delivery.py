@@ -77,8 +77,8 @@ class Courier:
         self._paces = Paces()
         self.blocked = Blocked(senders)
         self._starved = False
-        self._suspect: str | None = None  # the delivery that is under way and may kill us
         self._waking: asyncio.TimerHandle | None = None
+        self._suspect: str | None = None  # the delivery that is under way and may kill us
         self.wake = asyncio.Event()
         self.crew = Crew(self._freed)
         self.fresh = Fresh(

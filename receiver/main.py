@@ -1,5 +1,6 @@
 """The command line: the only module that knows everyone."""
 
+import asyncio
 import os
 from contextlib import closing
 from typing import Annotated
@@ -50,6 +51,25 @@ def migrate(
         with take_lock(path):
             where, applied = str(path), migrate_file(path, now=now)
     console.print(f"{where}: migrations {applied} applied" if applied else f"{where}: up to date")
+
+
+@app.command()
+def reconcile(
+    since: Annotated[str, typer.Option(help="When the backup was made: 2026-11-20T19:48:00Z, or 90min, 2h, 3d ago.")],
+) -> None:
+    """After a restore, before a server starts: ask again about what may have happened since, and send nothing twice."""
+    from receiver.cli.text import since_of
+    from receiver.formats import time_of
+    from receiver.reconciling import reconcile_all
+
+    try:
+        at = time_of(since_of(since))
+    except ValueError:
+        raise typer.BadParameter("must be 2026-11-20T19:48:00Z, or 90min, 2h, 3d", param_hint="--since") from None
+    done = asyncio.run(reconcile_all(settings_of(os.environ, load_adapters()), since=at))
+    console.print(f"{done.asked} tasks are asked about again within a minute of the next start")
+    console.print(f"{done.doubtful} that waited to be handed over may have been: unconfirmed then, and not sent again")
+    console.print(f"events go on after seq {done.seq}", highlight=False)
 
 
 def _move(source: str, target: str) -> None:

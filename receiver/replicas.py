@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from receiver.budget import Budget
 from receiver.clock import Clock
-from receiver.domain import Ms
 from receiver.storages import Kept
-from receiver.store.shares import BEAT_S, HOLDS_FOR_S, WHOLE
+from receiver.store.shares import BEAT_S, HOLDS_FOR_S, WHOLE, Word
 
 
 class Replicas:
@@ -49,28 +48,31 @@ class Replicas:
 
     async def run_once(self) -> float:
         """Say so, take our part of every provider's budget, and look for work; the seconds until the next time."""
-        heard = await self.kept.say(self._holds())
+        heard = await self.kept.say(self._words())
         self._heard_at = time.monotonic()
         share = self.share = heard.share
         self.alone = share.of == 1
-        for name, until in heard.holds.items():
+        now = self._clock.now()
+        for name, word in heard.words.items():
             if name in self._budgets:
-                now = self._clock.now()
-                self._budgets[name].hold(now, (until - now) / 1000)
+                self._budgets[name].hold(now, (word.wait_until - now) / 1000)
+                self._budgets[name].refused_elsewhere(word.refused_at, now)
         for name, cap in self._caps.items():
             if cap is None:
                 continue
             self._budgets[name].cap = share.rate(cap)
             if share.of == 0:
-                self._budgets[name].hold(self._clock.now(), min(2 * BEAT_S, HOLDS_FOR_S))
+                self._budgets[name].hold(now, min(2 * BEAT_S, HOLDS_FOR_S))
         for look in self._look:
             look()
         return BEAT_S
 
-    def _holds(self) -> dict[str, Ms]:
-        """Until when each provider asked us to wait; who has no part yet holds back by himself, which is no news."""
+    def _words(self) -> dict[str, Word]:
+        """What each provider said to us; who has no part yet holds back by himself, which is no news."""
         if self.share.of == 0:
             return {}
-        now = self._clock.now()
-        rooms = {name: budget.room(now, under_way=0) for name, budget in self._budgets.items()}
-        return {name: room.asked_until for name, room in rooms.items() if room.asked_until is not None}
+        words = {
+            name: Word(wait_until=budget.held_until, refused_at=budget.refused_at)
+            for name, budget in self._budgets.items()
+        }
+        return {name: word for name, word in words.items() if word != Word()}

@@ -11,7 +11,7 @@ from receiver.errors import ConfigurationError
 from receiver.hand_off import HandOff
 from receiver.settings import POSTGRES, Settings
 from receiver.store.protocol import Storage
-from receiver.store.shares import WHOLE, Heard
+from receiver.store.shares import WHOLE, Heard, Word
 from receiver.store.sides import Side
 from receiver.store.sqlite import SqliteStorage
 from receiver.store.sqlite_side import SqliteSide
@@ -40,12 +40,12 @@ class Kept:
 
     storage: Opened
     clock: Clock
-    beat: Callable[[Mapping[str, Ms]], Awaitable[Heard]] | None = None
+    beat: Callable[[Mapping[str, Word]], Awaitable[Heard]] | None = None
     rest: Callable[[], Awaitable[None]] | None = None
 
-    async def say(self, holds: Mapping[str, Ms]) -> Heard:
-        """Say that we are alive, and until when providers asked us to wait; what the others say."""
-        return Heard(share=WHOLE, holds={}) if self.beat is None else await self.beat(holds)
+    async def say(self, words: Mapping[str, Word]) -> Heard:
+        """Say that we are alive, and what providers said to us; what the others say."""
+        return Heard(share=WHOLE, words={}) if self.beat is None else await self.beat(words)
 
 
 def storage_of(settings: Settings, handing: HandOff) -> Kept:

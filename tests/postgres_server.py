@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,17 +111,26 @@ class PostgresServer:
         port = f"&port={self.settings['port']}" if "port" in self.settings else ""
         return f"postgresql://{SUPERUSER}@/{database}?host={self.home / 'data'}{port}"
 
-    def signal_all(self, signal: signal.Signals) -> None:
-        """To the server and to each process that it has begun."""
+    def signal_all(self, signal: signal.Signals) -> list[int]:
+        """To the server and to each process that it has begun; which those are."""
         assert self._process is not None
         pid = self._process.pid
-        for each in (pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())):
-            os.kill(each, signal)
+        pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for each in pids:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal)
+        return pids
 
-    def make_database(self, name: str) -> str:
-        """A new database; its URL."""
+    @property
+    def pid(self) -> int:
+        """Of the process that the others are children of."""
+        assert self._process is not None
+        return self._process.pid
+
+    def make_database(self, name: str, *, like: str = "template1") -> str:
+        """A new database, a copy of another one; its URL."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'.encode())
         return self.url(name)
 
     def empty(self, name: str) -> None:

@@ -19,6 +19,10 @@ class EventVerbs(Searches):
         [row] = self.run("next_seq")
         return int(row["value"])
 
+    def skip_seqs(self, count: int) -> int:
+        [row] = self.run("skip_seqs", count=count)
+        return int(row["value"])
+
     def record_event(self, event: Event, body: str) -> None:
         self.count(
             "insert_event",

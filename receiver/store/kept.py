@@ -72,6 +72,11 @@ class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
         self._seq += 1
         return self._seq
 
+    def skip_seqs(self, count: int) -> int:
+        self.before_commit()  # what was counted so far comes before the gap
+        self._seq = self._written_seq = super().skip_seqs(count)
+        return self._seq
+
     def enabled_destinations(self, tenant: str) -> Sequence[Destination]:
         ask = super().enabled_destinations
         return self._kept(("enabled", tenant), lambda: ask(tenant))

@@ -19,7 +19,7 @@ from receiver.store.postgres_schema import bring_up_to_date
 from receiver.store.postgres_store import PostgresStore
 from receiver.store.postgres_writing import Raced, WritingStore
 from receiver.store.protocol import Store
-from receiver.store.shares import HOLDS_FOR_S, NONE, Heard, Share
+from receiver.store.shares import HOLDS_FOR_S, NONE, Heard, Share, Word
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
@@ -175,10 +175,10 @@ class PostgresStorage:
         """Our part of what all processes may do together: none where we have not said for long that we are alive."""
         return self._share if time.monotonic() < self._share_until else NONE
 
-    async def beat(self, holds: Mapping[str, Ms] | None = None) -> Heard:
-        """Say that we are alive, and until when providers asked us to wait; our part, and what others say."""
+    async def beat(self, words: Mapping[str, Word] | None = None) -> Heard:
+        """Say that we are alive, and what providers said to us; our part, and what others say."""
         asked_at = time.monotonic()
-        heard = await self.write(lambda store: _writing(store).beat(holds or {}))
+        heard = await self.write(lambda store: _writing(store).beat(words or {}))
         self._share, self._share_until = heard.share, asked_at + HOLDS_FOR_S
         return heard
 

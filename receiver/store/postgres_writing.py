@@ -7,7 +7,7 @@ moved: whoever holds that row holds up every other replica's commit, so it is ta
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from receiver.store.kept import KeptVerbs
 from receiver.store.postgres_sql import OURS, each_value, writing
 from receiver.store.postgres_store import PostgresStore
 from receiver.store.records import Bite, Lease
-from receiver.store.shares import GONE_AFTER, Alive, Heard, Share, heard_by
+from receiver.store.shares import GONE_AFTER, Alive, Heard, Share, Word, heard_by
 from receiver.store.statements import QUERIES, Row
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
@@ -72,6 +72,11 @@ class Raced(Exception):
     """What this transaction decided on was changed by another replica meanwhile: it is undone, and run again."""
 
 
+def _alive(row: Row) -> Alive:
+    words = {name: Word(**word) for name, word in json.loads(row["words"]).items()}
+    return Alive(id=row["id"], began_at=row["began_at"], seen_at=row["seen_at"], words=words)
+
+
 @lru_cache(maxsize=1024)
 def _looks_at_held_back(sql: str) -> bool:
     return _HELD_BACK.search(sql) is not None
@@ -115,13 +120,14 @@ class WritingStore(KeptVerbs, PostgresStore):
     def before_commit(self) -> None:
         self._put_in()
 
-    def beat(self, holds: Mapping[str, Ms]) -> Heard:
+    def beat(self, words: Mapping[str, Word]) -> Heard:
         """Say that this process is alive, and hear which part is its: one after the other, that all hear of all."""
         now = self._among_replicas()
-        self.changed(OURS["beat"], {"now": now, "gone": now - GONE_AFTER, "holds": json_text.write(dict(holds))})
+        told = {name: asdict(word) for name, word in words.items()}
+        self.changed(OURS["beat"], {"now": now, "gone": now - GONE_AFTER, "words": json_text.write(told)})
         self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
         rows = self.execute(OURS["select_replicas"], {})
-        return heard_by(self._process, [Alive(**{**row, "holds": json.loads(row["holds"])}) for row in rows], now)
+        return heard_by(self._process, [_alive(row) for row in rows], now)
 
     def rest(self) -> None:
         """Say that this process does nothing for a while; what it told of providers stays known."""

@@ -79,6 +79,12 @@ class Store(Protocol):
     def hasten_submits(self, provider: str, now: Ms) -> None:
         """Make due whatever waits to be handed over."""
 
+    def hasten_polls(self, now: Ms, *, within: Ms) -> int:
+        """Make everything that can be asked about due within this time; how many that is."""
+
+    def submits(self, *, after: str, limit: int) -> Sequence[str]:
+        """The tasks that wait to be handed over, or are being, in the order of their ids, beyond one."""
+
     def next_due_timer(self, work: Work, provider: str) -> Ms | None: ...
 
     def count_timers(self, work: Work, provider: str) -> int: ...
@@ -314,6 +320,9 @@ class Store(Protocol):
         One bite, of so many timers behind the task `after`; the id of the last of them, None where it was the last
         bite. What was asked about since the start, or is newer than it, stays as it is.
         """
+
+    def skip_seqs(self, count: int) -> int:
+        """Leave out so many places among the events; the last one left out."""
 
     def half_moved(self) -> bool:
         """Whether a move into it was begun and is not over."""

@@ -126,6 +126,9 @@ SELECT body FROM inbox WHERE task_id = :task_id ORDER BY received_at DESC
 -- next_seq --
 UPDATE counters SET value = value + 1 WHERE name = 'seq' RETURNING value
 
+-- skip_seqs --
+UPDATE counters SET value = value + :count WHERE name = 'seq' RETURNING value
+
 -- select_seq --
 SELECT value FROM counters WHERE name = 'seq'
 
@@ -507,6 +510,16 @@ WHERE task_id > :after AND task_id <= :last AND work || '' = 'poll' AND due_at >
   SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.callback_expected = 1 AND tasks.created_at <= :since
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
+
+-- hasten_polls --
+-- All that can be asked about, those that are long due too, spread over the time given.
+UPDATE timers SET due_at = :now + abs(random()) % :within
+WHERE work = 'poll' AND EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.provider_task_id IS NOT NULL
+)
+
+-- select_submits --
+SELECT task_id FROM timers WHERE work = 'submit' AND task_id > :after ORDER BY task_id LIMIT :limit
 
 -- select_standing --
 SELECT * FROM standings WHERE provider = :provider

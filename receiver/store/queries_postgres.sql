@@ -63,6 +63,12 @@ WHERE task_id > :after AND task_id <= :last AND work || '' = 'poll' AND due_at >
     AND tasks.provider_task_id IS NOT NULL AND tasks.status IN ('submitted', 'running')
 )
 
+-- hasten_polls --
+UPDATE timers SET due_at = :now + CAST(floor(random() * :within) AS BIGINT)
+WHERE work = 'poll' AND EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.id = timers.task_id AND tasks.provider_task_id IS NOT NULL
+)
+
 -- next_seq --
 UPDATE counters SET value = value + :count WHERE name = 'seq' RETURNING value
 
@@ -91,15 +97,15 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND due_at IS NOT NULL AND owner
 
 -- beat --
 -- One that was taken for gone begins anew: the others have taken over its part.
-INSERT INTO replicas (id, began_at, seen_at, holds) VALUES (:process, :now, :now, :holds)
-ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, holds = excluded.holds,
+INSERT INTO replicas (id, began_at, seen_at, words) VALUES (:process, :now, :now, :words)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, words = excluded.words,
   began_at = CASE WHEN replicas.seen_at <= :gone THEN excluded.began_at ELSE replicas.began_at END
 
 -- rest --
 UPDATE replicas SET seen_at = :gone WHERE id = :process
 
 -- select_replicas --
-SELECT id, began_at, seen_at, holds FROM replicas
+SELECT id, began_at, seen_at, words FROM replicas
 
 -- forget_replica --
 DELETE FROM replicas WHERE id = :process

@@ -35,31 +35,44 @@ NONE = Share(0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a provider said to one process, or to any: until when to wait, and when it last refused; 0 is never."""
+
+    wait_until: Ms = 0
+    refused_at: Ms = 0
+
+    def __or__(self, other: "Word") -> "Word":
+        """The later of both."""
+        return Word(
+            wait_until=max(self.wait_until, other.wait_until), refused_at=max(self.refused_at, other.refused_at)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
-    """A process that works on the database, since when, when it last said so, and who asked it to wait until when."""
+    """A process that works on the database, since when, when it last said so, and what each provider said to it."""
 
     id: str
     began_at: Ms
     seen_at: Ms
-    holds: Mapping[str, Ms]
+    words: Mapping[str, Word]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a sign of life is answered with: our part, and until when each provider asked any of us to wait."""
+    """What a sign of life is answered with: our part, and what each provider said to any of us."""
 
     share: Share
-    holds: Mapping[str, Ms]
+    words: Mapping[str, Word]
 
 
 def heard_by(process: str, all_of_them: Sequence[Alive], now: Ms) -> Heard:
-    """What a process hears of all, itself among them."""
-    holds: dict[str, Ms] = {}
+    """What a process hears of all, itself among them; also of one that is gone: what it was told still holds."""
+    words: dict[str, Word] = {}
     for each in all_of_them:
-        for provider, until in each.holds.items():
-            if until > now:
-                holds[provider] = max(until, holds.get(provider, 0))
-    return Heard(share=share_of(process, all_of_them, now), holds=holds)
+        for provider, word in each.words.items():
+            words[provider] = words.get(provider, Word()) | word
+    return Heard(share=share_of(process, all_of_them, now), words=words)
 
 
 def share_of(process: str, all_of_them: Sequence[Alive], now: Ms) -> Share:

@@ -128,6 +128,12 @@ class TaskVerbs(Searches):
     def hasten_submits(self, provider: str, now: Ms) -> None:
         self.count("hasten_submits", provider=provider, now=now)
 
+    def hasten_polls(self, now: Ms, *, within: Ms) -> int:
+        return self.count("hasten_polls", now=now, within=within)
+
+    def submits(self, *, after: str, limit: int) -> Sequence[str]:
+        return [row["task_id"] for row in self.run("select_submits", after=after, limit=limit)]
+
     def hasten_safety_polls(self, now: Ms, *, since: Ms, within: Ms, after: str, limit: int) -> str | None:
         row = self.one("select_last_of_timers", after=after, others=limit - 1)
         last = BEHIND_ALL if row is None else str(row["task_id"])

@@ -26,6 +26,7 @@ class Size:
     due: int = 10_000
     events: int = 500_000
     in_flight: tuple[int, ...] = (1_000, 10_000, 100_000)
+    servers: tuple[int, ...] = (1, 2, 4)
     hour_s: float = 3600
 
 

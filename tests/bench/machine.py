@@ -17,11 +17,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CORE, LOAD_CORE = (_FREE := sorted(os.sched_getaffinity(0)))[0], _FREE[-1]
 
 
+REST = frozenset(_FREE) - {LOAD_CORE} or frozenset(_FREE)  # what several servers and their database share
+
+
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Whatever is started inside this block runs on that core, with all its threads."""
+def on_cores(cores: frozenset[int]) -> Iterator[None]:
+    """Whatever is started inside this block runs on those cores, with all its threads."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

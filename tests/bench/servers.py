@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.bench.machine import SERVER_CORE, on_core
+from tests.bench.machine import SERVER_CORE, on_cores
 from tests.processes import environment, wait_until_up
 from tests.service.world import API_KEY, free_port
 
+ITS_OWN = frozenset({SERVER_CORE})
 PROFILED = "TASKWEIR_BENCH_PROFILE"  # a file's name: `.svg` a flame graph, `.txt` collapsed stacks
 
 
@@ -47,11 +48,14 @@ def environment_of(directory: Path, port: int, provider_url: str, more: Mapping[
 
 
 @contextmanager
-def a_taskweir(directory: Path, *, provider_url: str = "http://127.0.0.1:9", **settings: str) -> Iterator[Server]:
+def a_taskweir(
+    directory: Path, *, provider_url: str = "http://127.0.0.1:9", cores: frozenset[int] = ITS_OWN, **settings: str
+) -> Iterator[Server]:
     """`taskweir serve`, all of it, on the database in this directory."""
     port = free_port()
     arguments = [sys.executable, "-m", "receiver", "serve"]
-    with _running(arguments, directory, port, environment_of(directory, port, provider_url, settings)) as server:
+    env = environment_of(directory, port, provider_url, settings)
+    with _running(arguments, directory, port, env, cores) as server:
         yield server
 
 
@@ -64,9 +68,11 @@ def a_baseline(directory: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def _running(arguments: list[str], directory: Path, port: int, env: dict[str, str]) -> Iterator[Server]:
+def _running(
+    arguments: list[str], directory: Path, port: int, env: dict[str, str], cores: frozenset[int] = ITS_OWN
+) -> Iterator[Server]:
     log = directory / "server.log"
-    with log.open("ab") as output, on_core(SERVER_CORE):
+    with log.open("ab") as output, on_cores(cores):
         process = subprocess.Popen(arguments, env=env, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:

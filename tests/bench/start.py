@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 from tests.bench.figures import Row, Run
 from tests.bench.history import history
-from tests.bench.machine import SERVER_CORE, memory_mb, on_core
+from tests.bench.machine import SERVER_CORE, memory_mb, on_cores
 from tests.bench.seeding import database
 from tests.bench.servers import environment_of
 from tests.service.world import free_port
@@ -60,7 +60,7 @@ async def _started(directory: Path, *options: str, idle_s: float = 0) -> tuple[f
 
 
 def _begin(arguments: list[str], env: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output, on_core(SERVER_CORE):
+    with log.open("wb") as output, on_cores(frozenset({SERVER_CORE})):
         return subprocess.Popen(arguments, env=env, stdout=output, stderr=output)
 
 

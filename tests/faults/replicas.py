@@ -17,13 +17,18 @@ import httpx
 
 from tests.faults.account import Account, Evidence, account_of
 from tests.faults.consumer import SECRET, Inbox, an_inbox
-from tests.faults.harness import CALLBACK_RETRY_S, FINISH_AFTER_S, MIX, SETTLE_WITHIN_S
+from tests.faults.harness import CALLBACK_RETRY_S, FINISH_AFTER_S, MIX
 from tests.faults.launch import start_replica, start_sandbox
+from tests.faults.repeats import Fault, Repeats, repeats_of
 from tests.postgres_server import PostgresServer
 from tests.processes import environment, every, wait_until_up
 from tests.service.world import API_KEY, free_port
 
-PAUSED_FOR_S = 3.0  # past every lease
+PAUSED_FOR_S = 2.3  # past every lease
+ROUND_S = (0.3, 1.0)
+SETTLED_WITHIN_S = 180.0
+HASTEN_AFTER_S = 10.0
+ANSWERS_AFTER_S = 0.1  # so far away is the consumer: much is in flight at any moment
 
 
 @dataclass
@@ -70,6 +75,9 @@ class Cluster:
     asked: int = 0
     answered: set[str] = field(default_factory=set)
     done: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+    _sent: list["Future[None]"] = field(default_factory=list)
+    _paused: list["Future[None]"] = field(default_factory=list)
 
     def client(self, replica: Replica) -> httpx.Client:
         headers = {"authorization": f"Bearer {API_KEY}"}
@@ -96,37 +104,65 @@ class Cluster:
             self.answered.add(made.json()["id"])
 
     def suffer(self, what: str, chance: random.Random, *, tasks: int) -> None:
-        """Under load, one thing goes wrong, and is over again."""
-        replica = chance.choice(self.replicas)
-        sent = self.load(chance, tasks)
-        time.sleep(chance.uniform(0.2, 0.8))
+        """Under load, one thing goes wrong with the server whose turn it is; the next one may follow at once.
+
+        A pause goes on meanwhile: for a while two of the servers are paused, never all three.
+        """
+        replica = self.replicas[self.done.total() % len(self.replicas)]
+        self._sent += self.load(chance, tasks)
+        time.sleep(chance.uniform(*ROUND_S))
+        fault = Fault(what=what, began=time.monotonic())
+        self.faults.append(fault)
         match what:
             case "kill":
                 replica.end()
                 replica.start()
+                replica.wait_until_up()
             case "pause":
                 replica.send(signal.SIGSTOP)
-                time.sleep(PAUSED_FOR_S)
-                replica.send(signal.SIGCONT)
+                self._paused.append(self.pool.submit(self._go_on, replica, fault))
+                self._let_one_go_on()
             case "terminate":
                 assert replica.end(signal.SIGTERM) == 0, replica.log.read_text()[-4000:]
                 replica.start()
+                replica.wait_until_up()
             case "database":
                 self.database.stop()
                 time.sleep(chance.uniform(0, 1))
                 self.database.start()
-        wait(sent)
-        for each in self.replicas:
-            each.wait_until_up()
+                for each in self.replicas:
+                    each.wait_until_up()
+        if what != "pause":
+            fault.ended = time.monotonic()
         self.done[what] += 1
+
+    def _go_on(self, replica: Replica, fault: Fault) -> None:
+        time.sleep(PAUSED_FOR_S)
+        replica.send(signal.SIGCONT)
+        fault.ended = time.monotonic()
+
+    def _let_one_go_on(self) -> None:
+        """Return when no more than one server is paused."""
+        while sum(not each.done() for each in self._paused) > 1:
+            time.sleep(0.01)
 
     def settle(self) -> Account:
         """Let everything end, and count."""
+        wait([*self._sent, *self._paused])
+        for each in self.replicas:
+            each.wait_until_up()
         with self.client(self.replicas[0]) as api:
             return account_of(self._wait(api))
 
+    def repeats(self) -> Repeats:
+        """What came more than once."""
+        came = self.inbox.moments()
+        with self.client(self.replicas[0]) as api:
+            failed = {event_id: _failed(api, event_id) for event_id, moments in came.items() if len(moments) > 1}
+        return repeats_of(came, self.faults, failed)
+
     def _wait(self, api: httpx.Client) -> Evidence:
-        ends_at = time.monotonic() + SETTLE_WITHIN_S
+        ends_at, hasten_at = time.monotonic() + SETTLED_WITHIN_S, time.monotonic() + HASTEN_AFTER_S
         while True:
             tasks = {task["id"]: task for task in every(api, "/v1/tasks")}
             ledger: list[dict[str, Any]] = httpx.get(f"{self.sandbox_url}/_sandbox/tasks").json()["items"]
@@ -152,6 +188,9 @@ class Cluster:
                     logged=[event["id"] for event in events],  # there are no SQLite logs beside a PostgreSQL
                 )
             self._call_back(ledger, {task["input"]["prompt"] for task in waiting})
+            if time.monotonic() > hasten_at:
+                _hasten(api)
+                hasten_at = time.monotonic() + HASTEN_AFTER_S
             time.sleep(0.5)
 
     def _call_back(self, ledger: list[dict[str, Any]], prompts: set[str]) -> None:
@@ -160,6 +199,18 @@ class Cluster:
             url = made["body"].get("callBackUrl") if isinstance(made["body"], dict) else None
             if url is not None and made["prompt"] in prompts:
                 httpx.post(url, json={"code": 200, "msg": "success", "data": {"taskId": made["id"]}})
+
+
+def _failed(api: httpx.Client, event_id: str) -> int:
+    """How many attempts to deliver an event are on record as failed."""
+    found = [api.get(f"/v1/deliveries/{each['id']}").json() for each in every(api, "/v1/deliveries", event_id=event_id)]
+    return sum(attempt["error"] is not None for each in found for attempt in each["attempt_log"])
+
+
+def _hasten(api: httpx.Client) -> None:
+    """As an operator would, once what he waits for was put off for minutes: a machine that is busy fails tries, too."""
+    for each in every(api, "/v1/deliveries", state="pending"):
+        api.post(f"/v1/deliveries/{each['id']}/retry")
 
 
 @contextmanager
@@ -178,7 +229,7 @@ def a_cluster(directory: Path, count: int) -> Iterator[Cluster]:
             port = free_port()
             env = environment(directory / f"{number}", port, sandbox_url) | {"TASKWEIR_DATABASE_URL": url}
             replicas.append(Replica(port=port, log=directory / f"server-{number}.log", env=env))
-        with an_inbox() as (inbox, hook), ThreadPoolExecutor(16) as pool:
+        with an_inbox(answers_after_s=ANSWERS_AFTER_S) as (inbox, hook), ThreadPoolExecutor(64) as pool:
             wait_until_up(f"{sandbox_url}/health", sandbox, log)
             for each in replicas:
                 each.start()

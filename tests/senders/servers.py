@@ -106,6 +106,7 @@ class Server(ABC):
         """It takes connections, as far as the system does that for it, and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        _wait_until_stopped(self._process.pid)
         try:
             yield
         finally:
@@ -255,7 +256,8 @@ class Postgres(Server):
     @contextmanager
     def paused(self) -> Iterator[None]:
         """The server and all that serve its connections."""
-        self.server.signal_all(signal.SIGSTOP)
+        for pid in self.server.signal_all(signal.SIGSTOP):
+            _wait_until_stopped(pid)
         try:
             yield
         finally:
@@ -275,6 +277,18 @@ class Postgres(Server):
 
     def remove(self) -> None:
         self.server.remove()
+
+
+def _wait_until_stopped(pid: int) -> None:
+    """Every thread of it: one that runs on another core stops a moment after the signal was sent."""
+    ends_at = time.monotonic() + 20
+    with suppress(FileNotFoundError, ProcessLookupError):  # it ended by itself meanwhile
+        while any(_runs(stat) for stat in Path(f"/proc/{pid}/task").glob("*/stat")):
+            assert time.monotonic() < ends_at
+
+
+def _runs(stat: Path) -> bool:
+    return stat.read_text().rpartition(") ")[2][0] not in "tTZ"
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -57,6 +57,13 @@ def everything(directory: Path) -> Rows:
         return {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
 
 
+def dump(directory: Path) -> bytes:
+    """All that is kept, as it lies on the disk, what was overwritten included; of a PostgreSQL its rows."""
+    if postgres_server.known(directory) is not None:
+        return repr(everything(directory)).encode()
+    return b"".join(each.read_bytes() for each in sorted(directory.glob("taskweir.db*")))
+
+
 def counts(directory: Path) -> dict[str, int]:
     """How many rows there are of everything that a request can leave behind; tables without any are left out."""
     kept = everything(directory)

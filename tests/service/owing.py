@@ -75,6 +75,7 @@ async def quiet(world: World, seconds: float = 0, *, most: int = 2000) -> float:
     """Let time pass, then bring what is due until nothing more is; how long the courier would sleep then."""
     world.clock.advance(seconds)
     for _ in range(most):
+        await world.service.replicas.kept.say({})  # it may take longer than a process keeps its part unheard
         pause_s = await world.service.courier.run_once()
         if pause_s > 0 and world.service.courier.crew.total == 0:
             return pause_s

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.service.asking import complaint, counts, everything, failures, holds
+from tests.service.engines import makes_a_log
 from tests.service.world import World, a_world
 
 pytestmark = pytest.mark.anyio
@@ -288,6 +289,7 @@ async def test_urls_that_cannot_be_used(tmp_path: Path) -> None:
         assert counts(tmp_path) == {}
 
 
+@makes_a_log
 async def test_one_log_one_destination(tmp_path: Path) -> None:
     """Of ten that want the same file at once one gets it; the others are told so (409)."""
     async with a_world(tmp_path) as world:
@@ -323,6 +325,7 @@ async def test_a_secret_is_never_told_in_a_refusal(tmp_path: Path) -> None:
         assert holds(everything(tmp_path), KEY.removeprefix("whsec_")) == []
 
 
+@makes_a_log
 async def test_any_body_is_taken_or_refused(tmp_path: Path) -> None:
     """Five hundred bodies with random damage: as many destinations as were answered 201."""
     chance = random.Random(2026)

@@ -15,6 +15,7 @@ from receiver.store.protocol import Store
 from receiver.web.front import create_app
 from tests.raw.talking import post, receiving, statuses
 from tests.service.asking import complaint, everything, failures
+from tests.service.engines import looks_into_the_file
 from tests.service.world import a_pair, created, record, scripted
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +130,7 @@ async def test_a_token_that_we_did_not_sign_costs_no_look_at_the_store(tmp_path:
             await ask("POST", path)
 
 
+@looks_into_the_file
 async def test_a_flood_of_strange_callbacks_leaves_the_files_as_they_are(tmp_path: Path) -> None:
     """Not a byte of the database or its log changes, and nobody is told to send the body."""
 

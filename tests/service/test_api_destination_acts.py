@@ -14,6 +14,7 @@ from receiver.signing import verify
 from tests.make import MINUTE, NOW
 from tests.service.asking import complaint, everything, failures, holds
 from tests.service.consumer import Consumer, a_consumer
+from tests.service.engines import makes_a_log
 from tests.service.instant import OTHER, a_quick_world, add_other_tenant, finish, last_event, post
 from tests.service.world import API_KEY, PUBLIC_URL, World, a_reachable_world, a_world, scripted
 
@@ -221,6 +222,7 @@ async def test_secrets_whose_time_is_over_are_deleted(tmp_path: Path) -> None:
             assert len(everything(tmp_path)["retired_secrets"]) == left
 
 
+@makes_a_log
 async def test_rotations_are_checked(tmp_path: Path) -> None:
     """Nothing rotates on a typo; a log has nothing to rotate."""
     async with a_world(tmp_path) as world:
@@ -278,6 +280,7 @@ async def test_a_ping_goes_to_what_is_disabled_or_held(tmp_path: Path) -> None:
         assert everything(tmp_path) == before
 
 
+@makes_a_log
 async def test_a_ping_of_a_log_sees_whether_it_can_be_written(tmp_path: Path) -> None:
     """And leaves no row in it."""
     async with a_world(tmp_path) as world:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.service.asking import complaint, everything, failures, holds
 from tests.service.consumer import a_consumer
+from tests.service.engines import makes_a_log
 from tests.service.instant import a_quick_world, finish, last_event, post
 from tests.service.world import World, a_world
 
@@ -122,6 +123,7 @@ async def test_what_is_created_with_all_its_fields_can_be_sent_back(tmp_path: Pa
         assert again == {name: value for name, value in made.items() if name != "secret"}
 
 
+@makes_a_log
 async def test_what_cannot_be_is_refused_by_its_path(tmp_path: Path) -> None:
     """422 for every one of them, and the destination is as it was."""
     async with a_world(tmp_path) as world:
@@ -142,6 +144,7 @@ async def test_what_cannot_be_is_refused_by_its_path(tmp_path: Path) -> None:
         assert everything(tmp_path) == before
 
 
+@makes_a_log
 async def test_a_log_has_days_instead(tmp_path: Path) -> None:
     """How long its rows are kept; null is for ever. Its own name and type may be said."""
     async with a_world(tmp_path) as world:

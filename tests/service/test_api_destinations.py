@@ -7,6 +7,7 @@ import pytest
 from receiver.store.protocol import Store
 from tests.make import NOW, a_delivery, a_destination
 from tests.service.asking import complaint, everything, holds
+from tests.service.engines import makes_a_log
 from tests.service.world import a_world
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +82,7 @@ async def test_every_field_of_a_destination(tmp_path: Path) -> None:
         assert plain | DEFAULTS | OF_A_WEBHOOK == plain
 
 
+@makes_a_log
 async def test_a_log_destination(tmp_path: Path) -> None:
     """A name, no secret, and no file before the first event."""
     async with a_world(tmp_path) as world:

@@ -338,7 +338,7 @@ async def test_pages_are_short_and_others_come_between(tmp_path: Path) -> None:
         made = await world.destination(HOOK, event_types=["task.*"])
         running = asyncio.ensure_future(replay(world, made))
         await made_at_least(tmp_path, 1)
-        await post(world, "/v1/destinations", {"type": "sqlite", "name": "between"}, 201)
+        await world.destination(f"{HOOK}/between")
         assert counts(tmp_path)["deliveries"] < PAGE * 20
         assert await running == PAGE * 20
 

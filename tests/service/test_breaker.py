@@ -13,6 +13,7 @@ from receiver.store.protocol import Store
 from tests.logs import capture_logs
 from tests.make import NOW
 from tests.service.consumer import Consumer, a_consumer, a_gated_consumer
+from tests.service.engines import makes_a_log
 from tests.service.owing import (
     OPERATORS,
     PATIENT,
@@ -514,6 +515,7 @@ async def test_a_ping_goes_out_whatever_is_held(tmp_path: Path) -> None:
         assert "ping" not in [event["type"] for event in await world.events()]
 
 
+@makes_a_log
 async def test_a_ping_of_a_log_makes_sure_that_it_can_be_written(tmp_path: Path) -> None:
     """Nothing is appended."""
     async with a_world(tmp_path) as world:

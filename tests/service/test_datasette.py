@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.processes import wait_until_up
+from tests.service.engines import makes_a_log
 from tests.service.owing import STEPS, happen, quiet, rows_of
 from tests.service.world import World, a_world, free_port
 
@@ -64,6 +65,7 @@ async def append(world: World) -> None:
         await quiet(world)
 
 
+@makes_a_log
 async def test_datasette_reads_a_log_that_is_being_written(tmp_path: Path) -> None:
     """Table, latest-state view and full-text search, all the time: no error on either side, nothing torn or old."""
     async with a_world(tmp_path) as world:

@@ -14,7 +14,9 @@ from receiver import formats
 from receiver.delivery import DeliveryLimits
 from receiver.domain import Attempt, DeliveryState
 from tests.make import MINUTE, NOW
+from tests.service.asking import dump
 from tests.service.consumer import Consumer, a_consumer
+from tests.service.engines import makes_a_log
 from tests.service.world import LIMITS, World, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
@@ -69,8 +71,7 @@ async def test_a_secret_of_the_users_own_signs(tmp_path: Path) -> None:
         consumer.verify(secret)
         shown = await world.api.get(f"/v1/destinations/{made['id']}/secret")
         assert shown.json() == {"secret": secret}
-        dump = (tmp_path / "taskweir.db").read_bytes() + (tmp_path / "taskweir.db-wal").read_bytes()
-        assert secret.encode() not in dump
+        assert secret.encode() not in dump(tmp_path)
 
 
 @pytest.mark.parametrize("answer", [500, 301, 404, 400, "close", (429, "retry-after: 1\r\n", "slow")])
@@ -261,6 +262,7 @@ async def a_log(world: World, name: str = "results", **fields: Any) -> None:
     assert "secret" not in made.json()
 
 
+@makes_a_log
 async def test_events_stand_in_the_log_as_people_query_them(tmp_path: Path) -> None:
     """One row per event, in the columns of the README."""
     async with (
@@ -285,6 +287,7 @@ async def test_events_stand_in_the_log_as_people_query_them(tmp_path: Path) -> N
         assert {each["state"] for each in await world.deliveries()} == {"delivered"}
 
 
+@makes_a_log
 async def test_appending_twice_leaves_one_row(tmp_path: Path) -> None:
     """Idempotent on the event's id: a crash between append and record costs nothing."""
     async with scripted(DONE_AT_ONCE) as reve, a_house(tmp_path, reve) as world:
@@ -300,6 +303,7 @@ async def test_appending_twice_leaves_one_row(tmp_path: Path) -> None:
         assert [each["state"] for each in await world.deliveries()] == ["delivered"]
 
 
+@makes_a_log
 async def test_a_backlog_is_appended_in_batches(tmp_path: Path) -> None:
     """Hundreds of events are a few transactions, in order."""
     async with scripted(*numbered()) as reve, a_house(tmp_path, reve) as world:
@@ -311,6 +315,7 @@ async def test_a_backlog_is_appended_in_batches(tmp_path: Path) -> None:
         assert [row["seq"] for row in rows(tmp_path)] == list(range(1, 251))
 
 
+@makes_a_log
 async def test_a_log_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     """A directory in the way, or somebody's lock: the reason is in the attempt, the event is not lost."""
     async with scripted(DONE_AT_ONCE) as reve, a_house(tmp_path, reve) as world:
@@ -326,6 +331,7 @@ async def test_a_log_that_cannot_be_written_is_tried_again(tmp_path: Path) -> No
         assert len(rows(tmp_path)) == 1
 
 
+@makes_a_log
 async def test_a_log_whose_table_is_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     """A failure in the middle of a batch leaves nothing of it."""
     path = tmp_path / "logs" / "default" / "results.db"
@@ -343,6 +349,7 @@ async def test_a_log_whose_table_is_somebody_elses_is_left_alone(tmp_path: Path)
         assert rows(tmp_path, "SELECT count(*) AS n FROM events") == [{"n": 0}]
 
 
+@makes_a_log
 async def test_a_task_without_a_prompt_has_none_in_the_log(tmp_path: Path) -> None:
     """The column is null, not an error."""
     async with (

@@ -12,6 +12,7 @@ import pytest
 from receiver.domain import Status
 from tests.make import NOW, a_destination
 from tests.service.consumer import Consumer, Gated, a_consumer, a_gated_consumer
+from tests.service.engines import makes_a_log
 from tests.service.owing import PATIENT, breaker_of, change, happen, quiet, trusted
 from tests.service.world import World, a_world
 
@@ -200,6 +201,7 @@ async def test_one_at_a_time_both_get_their_turn(tmp_path: Path) -> None:
         assert 0 < len(fresh) < len(consumer.ids) == 50
 
 
+@makes_a_log
 async def test_a_log_is_written_in_order(tmp_path: Path) -> None:
     """It takes hundreds at once, so that nothing waits for long: people read it from its end."""
     async with a_world(tmp_path) as world:

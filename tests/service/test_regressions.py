@@ -14,6 +14,7 @@ from receiver.domain import Status
 from tests.logs import capture_logs
 from tests.make import a_task
 from tests.service.asking import everything, holds
+from tests.service.engines import looks_into_the_file
 from tests.service.world import (
     APIKLEY_MODEL,
     UNKNOWN_TASK,
@@ -134,6 +135,7 @@ async def test_a_claim_about_another_task_is_passed_over(tmp_path: Path, claims:
         assert (ended["status"], ended["outputs"], ended["error"]["message"]) == ("failed", [], "mine")
 
 
+@looks_into_the_file
 async def test_an_answer_that_cannot_be_committed_is_kept_until_it_can(tmp_path: Path) -> None:
     """The store fails right after the provider took the task: its id, which was paid for, is not lost."""
     go = asyncio.Event()

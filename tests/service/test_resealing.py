@@ -13,6 +13,7 @@ from receiver.store.protocol import Storage, Store
 from tests.logs import capture_logs
 from tests.service.asking import complaint, everything, holds
 from tests.service.consumer import a_consumer
+from tests.service.engines import looks_into_the_file
 from tests.service.instant import a_quick_world, finish, post
 from tests.service.world import World, a_world
 
@@ -75,6 +76,7 @@ async def test_after_it_the_old_key_can_go(tmp_path: Path) -> None:
             assert (consumer.headers[0]["x-key"], consumer.headers[0]["x-team"]) == (CANARY, "blue")
 
 
+@looks_into_the_file
 async def test_a_copy_of_the_files_holds_no_secret(tmp_path: Path) -> None:
     """Not in the database, its write-ahead log, the data directory but the key's own file: before and after."""
     async with a_consumer() as consumer, a_quick_world(tmp_path, TASKWEIR_SECRET_KEY=f"{NEW},{OLD}") as world:

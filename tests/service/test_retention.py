@@ -23,6 +23,7 @@ from receiver.telemetry import configure_logs
 from tests.make import DAY, HOUR, NOW, StoppedClock, a_delivery, a_task, an_event
 from tests.service.asking import complaint, everything
 from tests.service.consumer import a_consumer
+from tests.service.engines import makes_a_log
 from tests.service.world import APIKLEY_MODEL, World, a_reachable_world, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
@@ -434,6 +435,7 @@ async def test_a_run_that_fails_begins_anew(tmp_path: Path) -> None:
     await storage.close()
 
 
+@makes_a_log
 async def test_a_log_with_an_end_forgets(tmp_path: Path) -> None:
     """Its rows go after its own days, hourly, whether events come or not; a log without an end keeps all, and what
     the store keeps is another matter."""

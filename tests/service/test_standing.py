@@ -9,6 +9,7 @@ from receiver import formats
 from tests.logs import capture_logs
 from tests.service.asking import complaint
 from tests.service.consumer import a_consumer
+from tests.service.engines import makes_a_log
 from tests.service.world import UNKNOWN_TASK, Scripted, World, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
@@ -128,6 +129,7 @@ async def test_a_queued_task_of_a_paused_provider_expires_on_time(tmp_path: Path
         assert (await world.task(task["id"]))["status"] == "expired"
 
 
+@makes_a_log
 async def test_operators_events_go_only_to_who_names_them(tmp_path: Path) -> None:
     """Signed like any other; a log gets a row without a task."""
     async with (

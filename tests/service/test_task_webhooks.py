@@ -11,6 +11,7 @@ import pytest
 from receiver.domain import Source, Status, Update, Verified
 from receiver.intake import take
 from receiver.store.protocol import Store
+from tests.service.asking import dump
 from tests.service.consumer import Consumer, a_consumer
 from tests.service.world import Scripted, World, a_world, created, record, scripted
 
@@ -132,8 +133,7 @@ async def test_the_secret_is_made_by_its_first_use(tmp_path: Path) -> None:
         assert first[0].startswith("whsec_")
         await finish(world, apikley, consumer.url)
         consumer.verify(first[0])
-        dump = (tmp_path / "taskweir.db").read_bytes() + (tmp_path / "taskweir.db-wal").read_bytes()
-        assert first[0].encode() not in dump
+        assert first[0].encode() not in dump(tmp_path)
 
 
 async def test_a_rotated_secrets_predecessor_signs_along_for_a_while(tmp_path: Path) -> None:

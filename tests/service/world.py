@@ -31,6 +31,7 @@ from tests import postgres_server
 from tests.make import StoppedClock
 from tests.raw_servers import RawServer, answer, raw_server
 
+ON_POSTGRES = os.environ.get("TASKWEIR_TEST_ENGINE") == "postgres"
 API_KEY = "root-key-0123456789"
 PUBLIC_URL = "http://taskweir.test"
 LIMITS = Limits(
@@ -136,7 +137,7 @@ class World:
 
 def database_url(directory: Path) -> str:
     """A database of this directory's: SQLite's, unless TASKWEIR_TEST_ENGINE says that it shall be PostgreSQL's."""
-    if os.environ.get("TASKWEIR_TEST_ENGINE") == "postgres":
+    if ON_POSTGRES:
         return postgres_server.database_of(directory)
     return f"sqlite:///{directory}/taskweir.db"
 

@@ -18,6 +18,7 @@ from receiver.store.postgres_schema import bring_up_to_date, schema_version
 from receiver.store.postgres_sql import migrations, newest_version
 from receiver.store.protocol import Store
 from receiver.store.records import KeptKey, Page, Recorded
+from receiver.store.shares import Word
 from tests.make import MINUTE, NOW, a_delivery, a_destination, a_task, a_timer, an_event
 from tests.postgres_server import PostgresServer
 from tests.service.world import soon
@@ -349,11 +350,12 @@ async def test_who_rests_leaves_its_part_and_begins_anew(postgres_url: str) -> N
         with psycopg.connect(postgres_url) as connection:
             connection.execute("UPDATE replicas SET began_at = began_at - 60000")
         until = one.offset.now() + 60_000
-        await one.beat({"apikley": until})
+        told = {"apikley": Word(wait_until=until)}
+        await one.beat(told)
         await one.rest()
         assert one.share().whole(5) == 0
         heard = await other.beat()
-        assert (heard.share.whole(5), dict(heard.holds)) == (5, {"apikley": until})
+        assert (heard.share.whole(5), dict(heard.words)) == (5, told)
         assert (await one.beat()).share.whole(5) == 0
         await other.beat()
         assert other.share().whole(5) == 3
@@ -420,15 +422,16 @@ def test_the_schema_has_the_newest_version(postgres_url: str) -> None:
         assert schema_version(connection) == newest_version()
 
 
-async def test_who_is_asked_to_wait_tells_the_others(postgres_url: str) -> None:
-    """A provider's `Retry-After` holds for all that work on the database: the longest, until it is over."""
+async def test_who_is_told_something_tells_the_others(postgres_url: str) -> None:
+    """A provider's `Retry-After` and refusal hold for all that work on the database: the last, whoever it was told."""
     async with processes(postgres_url, 3) as (one, other, third):
         now = one.offset.now()
-        await one.beat({"apikley": now + 60_000, "reapi": now - 1})
-        await other.beat({"apikley": now + 90_000})
-        assert (await third.beat()).holds == {"apikley": now + 90_000}
+        await one.beat({"apikley": Word(wait_until=now + 60_000, refused_at=now), "reapi": Word()})
+        await other.beat({"apikley": Word(wait_until=now + 90_000, refused_at=now - 1)})
+        last = Word(wait_until=now + 90_000, refused_at=now)
+        assert (await third.beat()).words == {"apikley": last, "reapi": Word()}
         await other.beat({})
-        assert (await third.beat()).holds == {"apikley": now + 60_000}
+        assert (await third.beat()).words == {"apikley": Word(wait_until=now + 60_000, refused_at=now), "reapi": Word()}
 
 
 async def test_what_is_over_is_deleted_by_one_at_a_time(postgres_url: str) -> None:

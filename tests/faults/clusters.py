@@ -1,0 +1,72 @@
+"""`python -m tests.faults.clusters 1000 200`: servers side by side, killed, paused, terminated so many times each."""
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tests.faults.account import Account
+from tests.faults.replicas import a_cluster
+
+PER_CLUSTER = 50  # a fresh database each time, so that a fault is found near its cause
+SERVERS = 3
+TASKS = 15
+
+
+def main(
+    times: Annotated[int, typer.Argument(min=1, help="Of kill, pause and terminate each.")] = 1000,
+    stops: Annotated[int, typer.Argument(min=1, help="Of the database's own server, at once.")] = 200,
+    seed: Annotated[int, typer.Option(help="The same one chooses the same moments.")] = 2026,
+) -> None:
+    """Under load, one thing after the other goes wrong; then everything is accounted for."""
+    chance, console = random.Random(seed), Console()
+    counts = {"kill": times, "pause": times, "terminate": times, "database": stops}
+    table = Table(
+        "what", "times", "seconds each", "tasks", "in doubt", "came again", "faults", title=f"{SERVERS} servers"
+    )
+    faults: list[str] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
+        bar = progress.add_task("", total=sum(counts.values()))
+        for what, count in counts.items():
+            total, again, took_s, wrong = Account(), 0, 0.0, list[str]()
+            for done in range(0, count, PER_CLUSTER):
+                progress.update(bar, description=f"{what}, {len(faults) + len(wrong)} faults")
+                now = min(PER_CLUSTER, count - done)
+                account, repeats, seconds = _one(what, now, chance)
+                total, again, took_s = total + account, again + repeats[0], took_s + seconds
+                wrong += [*account.faults, *repeats[1]]
+                progress.advance(bar, now)
+            cells = (count, f"{took_s / count:.1f}", total.tasks, total.doubtful, again, len(wrong))
+            table.add_row(what, *map(str, cells))
+            faults += wrong
+    console.print(table)
+    for fault in faults[:50]:
+        console.print(fault, style="red", markup=False)
+    raise typer.Exit(1 if faults else 0)
+
+
+def _one(what: str, count: int, chance: random.Random) -> tuple[Account, tuple[int, tuple[str, ...]], float]:
+    """One cluster's account, its repeats with those that nothing explains, and the seconds that the faults took."""
+    with (
+        tempfile.TemporaryDirectory(prefix="taskweir-faults-", ignore_cleanup_errors=True) as directory,
+        a_cluster(Path(directory), SERVERS) as cluster,
+    ):
+        began = time.monotonic()
+        for _ in range(count):
+            cluster.suffer(what, chance, tasks=TASKS)
+        took_s = time.monotonic() - began
+        account, repeats = cluster.settle(), cluster.repeats()
+    return account, (repeats.count, repeats.unexplained), took_s
+
+
+if __name__ == "__main__":
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
+    app()
