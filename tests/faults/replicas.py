@@ -154,7 +154,8 @@ class Cluster:
         """Let everything end, and count."""
         wait([*self._sent, *self._paused])
         for each in self.replicas:
-            each.wait_until_up()
+            if each.process is not None:
+                each.wait_until_up()
         with self.client(self.replicas[0]) as api:
             return account_of(self._wait(api))
 

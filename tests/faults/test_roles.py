@@ -55,9 +55,9 @@ def test_a_web_alone_hands_over_and_delivers_nothing(tmp_path: Path) -> None:
         assert web.get(f"/v1/tasks/{made.json()['id']}", params={"wait": 30}).json()["status"] == "succeeded"
         assert cluster.settle().creates == 1
         assert worker.end(signal.SIGTERM) == 0
-        came = cluster.inbox.came
+        came = cluster.inbox.moments()
         [event] = web.get("/v1/events", params={"after": 0, "type": "task.succeeded"}).json()["items"]
         assert web.post(f"/v1/events/{event['id']}/replay").status_code in (200, 202)
         assert web.post("/v1/tasks", json=BODY).json()["status"] == "queued"  # seconds later
         [owed] = web.get("/v1/deliveries", params={"state": "pending"}).json()["items"]
-        assert (owed["attempts"], cluster.inbox.came) == (0, came)
+        assert (owed["attempts"], cluster.inbox.moments()) == (0, came)
