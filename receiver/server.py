@@ -84,11 +84,20 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._sweep = Sweep(self.server_state.connections, limits)
+        self._loading: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._sweep.start()
+        if self.started:
+            log.info("server.ready")
+            self._loading = asyncio.get_running_loop().create_task(self._load())
+
+    async def _load(self) -> None:
+        """What nobody needed until now, so that nobody has to wait for it."""
+        await self._service.app.state.others.load()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._sweep.hurry()

@@ -27,18 +27,23 @@ Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 
 class Others:
-    """All other doors. What reads their bodies takes longer to load than all the rest of us together, so that the
-    first who asks has it loaded, beside the event loop: callbacks are answered meanwhile.
+    """All other doors. What reads their bodies takes longer to load than all the rest of us together: it is loaded
+    beside the event loop once a server is ready, or by the first who asks; callbacks are answered meanwhile.
     """
 
     def __init__(self, role: ServerRole) -> None:
         self._routes = _others if role.receives else _of_worker
         self._router: Router | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def load(self) -> Router:
+        """Be ready for those who ask."""
         if self._router is None:
             self._router = Router(await asyncio.to_thread(self._routes), redirect_slashes=False)
-        await self._router(scope, receive, send)
+        return self._router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        router = self._router or await self.load()
+        await router(scope, receive, send)
 
 
 def _others() -> list[BaseRoute]:
@@ -62,7 +67,7 @@ def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
     )
     # A redirect names the scheme that we were asked under: behind a proxy, keys would follow it in the clear.
     app.router.redirect_slashes = False
-    app.router.default = Others(doors.role)
+    app.router.default = app.state.others = Others(doors.role)
     app.state.doors = doors
     return app
 
