@@ -11,10 +11,9 @@ PROGRAMS := pgbouncer nats-server redis-server systemd-analyze
 PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-tools libatomic1 libjemalloc2 liblzf1 \
   systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2
 
-# What of the service's tests runs on PostgreSQL in every test run, a minute of it; `make test-postgres` runs all of them.
-ON_POSTGRES := $(patsubst %,tests/service/test_%.py,actions adopt api_events api_replays blocked breaker bulk callbacks \
-  deliveries hand_off held idempotency in_flight list_queries ordered owed rate regressions_store resubmit retention standing \
-  submit task_webhooks timeline waiting_for)
+# What of the service's tests runs on PostgreSQL in every test run; `make test-postgres` runs all of them.
+ON_POSTGRES := $(patsubst %,tests/service/test_%.py,api_replays breaker bulk callbacks deliveries hand_off held ordered owed \
+  rate retention standing submit timeline)
 
 .PHONY: demo test test-postgres faults moving bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo

@@ -1,14 +1,17 @@
 """A user's webhook endpoint in a thread of its own: it verifies what comes, and remembers every event."""
 
+import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from standardwebhooks import Webhook
+
+from tests.raw_servers import RawServer, raw_server
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
@@ -48,37 +51,29 @@ class Inbox:
 @contextmanager
 def an_inbox(*, answers_after_s: float = 0) -> Iterator[tuple[Inbox, str]]:
     """The endpoint and its URL; it is as far away as `answers_after_s`."""
-    inbox = Inbox()
+    inbox, running = Inbox(), Future[tuple[str, Callable[[], None]]]()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    async def answer(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, body = await server.read(reader)
+            lines = (line.partition(": ") for line in head.decode().split("\r\n")[1:])
+            inbox.take({name.lower(): value for name, _, value in lines}, body)
+            await asyncio.sleep(answers_after_s)
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            await writer.drain()
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            inbox.take({name.lower(): value for name, value in self.headers.items()}, body)
-            time.sleep(answers_after_s)
-            self.send_response(204)
-            self.end_headers()
+    async def serve() -> None:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        async with raw_server(answer) as server:
+            running.set_result((server.url("/hook"), lambda: loop.call_soon_threadsafe(over.set)))
+            await over.wait()
 
-        def log_message(self, format: str, *values: Any) -> None:
-            """Nothing: the tests tell what matters."""
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except ConnectionError:
-                return  # the server that sent it was killed
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 256  # of five, as it is, the sixth at once finds no connection
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # One thread, however many connections: where coverage is measured, a thread that begins beside another may not.
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
+    url, end = running.result(30)
     try:
-        yield inbox, f"http://127.0.0.1:{server.server_address[1]}/hook"
+        yield inbox, url
     finally:
-        server.shutdown()
-        server.server_close()
+        end()
         thread.join()

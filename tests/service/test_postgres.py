@@ -29,7 +29,7 @@ async def test_a_log_is_refused_with_what_to_do(tmp_path: Path, postgres_url: st
         assert refused.status_code == 422
         [fault] = refused.json()["errors"]
         assert fault["path"] == "type"
-        assert "webhook" in fault["message"]
+        assert "type postgres" in fault["message"]
 
 
 async def test_who_waits_at_one_is_told_what_another_did(tmp_path: Path, postgres_url: str) -> None:
