@@ -33,12 +33,16 @@ class Others:
 
     def __init__(self, role: ServerRole) -> None:
         self._routes = _others if role.receives else _of_worker
+        self._loading: asyncio.Task[list[BaseRoute]] | None = None
         self._router: Router | None = None
 
     async def load(self) -> Router:
-        """Be ready for those who ask."""
+        """Be ready for those who ask; who comes meanwhile waits in line."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self._routes))
+        routes = await asyncio.shield(self._loading)
         if self._router is None:
-            self._router = Router(await asyncio.to_thread(self._routes), redirect_slashes=False)
+            self._router = Router(routes, redirect_slashes=False)
         return self._router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
