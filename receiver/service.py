@@ -24,6 +24,7 @@ from receiver.health import Health
 from receiver.heartbeat import Heartbeat
 from receiver.intake import Taken
 from receiver.itself import Itself
+from receiver.keyring import Keyring
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.poller import Poller, PollLimits
@@ -199,6 +200,7 @@ class Service:
             wake_courier=self.courier.look_again,
             ping=self.courier.ping,
             check_target=self._check_target,
+            keyring=Keyring(self.storage, self._clock),
             health=self.health,
             room=self._room,
             keeps_logs=kept.beat is None,

@@ -1,5 +1,6 @@
 """All verbs that the engines share."""
 
+from receiver.store.api_keys import ApiKeyVerbs
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
@@ -15,6 +16,7 @@ from receiver.store.tasks import TaskVerbs
 class SharedVerbs(
     TaskVerbs,
     KeyVerbs,
+    ApiKeyVerbs,
     StandingVerbs,
     EventVerbs,
     DestinationVerbs,
