@@ -47,6 +47,7 @@ from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.turns import Turns
 from receiver.unsealing import REMEDY
+from receiver.usage import Counting
 from receiver.web.doors import Doors
 from receiver.web.front import create_app
 from receiver.web.in_turn import InTurn
@@ -201,6 +202,7 @@ class Service:
             ping=self.courier.ping,
             check_target=self._check_target,
             keyring=Keyring(self.storage, self._clock),
+            counting=Counting(self.storage),
             health=self.health,
             room=self._room,
             keeps_logs=kept.beat is None,

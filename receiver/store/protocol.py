@@ -11,7 +11,20 @@ from receiver.api_keys import ApiKey
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
-from receiver.store.records import Bite, Chronicle, Found, KeptKey, Lease, Page, Parcel, Queue, Recorded, Sealed, Span
+from receiver.store.records import (
+    Bite,
+    Chronicle,
+    Found,
+    KeptKey,
+    Lease,
+    Page,
+    Parcel,
+    Part,
+    Queue,
+    Recorded,
+    Sealed,
+    Span,
+)
 
 Result = TypeVar("Result")
 
@@ -79,6 +92,12 @@ class Store(Protocol):
 
     def owner_of(self, object_id: str) -> str | None:
         """The tenant whose task, event, destination, delivery or API key has this id; None where there is none."""
+
+    # Usage
+    def add_up(self, tenant: str, *, since: str, before: str, limit: int, metadata: Sequence[str]) -> Part | None:
+        """A tenant's tasks from the id `since` on and before another, the newest so many, counted by all that their
+        cost depends on and by their values of these keys; None where there are none.
+        """
 
     # Timers
     def timer(self, task_id: str) -> Timer | None: ...

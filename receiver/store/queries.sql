@@ -599,3 +599,9 @@ UPDATE api_keys SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL
 
 -- select_tenant_spelt_otherwise --
 SELECT tenant FROM api_keys WHERE lower(tenant) = lower(:tenant) AND tenant <> :tenant LIMIT 1
+
+-- select_part_of_history --
+-- In the index alone: the oldest of the newest so many.
+SELECT min(id) AS first, count(*) AS count FROM (
+  SELECT id FROM tasks WHERE tenant = :tenant AND id >= :since AND id < :before ORDER BY id DESC LIMIT :limit
+) AS part

@@ -11,6 +11,7 @@ from receiver.store.secrets import SecretVerbs
 from receiver.store.sides import MARK
 from receiver.store.standings import StandingVerbs
 from receiver.store.tasks import TaskVerbs
+from receiver.store.usage import UsageVerbs
 
 
 class SharedVerbs(
@@ -24,6 +25,7 @@ class SharedVerbs(
     NoteVerbs,
     SecretVerbs,
     RetentionVerbs,
+    UsageVerbs,
 ):
     """What a store can do; an engine adds how statements run, and what only it can know of leases."""
 

@@ -11,6 +11,7 @@ from receiver.api_keys import Scope
 from receiver.web import (
     actions,
     adopt,
+    api_keys,
     bulk,
     deliveries,
     destination_acts,
@@ -22,6 +23,7 @@ from receiver.web import (
     providers,
     tasks,
     timeline,
+    usage,
     webhooks,
 )
 from receiver.web.acting import acting
@@ -50,6 +52,9 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/metrics", Door(metrics.metrics), methods=["GET"]),
         _private("/v1/me", GET=ops.me),
+        _private("/v1/usage", GET=usage.get_usage),
+        _private("/v1/keys", GET=api_keys.list_keys, POST=api_keys.create_key),
+        _private("/v1/keys/{id}", GET=api_keys.get_key, DELETE=api_keys.revoke_key),
         _private("/v1/providers", GET=providers.list_providers),
         _private("/v1/providers/{name}/pause", changes=ROOT, POST=providers.pause_provider),
         _private("/v1/providers/{name}/resume", changes=ROOT, POST=providers.resume_provider),

@@ -25,6 +25,7 @@ from receiver.providers import CallbackUrls, Providers
 from receiver.roles import ServerRole
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage, Store
+from receiver.usage import Counting
 
 Result = TypeVar("Result")
 
@@ -74,6 +75,7 @@ class Doors:
     ping: Callable[[Destination], Awaitable[Attempt]]
     check_target: Callable[[str], Awaitable[None]]
     keyring: Keyring
+    counting: Counting
     health: Health
     room: Callable[[str], Room]
     api_key: str = field(repr=False)
