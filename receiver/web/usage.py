@@ -1,6 +1,5 @@
 """The door for usage: what a tenant's tasks came to, what they cost, and what is at risk."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -65,29 +64,28 @@ def _words(request: Request) -> tuple[str, ...]:
 
 
 def _fields(question: Question, usage: Usage) -> dict[str, Any]:
+    words = question.group_by
     groups = sorted(usage.groups.items(), key=lambda each: (-each[1].tasks, [value or "" for value in each[0]]))
+    items = [{"group": dict(zip(words, group, strict=True)), **_figures(each, usage)} for group, each in groups]
     return {
         "from": formats.timestamp(question.since),
         "to": formats.timestamp(question.until),
-        "group_by": list(question.group_by),
-        "items": [_figures(figures, usage, question.group_by, group) for group, figures in groups],
+        "group_by": list(words),
+        "items": items if words else [],
         "total": _figures(usage.total, usage),
     }
 
 
-def _figures(
-    figures: Figures, usage: Usage, words: Sequence[str] = (), group: Sequence[str | None] = ()
-) -> dict[str, Any]:
+def _figures(figures: Figures, usage: Usage) -> dict[str, Any]:
     lost, unpriced = usage.at_risk(figures)
+    sums = {
+        unit: {phase: _plain(figures.amounts.get((unit, phase), 0)) for phase in _PHASES} for unit in _units(figures)
+    }
     return {
-        **({"group": dict(zip(words, group, strict=True))} if words else {}),
         "tasks": figures.tasks,
         "open": figures.open,
         "outcomes": {status.value: figures.by_status.get(status, 0) for status in Status if status in FINAL},
-        **{
-            unit: {phase: _plain(figures.amounts.get((unit, phase), 0)) for phase in _PHASES}
-            for unit in _units(figures)
-        },
+        **sums,
         "at_risk": {
             "tasks": sum(figures.in_doubt.values()),
             "credits": None if lost is None else _plain(lost),
@@ -103,5 +101,5 @@ def _units(figures: Figures) -> list[str]:
 
 def _plain(amount: float) -> float:
     """As little of a number as says it: sums of decimal fractions end in dust."""
-    rounded = round(amount, 6)
+    rounded = round(float(amount), 6)
     return int(rounded) if rounded.is_integer() else rounded
