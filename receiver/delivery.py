@@ -298,8 +298,8 @@ class Courier:
 
     async def _give_back(self, parcels: Sequence[Parcel]) -> None:
         """Let others begin what we came too late to: its lease might end under the attempt."""
-        await self._storage.write(lambda store: _release(store, parcels))
         self._over(parcels)
+        await self._storage.write(lambda store: _release(store, parcels))
         self.wake.set()
 
     async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
