@@ -72,7 +72,7 @@ async def create_key(request: Request, caller: Caller) -> Response:
         # Where a file system tells no capitals, both would write to the same logs.
         message = f"there is a tenant {other!r} already: a name that differs by more than capitals is needed"
         raise Invalid([Fault(path="tenant", message=message)])
-    log.info("key.made", id=key.id, tenant=tenant, scopes=list(key.scopes), by=caller.key_id or caller.label)
+    log.info("key.made", id=key.id, tenant=tenant, scopes=" ".join(key.scopes), by=caller.key_id or caller.label)
     return json_answer({**_fields(key), "key": text}, 201)
 
 
