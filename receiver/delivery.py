@@ -31,8 +31,8 @@ from receiver.turns import Did
 BRIEF = 64  # deliveries claimed; more hold up the event loop
 # How many destinations are claimed for in one round, and of those in one transaction.
 MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
-MOST_SLOW, SLOW_AT_ONCE = 16, 2
-BREATHER_S = 0.001
+MOST_SLOW, SLOW_AT_ONCE = 8, 2
+BREATHER_S = 0.002
 # A round, and a commit, is a wait for everybody: those who keep us waiting share theirs, and in a crowd those who fail.
 SLOW_ROUNDS_S, CROWD = 0.25, 64
 
