@@ -17,7 +17,7 @@ async def acting(request: Request, caller: Caller) -> Caller:
     """The caller as the tenant that it acts for, its own; root for the one that `?tenant=` names, or whose the object
     is that the path names. Raises `Forbidden`, or `Invalid` where that can be no tenant.
     """
-    asked = set(request.query_params.getlist("tenant")) - {""} if b"tenant" in request.scope["query_string"] else set()
+    asked = set(request.query_params.getlist("tenant")) - {""} if request.scope["query_string"] else set()
     if asked:
         return _for_tenant(caller, asked)
     named = request.path_params.get("id") if caller.root else None

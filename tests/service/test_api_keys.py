@@ -226,7 +226,7 @@ async def test_a_key_that_is_revoked_while_it_is_read_is_not_remembered(tmp_path
 
 
 async def test_a_store_that_takes_no_write_still_lets_keys_in(tmp_path: Path) -> None:
-    """When it was used is not noted then; it is tried again after its minute."""
+    """When it was used is not noted then; it is tried again later."""
     async with a_world(tmp_path) as world:
         holder = await a_holder(world, "acme", "read")
         storage = Recording(world.service.storage, full=True)
