@@ -53,10 +53,11 @@ class RotationIn(BaseModel):
     overlap_seconds: Annotated[int, Field(ge=0, le=MONTH_S)] = 86_400
 
 
-async def attach(doors: Doors, asked: WebhookIn, task: Task) -> tuple[Task, Record]:
+async def attach(doors: Doors, asked: WebhookIn, task: Task, *, format: Format | None = None) -> tuple[Task, Record]:
     """The task with its webhook, and what must be recorded in the transaction that records it.
 
-    One hidden destination serves a tenant's tasks with one URL and format. Raises `Invalid` where the URL may not be
+    One hidden destination serves a tenant's tasks with one URL and format, which is the one asked for where none is
+    given here. Raises `Invalid` where the URL may not be
     dialled; looks its host up, so this may take seconds.
     """
     url = asked.webhook_url
@@ -66,7 +67,7 @@ async def attach(doors: Doors, asked: WebhookIn, task: Task) -> tuple[Task, Reco
             raise Invalid([Fault(path=name, message="goes with webhook_url only") for name in alone])
         return task, lambda store: None
     await _check(doors, url)
-    wanted = Format(asked.webhook_format or Format.STANDARD)
+    wanted = format or Format(asked.webhook_format or Format.STANDARD)
     destination = Destination(
         id=id_of("dst", task.tenant, url, wanted),
         tenant=task.tenant,
