@@ -89,7 +89,7 @@ def body_of(type: str) -> str:
     return json_text.write(formats.envelope(event))
 
 
-FORMATS = [each for each in Format if each is not Format.PROVIDER]  # that one is the providers', rebuilt by their adapters
+FORMATS = [each for each in Format if each is not Format.PROVIDER]  # that one is their adapters'
 
 
 def rendered_as(format: Format, type: str) -> Rendered:
