@@ -15,7 +15,7 @@ from receiver import json_text
 from receiver.domain import Failure, FailureKind, Kind, Role, Status, Task
 
 _SAYS = statuses(waits="pending", works="processing", succeeded="success", failed="failed", canceled="canceled")
-_UPSTREAM = statuses(waits="starting", works="processing", succeeded="succeeded", failed="failed", canceled="canceled")
+_UPSTREAM = {"pending": "starting", "success": "succeeded"}  # template; all other words are the same there
 _INVALID, _NO_KEY, _NO_TASK = "invalid params", "invalid api key", "task not found"
 
 
@@ -37,7 +37,7 @@ class ReelbyteDropIn(DropIn):
         return _yes(
             {
                 "taskId": task_id,
-                "status": word_of(task, STATUSES, _SAYS),
+                "status": _word(task),
                 "taskInfo": json_text.write(_info(task)),
                 "taskResult": json_text.write(_result(task, task_id)),
                 "usage": {"credits": credits_of(task) or 0},
@@ -58,10 +58,18 @@ class ReelbyteDropIn(DropIn):
         return _no(_NO_TASK, 200)
 
 
+def _word(task: Task) -> str:
+    return word_of(task, STATUSES, _SAYS)
+
+
+def _upstream_word(task: Task) -> str:
+    return _UPSTREAM.get(_word(task), _word(task))
+
+
 def _info(task: Task) -> dict[str, Any]:
     """The upstream's task as the template keeps it; `status` is the upstream's word."""
     created = {"createTime": _time(task)}
-    info: dict[str, Any] = {"status": _UPSTREAM[task.status], **created}
+    info: dict[str, Any] = {"status": _upstream_word(task), **created}
     if task.status is Status.SUCCEEDED:
         return info | _results(task, created) | {"errorCode": "", "errorMessage": None}
     if task.status.final:
@@ -88,7 +96,7 @@ def _results(task: Task, created: Mapping[str, str]) -> dict[str, Any]:
 
 def _result(task: Task, task_id: str) -> dict[str, Any]:
     """As Replicate's prediction, which the template keeps whole: one URL, or a list of several."""
-    result: dict[str, Any] = {"id": task_id, "status": _UPSTREAM[task.status]}
+    result: dict[str, Any] = {"id": task_id, "status": _upstream_word(task)}
     if task.status is Status.SUCCEEDED:
         urls = main_urls(task)
         seconds = (ended_at(task) - (task.submitted_at or task.created_at)) / 1000
