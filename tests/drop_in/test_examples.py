@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -129,6 +130,20 @@ async def test_go(world: World) -> None:
     writer.close()
     assert head.startswith(b"HTTP/1.1 200 ")
     await is_taken(world, answer)
+
+
+async def test_the_readmes_example(world: World) -> None:
+    """As pasted, but for the address, and for a webhook that nobody listens to."""
+    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    section = text.split("## Move by changing a base URL")[1].split("## API")[0]
+    [program] = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    script = program.replace("http://127.0.0.1:8080", url_of(world)).replace("example.com", "example.invalid")
+    answer = json.loads(await printed("bash", "-eu", program=f"TASKWEIR_API_KEY={API_KEY}\n{script}"))
+    await is_taken(world, answer)
+    rows = re.findall(r"^\| `/(\w+)` \| (.+) \|$", section, re.MULTILINE)
+    told = {name: set(re.findall(r"`(?:POST|GET) ([^`?]+)", paths)) for name, paths in rows}
+    doors = {name: each.adapter.drop_in() for name, each in world.service.doors.providers.items()}
+    assert told == {name: {*own.submit_paths, own.poll_path} for name, own in doors.items() if own is not None}
 
 
 @pytest.mark.parametrize("name", ["reelbyte_text_to_video.curl", "reelbyte_image_to_video.curl"])
