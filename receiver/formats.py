@@ -1,5 +1,6 @@
 """Events as plain values: the envelope, and what its columns are where nesting will not do."""
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -93,11 +94,17 @@ def task_fields(task: Task) -> dict[str, Any]:
     }
 
 
+_TASK_FIELDS = frozenset(each.name for each in dataclasses.fields(Task))
+
+
 def task_in(fields: Mapping[str, Any], input: Mapping[str, Any]) -> Task:
-    """The task that `task_fields` wrote, with its input; what they leave out has its default."""
+    """The task that `task_fields` wrote, with its input; what they leave out has its default.
+
+    An event may be older, or younger, than we are: what we have no field for is passed over.
+    """
     usage, error = fields["usage"], fields["error"]
     times = ("created_at", "submitted_at", "finished_at", "deadline_at")
-    as_written = fields.keys() - {"status", "outputs", "error", "usage", *times}
+    as_written = (fields.keys() & _TASK_FIELDS) - {"status", "outputs", "error", "usage", *times}
     values: dict[str, Any] = {name: fields[name] for name in as_written}
     values |= {name: fields[name] and time_of(fields[name]) for name in times}
     return Task(
