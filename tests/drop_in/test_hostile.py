@@ -7,12 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from adapters.base import Adapter
 from adapters.drop_in import DropIn
 from adapters.reve2img import Reve2img
+from receiver.accounts import provider_of
 from receiver.domain import Status
+from receiver.errors import ConfigurationError
 from receiver.main import load_adapters
+from receiver.web.app import routes
 from tests.adapters import hostile
 from tests.drop_in.wires import WIRES, Wire
 from tests.make import a_task
@@ -242,3 +246,13 @@ async def test_a_canceled_task_is_told_in_the_providers_words(world: World, wire
     answer = (await wire.poll(world.api, f"task_c_{wire.name}")).json()
     word = answer["status"] if wire.name == "reapi" else answer["data"].get("state") or answer["data"]["status"]
     assert word == {"apikley": "fail", "reapi": "failed", "reelbyte": "canceled", "reve2img": "FAILED"}[wire.name]
+
+
+def test_no_provider_has_the_name_of_an_address_of_ours(world: World) -> None:
+    """Its own addresses would be hidden behind ours."""
+    ours = [route.path for route in [*world.service.app.routes, *routes()] if isinstance(route, Route)]
+    names = {path.split("/")[1] for path in ours}
+    assert {"v1", "callbacks", "health", "metrics", "internal"} <= names
+    for name in names | {"docs", "static", "dashboard", "schemas"}:
+        with pytest.raises(ConfigurationError, match="name"):
+            provider_of(name, KIE["kie"], {"apikley": "https://e.example"}, where="here")
