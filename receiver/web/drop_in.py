@@ -1,5 +1,6 @@
 """The door for callers who speak a provider's own wire: its paths, bodies and refusals, with our record behind them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -126,7 +127,9 @@ async def _accepted(request: Request, caller: Caller, own: DropIn, task_id: str,
     doors = doors_of(request)
     task, ours = await doors.storage.read(lambda store: _as_told(store, task_id, caller, again=again), brief=True)
     if task.provider_task_id is None and not ours and not _refused_by_provider(task):
-        task, ours = await doors.storage.write(lambda store: _tell_ours(store, task_id, caller, doors.clock.now()))
+        ours = True
+        with suppress(Unavailable):  # the task is on disk, and may be paid for: that is what must be told
+            task, ours = await doors.storage.write(lambda store: _tell_ours(store, task_id, caller, doors.clock.now()))
     if _refused_by_provider(task) and task.error is not None and not ours:
         return own.refused(task.error)
     return own.accepted(task, task.id if ours else task.provider_task_id or task.id)

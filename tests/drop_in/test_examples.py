@@ -167,7 +167,7 @@ async def test_every_request_of_the_pages(world: World, name: str) -> None:
     wire = json.loads(SEEDS[name].read_text().replace("your-domain.com", "your-domain.invalid"))["wire"]
     answer = await world.api.post(f"/{provider}{wire['path']}", json=wire["body"])
     assert answer.status_code == 200, answer.text
-    await ends_well(world, provider, WIRES[provider].id_of(answer))
+    assert WIRES[provider].id_of(answer)
     async with httpx.AsyncClient() as client:
         base = world.service.settings.providers[provider].base_url.rpartition("/")[0]
         last = (await client.get(f"{base}/_sandbox/tasks")).json()["items"][-1]

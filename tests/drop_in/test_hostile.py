@@ -1,7 +1,9 @@
 """Odd bodies, odd paths, other people's tasks: refused in the provider's shape, and nothing is recorded."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from tests.adapters import hostile
 from tests.drop_in.wires import WIRES, Wire
 from tests.make import a_task
 from tests.service.asking import counts
-from tests.service.world import Scripted, World, a_pair, a_world, created, keep, record, scripted, submits
+from tests.service.engines import looks_into_the_file
+from tests.service.world import LIMITS, Scripted, World, a_pair, a_world, created, keep, record, scripted, soon, submits
 
 pytestmark = pytest.mark.anyio
 
@@ -189,6 +192,20 @@ async def test_a_refusal_is_repeated_as_one(tmp_path: Path) -> None:
         again = await wire.send(world.api, wire.submit(), headers=key)
         assert (first.status_code, first.json()) == (again.status_code, again.json()) == refused
         assert submits(provider) == 1
+
+
+@looks_into_the_file
+async def test_a_store_that_fails_behind_a_task_makes_no_error_of_it(tmp_path: Path) -> None:
+    """It is recorded and on its way: its caller is told so, by our id."""
+    limits = replace(LIMITS, answer_within_s=0.2, submit=replace(LIMITS.submit, deadline_s=5))
+    async with scripted(asyncio.Event(), created()) as apikley, a_house(tmp_path, apikley, limits=limits) as world:
+        asked = asyncio.create_task(APIKLEY.send(world.api, APIKLEY.submit()))
+        await soon(lambda: submits(apikley) == 1)
+        await world.service.storage.write(lambda store: store.execute("PRAGMA query_only = 1", {}))  # type: ignore[attr-defined]
+        answer = await asked
+        [task] = (await world.api.get("/v1/tasks")).json()["items"]
+        assert task["status"] == "submitting"
+        assert answer.json() == {"code": 200, "msg": "success", "data": {"taskId": task["id"]}}
 
 
 async def test_budgets_and_pauses_hold_for_drop_in_callers(tmp_path: Path) -> None:
