@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from adapters.drop_in import CALLBACK, Answer, Asked, DropIn
 from receiver import json_text, story
@@ -34,17 +34,17 @@ _KINDS = {
 }
 
 
-class ProvidersOwn(BaseRoute):
+class ProvidersOwn(Route):
     """Whatever lies below the name of a configured provider; no path of ours begins with one."""
+
+    def __init__(self) -> None:
+        super().__init__("/{provider}/{path:path}", Door(_answer))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         name, _, rest = scope["path"].removeprefix("/").partition("/")
         if scope["type"] != "http" or name not in scope["app"].state.doors.providers:
             return Match.NONE, {}
         return Match.FULL, {"path_params": {"provider": name, "path": f"/{rest}"}}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Door(_answer)(scope, receive, send)
 
 
 async def _answer(request: Request) -> Response:
