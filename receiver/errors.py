@@ -5,6 +5,7 @@ TaskweirError
 ├── Malformed            the sender's: bytes that are not what they claim to be
 │   └── Unresolved       the caller's: a webhook target whose host has no address now
 ├── NotVerified          the sender's: a signature or token that we did not make or cannot confirm
+├── Forbidden            the caller's: a key that is known, and not allowed to do this (403)
 ├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
 ├── Unknown              the caller's: an id that does not exist, or is another tenant's (404)
 ├── Conflict             the caller's: right request, wrong state (409)
@@ -43,6 +44,10 @@ class Unresolved(Malformed):
 
 class NotVerified(TaskweirError):
     """A signature or token that we did not make, or cannot confirm."""
+
+
+class Forbidden(TaskweirError):
+    """A key that is known, and not allowed to do this; says what it lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

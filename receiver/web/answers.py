@@ -12,6 +12,7 @@ from receiver.errors import (
     Busy,
     Conflict,
     Fault,
+    Forbidden,
     Gone,
     Invalid,
     Malformed,
@@ -26,6 +27,7 @@ from receiver.errors import (
 STATUS_OF: dict[type[TaskweirError], int] = {
     Malformed: 400,
     NotVerified: 401,
+    Forbidden: 403,
     Unknown: 404,
     Conflict: 409,
     Gone: 410,

@@ -11,15 +11,17 @@ from starlette.types import Scope
 
 from adapters.drop_in import CALLBACK, Answer, Asked, DropIn
 from receiver import json_text, story
+from receiver.api_keys import Scope as ApiScope
 from receiver.domain import Failure, FailureKind, Format, Ms, Task
 from receiver.drop_in import never_there, told_ours
 from receiver.errors import Busy, Fault, Invalid, NotVerified, TaskweirError, Unavailable, Unknown
 from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
+from receiver.web.acting import acting
 from receiver.web.answers import json_answer, status_of
 from receiver.web.bodies import model_of
-from receiver.web.doors import Caller, Door, caller_of, doors_of, read_body
+from receiver.web.doors import Caller, Door, caller_by, check_scope, doors_of, read_body
 from receiver.web.idempotency import Keep
 from receiver.web.showing import owned
 from receiver.web.submits import submitted
@@ -59,26 +61,22 @@ async def _answer(request: Request) -> Response:
 
 
 async def _own_answer(request: Request, served: Served, own: DropIn) -> Response:
-    caller = caller_of(_with_bearer(request, own))
+    key = own.key(request.headers)
+    if key is None:
+        raise NotVerified("send a Taskweir key where the provider's key would be")
+    caller = await caller_by(doors_of(request), key.encode("latin-1"))  # header values reach us decoded so
     path, method = request.path_params["path"], request.method
     if method == "POST" and path in own.submit_paths:
-        return await _submit(request, caller, served, own)
+        check_scope(caller, ApiScope.SUBMIT)
+        return await _submit(request, await acting(request, caller), served, own)
+    check_scope(caller, ApiScope.READ)
+    caller = await acting(request, caller)
     if (found := own.is_poll(method, path)) is not None:
         body = await read_body(request, doors_of(request).max_body)
         asked = found[1] if found.groups() else own.polled_id(request.query_params, body)
         return await _poll(request, caller, served, own, asked)
     known = [*(f"POST {each}" for each in own.submit_paths), f"{own.poll_method} {own.poll_path}"]
     raise Unknown(f"no such address here; of those of {served.provider.name} there are {', '.join(known)}")
-
-
-def _with_bearer(request: Request, own: DropIn) -> Request:
-    """The request with its key where all our doors look for it."""
-    key = own.key(request.headers)
-    if key is None:
-        raise NotVerified("send a Taskweir key where the provider's key would be")
-    headers = [each for each in request.scope["headers"] if each[0] != b"authorization"]
-    bearer = (b"authorization", b"Bearer " + key.encode("latin-1"))
-    return Request(dict(request.scope, headers=[*headers, bearer]))
 
 
 async def _submit(request: Request, caller: Caller, served: Served, own: DropIn) -> Response:

@@ -27,10 +27,14 @@ FILTERS = {
     ),
     "/v1/events": r"limit|tenant|after|order|type|task_id|provider",
     "/v1/destinations": r"limit|cursor|tenant",
+    "/v1/keys": r"limit|cursor|tenant",
     "/v1/deliveries": r"limit|cursor|tenant|state|destination_id|task_id|event_id",
 }
 
-LISTS = ("/v1/tasks", "/v1/events", "/v1/destinations", "/v1/deliveries", "/v1/webhook-secret", "/v1/me")
+LISTS = (
+    *("/v1/tasks", "/v1/events", "/v1/destinations", "/v1/deliveries", "/v1/webhook-secret", "/v1/me"),
+    *("/v1/keys", "/v1/usage"),
+)
 
 KEYS: dict[str, bytes | None] = {
     "none": None,
