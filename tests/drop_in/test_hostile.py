@@ -20,10 +20,11 @@ from receiver.errors import ConfigurationError
 from receiver.main import load_adapters
 from receiver.web.app import routes
 from tests.adapters import hostile
-from tests.drop_in.wires import WIRES, Wire
+from tests.drop_in.wires import WIRES, Wire, told
 from tests.make import a_task
 from tests.service.asking import counts
 from tests.service.engines import looks_into_the_file
+from tests.service.tenants import a_holder
 from tests.service.world import LIMITS, Scripted, World, a_pair, a_world, created, keep, record, scripted, soon, submits
 
 pytestmark = pytest.mark.anyio
@@ -129,6 +130,39 @@ async def test_another_tenants_task_is_nobodys(world: World, wire: Wire) -> None
     mine = a_task(id=f"task_mine_{wire.name}", provider=elsewhere, provider_task_id=None)
     await keep(world, mine)
     assert refusal_of(wire, await wire.poll(world.api, mine.id)) is None
+
+
+@every_wire
+async def test_two_tenants_see_nothing_of_each_other(world: World, wire: Wire) -> None:
+    """Each by its own key, in either of its places; the other one's task is nobody's."""
+    one, other = await a_holder(world, "one", "submit"), await a_holder(world, "other", "submit")
+    made = a_task(id=f"task_of_one_{wire.name}", tenant="one", provider=wire.name, provider_task_id=f"one-{wire.name}")
+    await keep(world, made)
+    for task_id in (made.id, made.provider_task_id or ""):
+        mine = await wire.poll(world.api, task_id, headers={"authorization": "", "x-api-key": one.key})
+        assert task_id in mine.text
+        assert refusal_of(wire, mine) is not None
+        denied = await wire.poll(world.api, task_id, headers={"authorization": f"Bearer {other.key}"})
+        nobodys = await wire.poll(world.api, "nobodys", headers={"authorization": f"Bearer {other.key}"})
+        assert told(denied) == told(nobodys)
+        elsewhere = await wire.poll(world.api, task_id, headers={"x-api-key": one.key})  # the bearer's is root's
+        assert told(elsewhere) == told(nobodys)
+
+
+@every_wire
+async def test_keys_need_the_scope_for_what_they_ask(world: World, wire: Wire) -> None:
+    """A key that reads polls, be it by POST, and submits nothing; the refusal is one of keys."""
+    tenant = f"acme-{wire.name}"
+    reads, submits_too = await a_holder(world, tenant, "read"), await a_holder(world, tenant, "submit")
+    denied = await wire.send(world.api, wire.submit(), headers={"authorization": f"Bearer {reads.key}"})
+    wrong = await wire.send(world.api, wire.submit(), headers={"authorization": "Bearer nobodys"})
+    assert told(denied) == told(wrong)
+    assert await reads.get("/v1/tasks") == {"items": [], "next_cursor": None}
+    polled = await wire.poll(world.api, "nobodys", headers={"authorization": f"Bearer {reads.key}"})
+    assert told(polled) == told(await wire.poll(world.api, "nobodys"))
+    taken = await wire.send(world.api, wire.submit(), headers={"authorization": f"Bearer {submits_too.key}"})
+    assert wire.id_of(taken) == (await reads.get("/v1/tasks"))["items"][0]["id"]
+    await submits_too.post(f"/v1/tasks/{wire.id_of(taken)}/cancel")
 
 
 @every_wire
