@@ -16,6 +16,7 @@ from receiver.web import (
     deliveries,
     destination_acts,
     destinations,
+    drop_in,
     events,
     keys,
     metrics,
@@ -79,6 +80,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", changes=ROOT, POST=keys.rotate_secrets),
+        drop_in.ProvidersOwn(),
     ]
 
 
