@@ -35,7 +35,7 @@ _ORDER: tuple[EventType | OperatorEvent, ...] = (
 )
 _SUCCESS: Mapping[str, Any] = {
     "outputs": (
-        Output(kind=Kind.VIDEO, url="https://files.example.com/kitten.mp4", expires_at=_AT + 24 * 60 * _MINUTE),
+        Output(kind=Kind.VIDEO, url="https://files.example.com/kitten.mp4", expires_at=_AT + 7 * 24 * 60 * _MINUTE),
     ),
     "usage": Usage(amount=12),
 }
@@ -73,7 +73,7 @@ def _event(kind: EventType, at: Ms) -> Event:
 def _task(kind: EventType, at: Ms) -> Task:
     running = kind is EventType.PROGRESS
     return Task(
-        id=id_of("task", "made up", kind),
+        id=id_of("task", "made up task", kind),
         tenant="default",
         provider="apikley",
         model="bytedance/v1-pro-text-to-video",
