@@ -49,18 +49,18 @@ const video = trigger('video', 'Video', {
   sample: { id: 'evt_1', status: 'succeeded', output_url: 'https://example.com/1.mp4' },
 });
 
-// Without a line of code, as the visual builder writes it; unsubscribed by URL, with a body that nobody asked for.
+// Requests without code, as the visual builder keeps them; unsubscribed by URL, with a body that nobody asked for. That
+// one is a function: of a request without code Zapier's core wants JSON in the answer, and a 204 has none.
 const ending = trigger('ending', 'Ending', {
   subscribe: {
     method: 'POST',
     url: url('/v1/hooks'),
     body: { hookUrl: '{{bundle.targetUrl}}', event: 'task.*', zap: '{{bundle.meta.zap.id}}' },
   },
-  unsubscribe: {
-    method: 'DELETE',
-    url: url('/v1/hooks'),
-    params: { url: '{{bundle.targetUrl}}' },
-    body: { hookUrl: '{{bundle.targetUrl}}' },
+  unsubscribe: async (z, bundle) => {
+    const { targetUrl } = bundle;
+    await z.request({ url: url('/v1/hooks'), method: 'DELETE', params: { url: targetUrl }, body: { hookUrl: targetUrl } });
+    return {};
   },
   list: { url: url('/v1/hooks/sample'), params: { event: 'task.*', limit: 2 } },
   sample: { id: 'evt_1', status: 'running' },

@@ -73,7 +73,7 @@ test('by code: subscribe, hook, list, unsubscribe', () =>
     assert.equal(await subscribed(targetUrl), 0);
   }));
 
-test('without code: subscribe, hook, list, unsubscribe by URL', () =>
+test('mostly without code: subscribe, hook, list, unsubscribe by URL', () =>
   aZap(async (targetUrl, until) => {
     const bundle = { authData, targetUrl, inputData: {}, meta: { zap: { id: '1' } } };
     await run(ending.operation.performSubscribe, bundle);
