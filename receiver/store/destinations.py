@@ -22,10 +22,8 @@ class DestinationVerbs(Statements):
             self.count("delete_breaker", destination_id=destination.id)
 
     def record_hook(self, hook: Destination) -> str:
-        self.count("insert_hook", **destination_row(hook))
-        [row] = self.run("select_hook", tenant=hook.tenant, target=hook.target, hook=hook.hook)
-        if self.count("enable_again", id=row["id"]):
-            self.count("delete_breaker", destination_id=row["id"])
+        [row] = self.run("upsert_hook", **destination_row(hook))
+        self.count("delete_breaker", destination_id=row["id"])
         return str(row["id"])
 
     def list_hooks(self, page: Page) -> Sequence[Destination]:

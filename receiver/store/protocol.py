@@ -153,7 +153,7 @@ class Store(Protocol):
         """Keep the hidden destination of a webhook_url; one that is kept already is enabled again if it was not."""
 
     def record_hook(self, hook: Destination) -> str:
-        """Keep a REST hook, or find the one with its URL and event, which is enabled again if it was not; its id."""
+        """Keep a REST hook, or find the one with its URL and event, enabled and as if it had never failed; its id."""
 
     def list_hooks(self, page: Page) -> Sequence[Destination]:
         """Filters: target, hook (the event that was asked for)."""

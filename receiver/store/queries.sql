@@ -150,16 +150,14 @@ VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :providers, :mo
   :description, :headers, :signature, :ordered, :max_in_flight, :rate_per_second, :retention_days, :enabled,
   :disabled_reason, :hidden, :hook, :sealed_secret)
 
--- insert_hook --
--- Whoever subscribes the same URL to the same event again finds it.
+-- upsert_hook --
+-- Whoever subscribes the same URL to the same event again finds it, and enables it.
 INSERT INTO destinations (id, tenant, type, target, created_at, event_types, format, description, max_in_flight,
   rate_per_second, enabled, hook, sealed_secret)
 VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :description, :max_in_flight,
   :rate_per_second, 1, :hook, :sealed_secret)
-ON CONFLICT DO NOTHING
-
--- select_hook --
-SELECT id FROM destinations WHERE tenant = :tenant AND target = :target AND hook = :hook
+ON CONFLICT (tenant, target, hook) WHERE hook IS NOT NULL DO UPDATE SET enabled = 1, disabled_reason = NULL
+RETURNING id
 
 -- update_destination --
 UPDATE destinations SET target = :target, event_types = :event_types, providers = :providers, models = :models,
