@@ -22,7 +22,8 @@ class DestinationVerbs(Statements):
             self.count("delete_breaker", destination_id=destination.id)
 
     def record_hook(self, hook: Destination) -> str:
-        [row] = self.run("upsert_hook", **destination_row(hook))
+        self.count("upsert_hook", **destination_row(hook))  # from here on it is held, and nobody deletes it
+        [row] = self.run("select_hook", tenant=hook.tenant, target=hook.target, hook=hook.hook)
         self.count("delete_breaker", destination_id=row["id"])
         return str(row["id"])
 

@@ -157,7 +157,9 @@ INSERT INTO destinations (id, tenant, type, target, created_at, event_types, for
 VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :description, :max_in_flight,
   :rate_per_second, 1, :hook, :sealed_secret)
 ON CONFLICT (tenant, target, hook) WHERE hook IS NOT NULL DO UPDATE SET enabled = 1, disabled_reason = NULL
-RETURNING id
+
+-- select_hook --
+SELECT id FROM destinations WHERE tenant = :tenant AND target = :target AND hook = :hook
 
 -- update_destination --
 UPDATE destinations SET target = :target, event_types = :event_types, providers = :providers, models = :models,

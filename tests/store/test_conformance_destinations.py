@@ -118,13 +118,17 @@ A_HOOK = a_destination(
 
 async def test_a_hook_is_there_once_for_its_url_and_event(storage: Storage) -> None:
     """Whoever subscribes again gets the same one, enabled again if it was not, and as it was made."""
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == []
     first = await storage.write(lambda store: store.record_hook(A_HOOK))
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == [A_HOOK]
     again = replace(A_HOOK, id="dst_again", sealed_secret="other", created_at=NOW + 1)
     off = replace(A_HOOK, enabled=False, disabled_reason="failing")
     fares = Breaker(destination_id="dst_hook", failures=5, failing=("a", "b", "c"), failing_since=1, opened_at=1)
     await storage.write(lambda store: [store.save_destination(off), store.save_breaker(fares)])
     assert await _kept(storage, "dst_hook") == off
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == []
     assert await storage.write(lambda store: store.record_hook(again)) == first == "dst_hook"
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == [A_HOOK]
     assert await _kept(storage, "dst_hook") == A_HOOK
     assert await storage.read(lambda store: store.breaker("dst_hook")) == Breaker(destination_id="dst_hook")
     assert await _kept(storage, "dst_again") is None
