@@ -3,16 +3,22 @@
 
 const { at } = require('../requests');
 
-const inputOf = ({ prompt, input }) => ({ ...(input ? JSON.parse(input) : {}), ...(prompt ? { prompt } : {}) });
+const objectIn = (text) => {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === 'object' && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+};
 
 const perform = async (z, bundle) => {
-  const { provider, model, metadata, idempotency_key: key } = bundle.inputData;
-  let input;
-  try {
-    input = inputOf(bundle.inputData);
-  } catch {
+  const { provider, model, prompt, metadata, idempotency_key: key } = bundle.inputData;
+  const further = objectIn(bundle.inputData.input || '{}');
+  if (further === null) {
     throw new z.errors.Error('Further Parameters must be a JSON object, as {"duration": 5}.', 'Refused', 422);
   }
+  const input = { ...further, ...(prompt ? { prompt } : {}) };
   const { data } = await z.request({
     url: at(bundle, '/v1/tasks'),
     method: 'POST',

@@ -100,7 +100,9 @@ test('a Zap for failures is told of those only', async () => {
 test('a refusal is told in words', async () => {
   const path = (error) => /provider/.test(JSON.parse(error.message).message) && refusal('Refused')(error);
   await assert.rejects(submitted('A kitten', { provider: 'nobody' }), path);
-  await assert.rejects(submitted('A kitten', { input: 'no JSON' }), refusal('Refused'));
+  for (const input of ['no JSON', '[5]', 'null', '5']) {
+    await assert.rejects(submitted('A kitten', { input }), refusal('Refused'));
+  }
 });
 
 test('the same Idempotency Key is the same task', async () => {
