@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
@@ -37,7 +38,7 @@ from receiver.senders.remote import RemoteSender
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
 from receiver.settings import Mode, Settings
-from receiver.signing import CallbackTokens
+from receiver.signing import CallbackTokens, WatchTokens
 from receiver.storages import storage_of
 from receiver.store.protocol import Store
 from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
@@ -49,6 +50,9 @@ from receiver.unsealing import REMEDY
 from receiver.web.doors import Doors
 from receiver.web.front import create_app
 from receiver.web.in_turn import InTurn
+
+if TYPE_CHECKING:
+    from receiver.feed import Feed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,7 @@ class Service:
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
             works=self._works,
         )
+        self.feed: Feed | None = None
         self.bell.listen(self._wake)
         delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
         working = [
@@ -191,6 +196,8 @@ class Service:
             seal=seal,
             clock=self._clock,
             bell=self.bell,
+            watch=WatchTokens(settings.secret_keys),
+            feed=self._open_feed,
             accept=self._accept,
             follow_up=follow_up if self._serverless else self._tell_poller,
             tick=self.tick,
@@ -260,6 +267,8 @@ class Service:
         self.health.draining = True
         self.hand_off.open = False
         self.courier.fresh.close()
+        if self.feed is not None:
+            await self.feed.close()
         await asyncio.gather(*(loop.stop() for loop in self.loops))
         workers = (self.submitter, self.poller, self.courier)
         await asyncio.gather(*(worker.crew.stop(self._limits.drain_s) for worker in workers))
@@ -282,6 +291,15 @@ class Service:
         if self._serverless:
             await self.replicas.hear()
         await self.submitter.accept(task, also=also, later=later or not self._works)
+
+    def _open_feed(self) -> "Feed":
+        """Who reads along with the events; made for the first of them, for no start needs it."""
+        if self.feed is None:
+            from receiver.feed import Feed, most_streams
+
+            self.feed = Feed(self.storage, self.bell, others=not self.doors.keeps_logs, most=most_streams())
+            self.feed.closed = self.health.draining
+        return self.feed
 
     async def _tell_poller(self, task_id: str, rang: bool) -> None:
         """What follows from a callback, where a loop takes it up."""

@@ -4,7 +4,7 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -21,7 +21,11 @@ from receiver.health import Health
 from receiver.providers import CallbackUrls, Providers
 from receiver.roles import ServerRole
 from receiver.sealing import Seal
+from receiver.signing import WatchTokens
 from receiver.store.protocol import Storage, Store
+
+if TYPE_CHECKING:
+    from receiver.feed import Feed
 
 Result = TypeVar("Result")
 
@@ -61,6 +65,8 @@ class Doors:
     seal: Seal
     clock: Clock
     bell: Bell
+    watch: WatchTokens
+    feed: Callable[[], "Feed"]
     accept: Accept
     follow_up: FollowUp
     tick: Callable[[float], Awaitable[Ticked]]
