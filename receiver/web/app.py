@@ -21,6 +21,7 @@ from receiver.web import (
     stream,
     tasks,
     timeline,
+    watch,
     webhooks,
 )
 from receiver.web.doors import Caller, Door, caller_of
@@ -56,6 +57,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
         _private("/v1/deliveries/{id}/retry", POST=deliveries.retry_delivery),
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
+        Route("/v1/watch/{token}", Door(watch.watch_task), methods=["GET"]),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", POST=keys.rotate_secrets),
     ]

@@ -17,8 +17,7 @@ from receiver.web.limits import ReceiveLimits, Refusal, Wait
 
 # A callback is never answered 4xx: one that does not arrive whole is hung up on, so that it is sent again.
 _HUNG_UP_ON = b"/callbacks/"
-# Answers that do not end, and may be read more slowly than they are written.
-_ENDLESS = (b"/v1/events/stream", b"/v1/watch/")
+_ENDLESS = tuple(each.encode() for each in rules.ENDLESS)
 _ROOM_MADE = 64
 _OF_AN_UPGRADE = (b"connection", b"upgrade", b"http2-settings")
 

@@ -11,7 +11,7 @@ from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
 from receiver.web.idempotency import Record, once, remember, replayed, use_of
-from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until
+from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until, watch_url
 
 
 async def submitted(request: Request, caller: Caller, asked: Any, record: Record) -> Response:
@@ -31,7 +31,7 @@ async def submitted(request: Request, caller: Caller, asked: Any, record: Record
         await wait_until(doors, task_id, caller, handed_over, within_s=left_s)
         await wait_until(doors, task_id, caller, ended, within_s=wait_s)
     fields, status = await shown(doors, task_id, caller)
-    response = json_answer(fields, submit_code(status))
+    response = json_answer(fields | {"watch_url": watch_url(request, task_id)}, submit_code(status))
     if earlier is not None:
         return replayed(earlier, response)
     return await remember(doors, use, response) if use else response
