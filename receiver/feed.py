@@ -19,7 +19,6 @@ from receiver.store.records import Recorded
 
 PAGE = 100  # events that are read at once
 SLICE = 32  # readers who are told in one turn of the event loop: a millisecond's worth
-HEARTBEAT_S = 15.0
 LOOKS_AGAIN_S, LOOKS_FOR_OTHERS_S = 1.0, 0.25  # the second where other processes record events, too
 LOOKS_FOR_CHANGES_S = 2.0  # of tasks that others changed without an event
 LONGEST_REST_S = 1.0
@@ -35,10 +34,11 @@ class Feed:
     than that gets more at once. `others` may record events, too; `most` readers are taken.
     """
 
-    def __init__(self, storage: Storage, bell: Bell, *, others: bool, most: int) -> None:
+    def __init__(self, storage: Storage, bell: Bell, *, others: bool, most: int, heartbeat_s: float) -> None:
         self._storage = storage
         self._others = others
         self._most = most
+        self.heartbeat_s = heartbeat_s
         self.at = 0
         self.closed = False
         self.page = asyncio.Lock()  # whoever reads pages of the store takes turns, and leaves it to others meanwhile
@@ -68,7 +68,7 @@ class Feed:
                 raise Unavailable(f"{self._most} streams are open, as many as may be at once")
             if not self._readers:
                 self.at = await self._storage.read(lambda store: store.last_seq(), brief=True)
-                self._beat_at = time.monotonic() + HEARTBEAT_S
+                self._beat_at = time.monotonic() + self.heartbeat_s
             if not self._begun:
                 self._begun = True
                 self._loop.start()
@@ -124,7 +124,7 @@ class Feed:
             if len(rows) < PAGE:
                 await self._tell_changes()
         if began >= self._beat_at:
-            self._beat_at = began + HEARTBEAT_S
+            self._beat_at = began + self.heartbeat_s
             at = self.at
             async for reader in _in_slices(self._readers):
                 reader.beat(at)

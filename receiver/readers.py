@@ -79,11 +79,11 @@ class Reader:
 
     def offer(self, batch: Batch) -> None:
         """Something came; where too much waits already, all of that is dropped, for the store has it."""
-        self._size += len(batch)
-        if self._size > MOST_WAITING:
-            self._batches, self.missed = [], True
         if not self.missed:
             self._batches.append(batch)
+            self._size += len(batch)
+        if self._size > MOST_WAITING:
+            self._batches, self._size, self.missed = [], 0, True
         self._tell()
 
     def beat(self, at: int) -> None:

@@ -64,10 +64,15 @@ class Limits:
     delivery: DeliveryLimits = field(default_factory=DeliveryLimits)
     answer_within_s: float = 20.0
     drain_s: float = 13.0
+    heartbeat_s: float = 15.0
+    stream_s: float | None = None
 
 
 # Whoever calls by the clock gives 25 s: what hangs ends as its own failure within them, not with the call.
-SERVERLESS = Limits(submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0)
+# Streams are over before that, so that they end as they should.
+SERVERLESS = Limits(
+    submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0, stream_s=24.0
+)
 
 
 class Service:
@@ -216,6 +221,7 @@ class Service:
             role=settings.role,
             max_body=settings.max_body,
             answer_within_s=limits.answer_within_s,
+            stream_s=limits.stream_s,
         )
         self.app = create_app(self.doors, lifespan=self._lifespan)
         if self._serverless:
@@ -297,7 +303,8 @@ class Service:
         if self.feed is None:
             from receiver.feed import Feed, most_streams
 
-            self.feed = Feed(self.storage, self.bell, others=not self.doors.keeps_logs, most=most_streams())
+            others, heartbeat_s = not self.doors.keeps_logs, self._limits.heartbeat_s
+            self.feed = Feed(self.storage, self.bell, others=others, most=most_streams(), heartbeat_s=heartbeat_s)
             self.feed.closed = self.health.draining
         return self.feed
 

@@ -85,6 +85,7 @@ class Doors:
     keeps_logs: bool = True
     metrics_open: bool = False
     answer_within_s: float = 20.0
+    stream_s: float | None = None
     keys_under_way: set[tuple[str, str]] = field(default_factory=set)
 
 

@@ -17,7 +17,6 @@ from receiver.web.events import item
 from receiver.web.limits import TAKEN
 
 HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
-SERVERLESS_S = 24.0  # hosts end a request after a time of theirs: ours is over before, so that it ends as it should
 LEAST_RETRY_MS, RETRIES_MS = 1000, 3000  # those who are sent away together do not come back together
 
 Tell = Callable[[Write], Awaitable[None]]
@@ -46,7 +45,7 @@ def hint(seq: int | None) -> bytes:
 def leashed(reader: Reader, doors: Doors) -> Iterator[None]:
     """Send a reader away before the host would, where hosts do."""
     loop = asyncio.get_running_loop()
-    end = loop.call_later(SERVERLESS_S, reader.end) if doors.serverless else None
+    end = None if doors.stream_s is None else loop.call_later(doors.stream_s, reader.end)
     try:
         yield
     finally:

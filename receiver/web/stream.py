@@ -14,8 +14,6 @@ from receiver.web.doors import Caller, caller_of, check_query, doors_of, query_f
 from receiver.web.events import place_of, types_asked
 from receiver.web.sse import EventStream, frame, hint, leashed, position
 
-KNOWN_FOR_S = 60.0  # then the key is looked at again: who took it back wants its streams to end
-
 
 async def stream_events(request: Request, caller: Caller) -> Response:
     """`GET /v1/events/stream?after=`: from `Last-Event-ID`, or from there, or from now on."""
@@ -52,17 +50,18 @@ async def _tell(request: Request, wanted: Wanted, behind: Place | None, write: W
             await doors.storage.read(lambda store: check_kept(store, wanted.tenant, behind), brief=True)
         await write(hint(place.seq if behind is None else None))
         with leashed(reader, doors):
-            followed = Follower(feed, doors.storage, reader, _while_known(request, reader, write), position)
+            known = _while_known(request, reader, write, look_every_s=feed.heartbeat_s)
+            followed = Follower(feed, doors.storage, reader, known, position)
             await followed.follow(place)
 
 
-def _while_known(request: Request, reader: Reader, write: Write) -> Write:
-    """The same, as long as the key is one of ours; there is something to write every few seconds."""
+def _while_known(request: Request, reader: Reader, write: Write, *, look_every_s: float) -> Write:
+    """The same, as long as the key is one of ours; that often there is something to write at least."""
     looked_at = time.monotonic()
 
     async def written(text: bytes) -> None:
         nonlocal looked_at
-        if time.monotonic() - looked_at >= KNOWN_FOR_S:
+        if time.monotonic() - looked_at >= look_every_s:
             looked_at = time.monotonic()
             try:
                 caller_of(request)
