@@ -279,12 +279,13 @@ class Pace:
 
 
 class Format(StrEnum):
-    """How an event is written for a destination."""
+    """How an event is written for a destination; as the callback of its provider only for callers in drop-in mode."""
 
     STANDARD = "standard"
     CLOUDEVENTS = "cloudevents"
     CLOUDEVENTS_BINARY = "cloudevents-binary"
     FLAT = "flat"
+    PROVIDER = "provider"
 
 
 class Scheme(StrEnum):

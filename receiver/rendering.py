@@ -30,6 +30,7 @@ class Rendered:
 def rendered(format: Format, body: str, *, seq: int, prompt: str | None) -> Rendered:
     """An event in a format; `body` is its envelope as it is kept, which `standard` sends byte for byte.
 
+    How a provider would tell of it, only `receiver.drop_in` knows.
     `seq` is the event's place in the one order, 0 for a ping, which has none; `prompt` stands in `flat` only.
     """
     if format is Format.STANDARD:

@@ -591,3 +591,28 @@ SELECT * FROM idempotency_keys WHERE tenant = :tenant AND key = :key
 
 -- answer_key --
 UPDATE idempotency_keys SET status = :status WHERE tenant = :tenant AND key = :key AND status IS NULL
+
+-- insert_api_key --
+INSERT INTO api_keys (id, tenant, label, scopes, digest, hint, created_at, last_used_at)
+VALUES (:id, :tenant, :label, :scopes, :digest, :hint, :created_at, :last_used_at)
+
+-- select_api_key_by_digest --
+SELECT * FROM api_keys WHERE digest = :digest
+
+-- select_api_key --
+SELECT * FROM api_keys WHERE id = :id
+
+-- delete_api_key --
+DELETE FROM api_keys WHERE id = :id
+
+-- note_use --
+UPDATE api_keys SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :now)
+
+-- select_tenant_spelt_otherwise --
+SELECT tenant FROM api_keys WHERE lower(tenant) = lower(:tenant) AND tenant <> :tenant LIMIT 1
+
+-- select_part_of_history --
+-- In the index alone: the oldest of the newest so many.
+SELECT min(id) AS first, count(*) AS count FROM (
+  SELECT id FROM tasks WHERE tenant = :tenant AND id >= :since AND id < :before ORDER BY id DESC LIMIT :limit
+) AS part
