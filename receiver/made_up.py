@@ -92,4 +92,9 @@ def _task(kind: EventType, at: Ms) -> Task:
 def _of_operators(kind: OperatorEvent, at: Ms) -> dict[str, Any]:
     data = {"provider": "apikley"} if kind.startswith("provider.") else {"destination_id": id_of("dst", "nowhere")}
     told = {"reason": "unreachable", "since": formats.timestamp(at - _MINUTE)}
-    return {"id": id_of("evt", "never happened", kind), "type": kind, "timestamp": formats.timestamp(at), "data": data | told}
+    return {
+        "id": id_of("evt", "never happened", kind),
+        "type": kind,
+        "timestamp": formats.timestamp(at),
+        "data": data | told,
+    }
