@@ -64,7 +64,7 @@ def test_an_app_drives_the_server_through_zapiers_core(tests: Path, taskweir: st
 
 
 def test_what_the_page_says_works(taskweir: str, tmp_path: Path) -> None:
-    """As pasted: a key, a hook, samples, a look, and an end. Nothing resolves where tests run: the tool has an address."""
+    """As pasted: a key, a hook, samples, a look, an end. Nothing resolves where tests run: the tool has an address."""
     [script] = blocks("no-code.md")
     script = script.replace("http://127.0.0.1:8080", taskweir).replace(
         "https://hooks.example.com", "https://93.184.215.14"
