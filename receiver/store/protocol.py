@@ -200,6 +200,12 @@ class Store(Protocol):
     def list_hooks(self, page: Page) -> Sequence[Destination]:
         """Filters: target, hook (the event that was asked for)."""
 
+    def gone_hooks(self) -> Sequence[str]:
+        """The REST hooks, of whatever tenant, whose targets answered 410, and that are still there."""
+
+    def delete_gone_hook(self, destination_id: str) -> None:
+        """Forget it, as `delete_destination` does, unless somebody has subscribed again."""
+
     def hidden_destination(self, destination_id: str) -> Destination | None: ...
 
     def destination(self, destination_id: str, tenant: str) -> Destination | None:
