@@ -11,6 +11,7 @@ from receiver.api_keys import ApiKey
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
+from receiver.store.hook_protocol import HookStore
 from receiver.store.records import (
     Bite,
     Chronicle,
@@ -29,7 +30,7 @@ from receiver.store.records import (
 Result = TypeVar("Result")
 
 
-class Store(Protocol):
+class Store(HookStore, Protocol):
     """The verbs, each part of the transaction that its caller holds open."""
 
     # Tasks
@@ -202,12 +203,6 @@ class Store(Protocol):
 
     def record_hidden_destination(self, destination: Destination) -> None:
         """Keep the hidden destination of a webhook_url; one that is kept already is enabled again if it was not."""
-
-    def record_hook(self, hook: Destination) -> str:
-        """Keep a REST hook, or find the one with its URL and event, enabled and as if it had never failed; its id."""
-
-    def list_hooks(self, page: Page) -> Sequence[Destination]:
-        """Filters: target, hook (the event that was asked for)."""
 
     def hidden_destination(self, destination_id: str) -> Destination | None: ...
 
