@@ -50,6 +50,7 @@ FLAT_COLUMNS = (
     "created_at",
     "finished_at",
 )
+KEPT_TEXT = 10_000  # characters of a text in an event that is too large
 
 
 def timestamp(at: Ms) -> str:
@@ -223,6 +224,17 @@ def flat(body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
     return {name: values[name] for name in FLAT_COLUMNS} | {
         f"metadata_{key}": value for key, value in task["metadata"].items()
     }
+
+
+def cut_texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat event with no long texts: of each the beginning, of a URL, which would lead elsewhere, nothing."""
+    return {name: _cut(name, value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _cut(name: str, text: str) -> str | None:
+    if len(text) <= KEPT_TEXT:
+        return text
+    return None if name == "output_url" else text[:KEPT_TEXT]
 
 
 def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any]:

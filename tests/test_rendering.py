@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from receiver import formats, json_text
 from receiver.domain import EventType, Failure, FailureKind, Format, Kind, OperatorEvent, Output, Role, Status, Usage
-from receiver.rendering import SOURCE, Rendered, rendered
+from receiver.rendering import MOST_FLAT, SOURCE, Rendered, rendered
 from tests.make import NOW, a_task, an_event
 from tests.rendered.samples import FOLDER, FORMATS, METADATA, PROMPT, SEQ, TYPES, body_of, page_of, rendered_as
 
@@ -72,6 +72,39 @@ def test_flat_is_one_level_with_the_contracts_columns(type: str) -> None:
     assert list(flat) == FLAT + expected
     assert all(isinstance(value, str | int | float | None) for name, value in flat.items() if name != "output_urls")
     assert all(isinstance(url, str) for url in flat["output_urls"])
+
+
+def a_large_event(**task: Any) -> str:
+    return json_text.write(formats.envelope(an_event(1, type=EventType.SUCCEEDED, task=a_task(**task))))
+
+
+def flat_of(body: str, prompt: str | None) -> tuple[int, dict[str, Any]]:
+    """How many bytes, and what they say."""
+    raw = rendered(Format.FLAT, body, seq=1, prompt=prompt).body
+    return len(raw), json.loads(raw)
+
+
+def test_flat_is_cut_where_no_host_would_take_it() -> None:
+    """Texts are cut, the last of the URLs left out, never half of one; whatever its size, all columns are there."""
+    urls = [f"https://files.example/{number}/{'x' * 2000}" for number in range(4000)]
+    outputs = tuple(Output(kind=Kind.IMAGE, url=url, index=number) for number, url in enumerate(urls))
+    inline = Output(kind=Kind.IMAGE, url="data:image/png;base64," + "A" * 6_000_000)
+    size, flat = flat_of(a_large_event(outputs=outputs), "\U0001f600\n" * 20_000)
+    assert MOST_FLAT - 3000 < size <= MOST_FLAT
+    assert flat["output_url"] == urls[0]
+    assert flat["output_urls"] == urls[: len(flat["output_urls"])]
+    assert flat["prompt"] == "\U0001f600\n" * 5000
+    size, flat = flat_of(a_large_event(outputs=(inline, *outputs[:2]), metadata={"order": "42"}), "a red panda")
+    assert (flat["output_url"], flat["output_urls"], flat["prompt"]) == (None, urls[:2], "a red panda")
+    assert list(flat) == [*FLAT, "metadata_order"]
+
+
+def test_flat_is_whole_up_to_its_limit() -> None:
+    """Not a character less, to the byte."""
+    size, _ = flat_of(a_large_event(), "")
+    _, whole = flat_of(a_large_event(), "x" * (MOST_FLAT - size))
+    _, cut = flat_of(a_large_event(), "x" * (MOST_FLAT - size + 1))
+    assert (len(whole["prompt"]), len(cut["prompt"])) == (MOST_FLAT - size, 10_000)
 
 
 def test_flat_has_what_people_map() -> None:
