@@ -3,6 +3,7 @@
 TaskweirError
 ├── ConfigurationError   the operator's: a setting is missing, wrong or contradicts another
 ├── Malformed            the sender's: bytes that are not what they claim to be
+│   └── Unresolved       the caller's: a webhook target whose host has no address now
 ├── NotVerified          the sender's: a signature or token that we did not make or cannot confirm
 ├── Forbidden            the caller's: a key that is known, and not allowed to do this (403)
 ├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
@@ -35,6 +36,10 @@ class ConfigurationError(TaskweirError):
 
 class Malformed(TaskweirError):
     """Bytes that are not what they claim to be."""
+
+
+class Unresolved(Malformed):
+    """A webhook target whose host has no address now."""
 
 
 class NotVerified(TaskweirError):

@@ -15,6 +15,7 @@ from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
 from receiver.domain import Task
+from receiver.drop_in import ProvidersCallbacks
 from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.follow_up import FollowUp
@@ -129,7 +130,13 @@ class Service:
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=deadline_s),
+                "webhook": WebhookSender(
+                    self.outbound,
+                    seal,
+                    self._clock,
+                    deadline_s=deadline_s,
+                    as_callback=ProvidersCallbacks(self.storage, served),
+                ),
                 "sqlite": logs,
                 **self._remotes,
             },

@@ -194,6 +194,12 @@ class Store(Protocol):
     def record_hidden_destination(self, destination: Destination) -> None:
         """Keep the hidden destination of a webhook_url; one that is kept already is enabled again if it was not."""
 
+    def record_hook(self, hook: Destination) -> str:
+        """Keep a REST hook, or find the one with its URL and event, enabled and as if it had never failed; its id."""
+
+    def list_hooks(self, page: Page) -> Sequence[Destination]:
+        """Filters: target, hook (the event that was asked for)."""
+
     def hidden_destination(self, destination_id: str) -> Destination | None: ...
 
     def destination(self, destination_id: str, tenant: str) -> Destination | None:

@@ -145,10 +145,21 @@ VALUES (:seq, :id, :tenant, :task_id, :provider, :type, :at, :body)
 -- insert_destination --
 INSERT INTO destinations (id, tenant, type, target, created_at, event_types, providers, models, metadata, format,
   description, headers, signature, ordered, max_in_flight, rate_per_second, retention_days, enabled, disabled_reason,
-  hidden, sealed_secret)
+  hidden, hook, sealed_secret)
 VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :providers, :models, :metadata, :format,
   :description, :headers, :signature, :ordered, :max_in_flight, :rate_per_second, :retention_days, :enabled,
-  :disabled_reason, :hidden, :sealed_secret)
+  :disabled_reason, :hidden, :hook, :sealed_secret)
+
+-- upsert_hook --
+-- Whoever subscribes the same URL to the same event again finds it, and enables it.
+INSERT INTO destinations (id, tenant, type, target, created_at, event_types, format, description, max_in_flight,
+  rate_per_second, enabled, hook, sealed_secret)
+VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :description, :max_in_flight,
+  :rate_per_second, 1, :hook, :sealed_secret)
+ON CONFLICT (tenant, target, hook) WHERE hook IS NOT NULL DO UPDATE SET enabled = 1, disabled_reason = NULL
+
+-- select_hook --
+SELECT id FROM destinations WHERE tenant = :tenant AND target = :target AND hook = :hook
 
 -- update_destination --
 UPDATE destinations SET target = :target, event_types = :event_types, providers = :providers, models = :models,

@@ -16,7 +16,9 @@ from receiver.web import (
     deliveries,
     destination_acts,
     destinations,
+    drop_in,
     events,
+    hooks,
     keys,
     metrics,
     ops,
@@ -71,6 +73,9 @@ def routes() -> list[BaseRoute]:
         _private("/v1/events/{id}", GET=events.get_event),
         _private("/v1/events/{id}/replay", POST=events.replay_event),
         *_of_destinations(),
+        _private("/v1/hooks", GET=hooks.list_hooks, POST=hooks.create_hook, DELETE=hooks.delete_hooks),
+        _private("/v1/hooks/sample", GET=hooks.sample),
+        _private("/v1/hooks/{id}", DELETE=hooks.delete_hook),
         _private("/v1/webhook-secret", reads=Scope.ADMIN, GET=webhooks.get_secret),
         _private("/v1/webhook-secret/rotate", POST=webhooks.rotate_secret),
         _private("/v1/deliveries", GET=deliveries.list_deliveries),
@@ -79,6 +84,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", changes=ROOT, POST=keys.rotate_secrets),
+        drop_in.ProvidersOwn(),
     ]
 
 

@@ -29,7 +29,7 @@ DEFAULTS = {
     "failing": None,
     "created_at": "2025-12-08T09:40:00.000Z",
 }
-OF_A_WEBHOOK = {"headers": {}, "signature": "v1", "rate_per_second": None}
+OF_A_WEBHOOK = {"headers": {}, "signature": "v1", "rate_per_second": None, "hook": None}
 SECRET = "whsec_" + "c2VjcmV0" * 5
 
 
