@@ -1,10 +1,14 @@
-"""Callers with keys of their own, beside root."""
+"""Callers with keys of their own, beside root, and every door that they may knock at."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.routing import Route
 
+from receiver.web.app import routes
+from receiver.web.drop_in import ProvidersOwn
 from tests.service.world import World
 
 
@@ -40,3 +44,14 @@ async def a_holder(world: World, tenant: str, *scopes: str) -> Holder:
     made = await world.api.post("/v1/keys", json=body)
     assert made.status_code == 201, made.text
     return Holder(world, tenant, made.json()["key"], made.json()["id"])
+
+
+def doors() -> Iterator[tuple[str, str]]:
+    """Method and path of every route that takes a key. Those in providers' own words are held in tests/drop_in."""
+    for route in routes():
+        assert isinstance(route, Route)
+        if isinstance(route, ProvidersOwn):
+            continue
+        assert route.methods, route.path
+        for method in sorted(route.methods - {"HEAD"}):
+            yield method, route.path
