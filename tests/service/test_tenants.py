@@ -98,12 +98,12 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
 @asynccontextmanager
 async def two_tenants(directory: Path) -> AsyncIterator[Two]:
     async with (
-        scripted(created("acmes-7f3a"), created("p2"), record("waiting", "p2")) as apikley,
+        scripted(created("bytedance-7f3a"), created("p2"), record("waiting", "p2")) as apikley,
         a_consumer(500) as consumer,
         a_pair(directory, apikley) as world,
     ):
         owner, rival = await a_holder(world, "acme", "admin"), await a_holder(world, "rival", "admin")
-        theirs = await filled(world, owner, consumer, "acmes-7f3a")
+        theirs = await filled(world, owner, consumer, "bytedance-7f3a")
         await rival.get("/v1/me")
         yield Two(world, directory, owner, rival, theirs, consumer)
 
