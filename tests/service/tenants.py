@@ -1,4 +1,4 @@
-"""Callers with keys of their own, beside root, and every door that they may knock at."""
+"""Callers with keys of their own, beside root."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,19 @@ from starlette.routing import Route
 from receiver.web.app import routes
 from receiver.web.drop_in import ProvidersOwn
 from tests.service.world import World
+
+# Open to whoever has the link, and documents, which are everybody's.
+PUBLIC = ("/v1/watch/", "/openapi.json", "/asyncapi.json", "/docs", "/llms.txt", "/schemas/")
+
+
+def doors() -> Iterator[tuple[str, str]]:
+    """Every method and path of ours that takes a key; what is a provider's own has its tests in `tests.drop_in`."""
+    for route in routes():
+        assert isinstance(route, Route)
+        if not route.path.startswith(PUBLIC) and not isinstance(route, ProvidersOwn):
+            assert route.methods, route.path
+            for method in sorted(route.methods - {"HEAD"}):
+                yield method, route.path
 
 
 @dataclass(frozen=True)
@@ -44,18 +57,3 @@ async def a_holder(world: World, tenant: str, *scopes: str) -> Holder:
     made = await world.api.post("/v1/keys", json=body)
     assert made.status_code == 201, made.text
     return Holder(world, tenant, made.json()["key"], made.json()["id"])
-
-
-# Documents are everybody's; a watch URL is of one task, and its token is the key to it (test_watch).
-KEYLESS = ("/openapi.json", "/asyncapi.json", "/docs", "/llms.txt", "/schemas/", "/v1/watch/")
-
-
-def doors() -> Iterator[tuple[str, str]]:
-    """Method and path of every route that takes a key. Those in providers' own words are held in tests/drop_in."""
-    for route in routes():
-        assert isinstance(route, Route)
-        if isinstance(route, ProvidersOwn) or route.path.startswith(KEYLESS):
-            continue
-        assert route.methods, route.path
-        for method in sorted(route.methods - {"HEAD"}):
-            yield method, route.path

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
+from receiver.ids import new_id
+from tests.make import a_task
 from tests.service.asking import Rows, complaint, everything, failures
 from tests.service.consumer import Consumer, a_consumer
 from tests.service.engines import makes_a_log
 from tests.service.tenants import Holder, a_holder, doors
 from tests.service.world import APIKLEY_MODEL, ON_POSTGRES, World, a_pair, created, record, scripted
+from tests.sse import happen, streamed
 
 pytestmark = pytest.mark.anyio
 
+HOOK = "/v1/hooks/{id}"  # 204 where there is none, too: `no_hooks` is its case
 TASK = {
     "provider": "apikley",
     "model": APIKLEY_MODEL,
@@ -40,20 +44,13 @@ class Things:
 
     @property
     def ids(self) -> list[str]:
-        named = (self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.key, self.hook)
-        return [*named]
+        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.key, self.hook]
 
     def of(self, path: str) -> list[str]:
         """What may stand in the place of the id in this path."""
         if path.startswith("/v1/tasks/"):
             return [self.task, f"apikley:{self.provider_task_id}"]
-        kinds = {
-            "events": self.event,
-            "destinations": self.destination,
-            "deliveries": self.delivery,
-            "keys": self.key,
-            "hooks": self.hook,
-        }
+        kinds = {"events": self.event, "destinations": self.destination, "deliveries": self.delivery, "keys": self.key}
         return [kinds[path.split("/")[2]]]
 
 
@@ -79,7 +76,6 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
     things = Things(provider_task_id=provider_task_id)
     made = await owner.post("/v1/destinations", {"type": "webhook", "url": consumer.url, "event_types": ["task.*"]})
     things.destination = made["id"]
-    things.hook = (await owner.post("/v1/hooks", {"target_url": consumer.url, "event": "task.failed"}))["id"]
     tenants = await owner.get("/v1/webhook-secret")
     things.secrets = [made["secret"], tenants["secret"]]
     if not ON_POSTGRES:
@@ -92,18 +88,19 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
     found = (await owner.get("/v1/deliveries", destination_id=things.destination))["items"]
     things.delivery = found[0]["id"]
     things.key = owner.key_id
+    things.hook = (await owner.post("/v1/hooks", {"url": f"{consumer.url}/hook", "event": "task.failed"}))["id"]
     return things
 
 
 @asynccontextmanager
 async def two_tenants(directory: Path) -> AsyncIterator[Two]:
     async with (
-        scripted(created("bytedance-7f3a"), created("p2"), record("waiting", "p2")) as apikley,
+        scripted(created("p1"), created("p2"), record("waiting", "p2")) as apikley,
         a_consumer(500) as consumer,
         a_pair(directory, apikley) as world,
     ):
         owner, rival = await a_holder(world, "acme", "admin"), await a_holder(world, "rival", "admin")
-        theirs = await filled(world, owner, consumer, "bytedance-7f3a")
+        theirs = await filled(world, owner, consumer, "p1")
         await rival.get("/v1/me")
         yield Two(world, directory, owner, rival, theirs, consumer)
 
@@ -114,21 +111,18 @@ BODIES: dict[str, Any] = {
     "POST /v1/tasks/{id}/resolve": {"status": "failed"},
     "PATCH /v1/destinations/{id}": {"enabled": False},
 }
-# Whoever deletes a hook is told that it is gone, be there any or none: so is he of another's, which stays.
-GONE_ANYHOW = {"DELETE /v1/hooks/{id}"}
 
 
 async def test_what_a_path_names_is_another_tenants(tmp_path: Path) -> None:
     """404, as if there were none, for every route with an id; and nothing is changed. Its owner finds it there."""
     async with two_tenants(tmp_path) as two:
         before, wrong, found = two.kept(), {}, 0
-        named = [(method, path) for method, path in doors() if "{id}" in path]
+        named = [(method, path) for method, path in doors() if "{id}" in path and path != HOOK]
         for method, path in named:
             body = BODIES.get(f"{method} {path}")
             for each in two.theirs.of(path):
                 answer = await two.rival.ask(method, path.replace("{id}", each), json=body)
-                anyhow = f"{method} {path}" in GONE_ANYHOW and answer.status_code == 204
-                wrong[f"{method} {path} {each}"] = None if anyhow else complaint(answer, 404)
+                wrong[f"{method} {path} {each}"] = complaint(answer, 404)
                 if method == "GET":
                     found += (await two.owner.ask("GET", path.replace("{id}", each))).status_code == 200
         assert failures(wrong) == {}
@@ -143,7 +137,7 @@ def sees_nothing(path: str, *queries: str) -> Case:
     """A list in which nothing of another's stands, however it is asked for; its owner sees it."""
 
     async def case(two: Two) -> str | None:
-        values = vars(two.theirs) | {"url": two.consumer.url}
+        values = vars(two.theirs)
         for query in ("", *queries):
             asked = f"{path}?{query.format(**values)}"
             answer = await two.rival.ask("GET", asked)
@@ -211,18 +205,6 @@ async def own_destination(two: Two) -> str | None:
     return None
 
 
-async def own_hook(two: Two) -> str | None:
-    """The same URL and event is another hook."""
-    made = await two.rival.post("/v1/hooks", {"target_url": two.consumer.url, "event": "task.failed"})
-    return "another's hook" if made["id"] == two.theirs.hook else None
-
-
-async def deletes_own_hooks(two: Two) -> str | None:
-    answer = await two.rival.ask("DELETE", "/v1/hooks", params={"url": two.consumer.url})
-    left = [each["id"] for each in (await two.owner.get("/v1/hooks"))["items"]]
-    return None if (answer.status_code, left) == (204, [two.theirs.hook]) else f"{answer.status_code} {left}"
-
-
 async def own_key(two: Two) -> str | None:
     body = {"label": "x", "scopes": ["admin"]}
     made = await two.rival.post("/v1/keys", body)
@@ -233,6 +215,40 @@ async def own_key(two: Two) -> str | None:
 async def own_usage(two: Two) -> str | None:
     mine, theirs = [(await each.get("/v1/usage"))["total"]["tasks"] for each in (two.rival, two.owner)]
     return None if (mine, theirs) == (0, 1) else f"{mine} and {theirs} tasks"
+
+
+async def own_hook(two: Two) -> str | None:
+    """The same URL and event is another hook."""
+    made = await two.rival.post("/v1/hooks", {"url": f"{two.consumer.url}/hook", "event": "task.failed"})
+    return "another's hook" if made["id"] == two.theirs.hook else None
+
+
+async def no_hooks(two: Two) -> str | None:
+    """What is not there was deleted before, as far as anybody can tell: 204; its owner still has it."""
+    for path in (HOOK.replace("{id}", two.theirs.hook), f"/v1/hooks?url={two.consumer.url}/hook"):
+        if (await two.rival.ask("DELETE", path)).status_code != 204:
+            return f"{path} tells that it is there"
+    return None if two.theirs.hook in f"{await two.owner.get('/v1/hooks')}" else "another's hook is gone"
+
+
+async def own_samples(two: Two) -> str | None:
+    """Made up, for want of events of one's own."""
+    shown = f"{await two.rival.get('/v1/hooks/sample', event='task.submitted')}"
+    return shown if any(each in shown for each in two.theirs.ids) else None
+
+
+async def own_stream(two: Two) -> str | None:
+    """From the very beginning: of another's events there are none."""
+    async with streamed(two.world) as reached:
+        heard = {}
+        for holder in (two.owner, two.rival):
+            key = {"authorization": f"Bearer {holder.key}"}
+            async with reached.listening("/v1/events/stream?after=0", headers=key) as listener:
+                await happen(two.world, 1, task=a_task(id=new_id("task", 0), tenant=holder.tenant))
+                reached.look()
+                await listener.until(lambda each, count=2 if holder is two.owner else 1: len(each.messages) >= count)
+                heard[holder.tenant] = [each.data["data"]["task"]["tenant"] for each in listener.messages]
+    return None if heard == {"acme": ["acme"] * 2, "rival": ["rival"]} else f"{heard}"
 
 
 async def own_name(two: Two) -> str | None:
@@ -282,15 +298,16 @@ CASES: dict[str, Case] = {
         "task_id={task}&event_id={event}",
     ),
     "GET /v1/keys": sees_nothing("/v1/keys"),
-    "GET /v1/hooks": sees_nothing("/v1/hooks", "event=task.failed", "url={url}", "url={url}&event=task.failed"),
-    "GET /v1/hooks/sample": sees_nothing("/v1/hooks/sample", "event=task.submitted"),
+    "GET /v1/hooks": sees_nothing("/v1/hooks", "event=task.failed"),
+    "GET /v1/hooks/sample": own_samples,
+    "DELETE /v1/hooks": no_hooks,
+    "GET /v1/events/stream": own_stream,
     "GET /v1/webhook-secret": own_secret,
     "POST /v1/tasks/adopt": adopts,
     "POST /v1/tasks/bulk": many,
     "POST /v1/webhook-secret/rotate": new_secret,
     "POST /v1/keys": own_key,
     "POST /v1/hooks": own_hook,
-    "DELETE /v1/hooks": deletes_own_hooks,
     "POST /v1/destinations": own_destination,
     "POST /v1/tasks": own_task,
     **{
@@ -401,7 +418,7 @@ async def test_root_is_every_tenant(tmp_path: Path) -> None:
     """A list is of the tenant that it names, its own `default` without; a single object is found whosever it is."""
     async with two_tenants(tmp_path) as two:
         root = Holder(two.world, "default", two.world.service.settings.api_key, "")
-        for name in ("tasks", "events", "destinations", "deliveries", "keys", "hooks"):
+        for name in ("tasks", "events", "destinations", "deliveries", "keys"):
             assert (await root.get(f"/v1/{name}"))["items"] == []
             assert len((await root.get(f"/v1/{name}", tenant="acme"))["items"]) >= 1
         for method, path in doors():
