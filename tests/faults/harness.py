@@ -124,11 +124,13 @@ class Rig:
     def die_at_random(self, chance: random.Random, *, tasks: int) -> None:
         """Start, load, and kill some time after, from before the first answer to after the last."""
         self.start()
+        assert self.server is not None
         with self.client() as api:
             sent = [
                 self.pool.submit(self.submit, api, number, chance.uniform(0, 0.2)) for number in self._numbers(tasks)
             ]
-            time.sleep(chance.uniform(0.05, 0.6))
+            self.server.join(chance.uniform(0.05, 0.6))
+            assert self.server.is_alive(), self.log.read_text()[-4000:]
             self.kill()
             wait(sent)
         self.kills["random"] += 1
@@ -145,6 +147,7 @@ class Rig:
         return account_of(evidence)
 
     def _wait(self, api: httpx.Client) -> Evidence:
+        assert self.server is not None
         ends_at, called_at = time.monotonic() + SETTLE_WITHIN_S, 0.0
         while True:
             tasks = {task["id"]: task for task in every(api, "/v1/tasks")}
@@ -171,7 +174,7 @@ class Rig:
             if time.monotonic() - called_at > 5:
                 self._call_back(ledger, {task["input"]["prompt"] for task in waiting})
                 called_at = time.monotonic()
-            time.sleep(0.1)
+            self.server.join(0.1)  # if it ends, the next look says so
 
     def _call_back(self, ledger: list[dict[str, Any]], prompts: set[str]) -> None:
         """As the provider would: it gives up after a few tries, and with a server killed all the time it may have."""

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -114,7 +114,9 @@ class Cluster:
         """
         replica = self.replicas[self.done.total() % len(self.replicas)]
         self._sent += self.load(chance, tasks)
-        time.sleep(chance.uniform(*ROUND_S))
+        assert replica.process is not None
+        replica.process.join(chance.uniform(*ROUND_S))
+        assert replica.process.is_alive(), replica.log.read_text()[-4000:]
         fault = Fault(what=what, began=time.monotonic())
         self.faults.append(fault)
         match what:
@@ -147,8 +149,8 @@ class Cluster:
 
     def _let_one_go_on(self) -> None:
         """Return when no more than one server is paused."""
-        while sum(not each.done() for each in self._paused) > 1:
-            time.sleep(0.01)
+        while len(paused := [each for each in self._paused if not each.done()]) > 1:
+            wait(paused, return_when=FIRST_COMPLETED)
 
     def settle(self) -> Account:
         """Let everything end, and count."""
@@ -196,7 +198,7 @@ class Cluster:
             if time.monotonic() > hasten_at:
                 _hasten(api)
                 hasten_at = time.monotonic() + HASTEN_AFTER_S
-            time.sleep(0.5)
+            self.inbox.wait_for_more(0.5)
 
     def _call_back(self, ledger: list[dict[str, Any]], prompts: set[str]) -> None:
         """As the provider would: it gives up after a few tries, and nobody may have listened."""
