@@ -4,7 +4,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -12,10 +14,12 @@ import psycopg
 
 from receiver.moving import move
 from receiver.storages import side_of
+from tests.bench.distance import asked_meanwhile, further
 from tests.bench.figures import Row, Run, posts
+from tests.bench.machine import cpu_seconds
 from tests.bench.replicas import SEED, House, a_database, a_house
 from tests.bench.samples import Callbacks
-from tests.bench.seeding import Made, database, now_ms
+from tests.bench.seeding import Made, database, now_ms, prepare
 from tests.bench.stage import SETTLED_WITHIN_S
 from tests.bench.wire import Load
 from tests.moving import finished_tasks
@@ -23,14 +27,15 @@ from tests.postgres_server import PostgresServer
 
 _COMMITTED = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 _WRITTEN_AHEAD = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
-_CONNECTED = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'taskweir'"
-)
+_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'taskweir'"
+_CONNECTED = f"SELECT count(*) FROM ({_SESSIONS}) AS ours"
 _STORED = "SELECT pg_database_size(current_database())"
 _TIMED = re.compile(r"\[(\d+)\] LOG:  duration: ([\d.]+) ms  (parse|bind|execute|statement)(?: [^:]*)?: (.*)")
 _WHILE_HELD = ("UPDATE counters ", "INSERT INTO events ", "INSERT INTO deliveries ")
 _TOLD_WITHIN_S = 1.1  # a session tells what it did at most once a second
 _IDLE_S = 6
+_NEARLY = 0.98
+AWAY_MS = (1, 2)
 
 
 async def one_event(run: Run) -> Sequence[Row]:
@@ -48,6 +53,10 @@ async def one_event(run: Run) -> Sequence[Row]:
                 rows += await _idle(house) if connections == 1 else []
         run.say("counting statements")
         rows += await _statements(run, server, made)
+        for round_trip_ms in AWAY_MS:
+            run.say(f"a database {round_trip_ms} ms away")
+            rows += await _far(run, server, made, round_trip_ms)
+        rows += await _polls(run, server)
     return rows
 
 
@@ -57,8 +66,7 @@ def _on_disk(run: Run, server: PostgresServer) -> list[Row]:
     for _ in finished_tasks(directory, run.size.tasks):
         pass
     path = database(directory)
-    with closing(side_of(f"sqlite:///{path}", now=now_ms())) as out, closing(side_of(url, now=now_ms())) as into:
-        move(out, into, told=lambda table, rows: None)
+    _move(directory, url)
     with psycopg.connect(url) as connection:
         [(stored,)] = connection.execute(_STORED).fetchall()
     return [
@@ -104,12 +112,15 @@ async def _loaded(run: Run, house: House, made: Sequence[Made], connections: int
 
 
 async def _idle(house: House) -> list[Row]:
-    before, began = _Counters.of(house), perf_counter()
+    """Its own sessions' time only: the database still clears up after the load."""
+    with psycopg.connect(house.url) as connection:
+        sessions = [pid for (pid,) in connection.execute(_SESSIONS).fetchall()]
+    before, began = (house.servers_cpu, sum(map(cpu_seconds, sessions))), perf_counter()
     await asyncio.sleep(_IDLE_S)
-    after, took = _Counters.of(house), perf_counter() - began
+    used, took = (house.servers_cpu - before[0], sum(map(cpu_seconds, sessions)) - before[1]), perf_counter() - began
     return [
-        _row("an idle server's processor time per second", "ms", (after.servers_cpu - before.servers_cpu) / took),
-        _row("  the database's for it", "ms", (after.database_cpu - before.database_cpu) / took),
+        _row("an idle server's processor time per second", "ms", used[0] / took),
+        _row("  the database's for it", "ms", used[1] / took),
     ]
 
 
@@ -126,18 +137,64 @@ async def _statements(run: Run, server: PostgresServer, made: Sequence[Made]) ->
             lines.seek(before)
             found = [_TIMED.search(line.decode(errors="replace")) for line in lines]
     timed = [(each[1], float(each[2]), each[3], each[4]) for each in found if each]
-    writers = {pid for pid, _, _, sql in timed if sql.startswith(_WHILE_HELD)}
-    commits = [ms for pid, ms, _, sql in timed if pid in writers and sql == "COMMIT"]
+    ran = [each for each in timed if each[2] in ("execute", "statement")]
+    commits = [
+        ms
+        for (before, _, _, sql), (pid, ms, _, then) in pairwise(ran)
+        if then == "COMMIT" and pid == before and sql.startswith(_WHILE_HELD)
+    ]
     worked = sum(ms for _, ms, _, sql in timed if sql != "COMMIT")
     held = sum(ms for _, ms, _, sql in timed if sql.startswith(_WHILE_HELD))
     of = f"({run.size.connections} at once)"
     return [
-        _row(
-            f"statements per event {of}", "", sum(what in ("execute", "statement") for _, _, what, _ in timed) / posted
-        ),
+        _row(f"statements per event {of}", "", len(ran) / posted),
         _row("  share of their time in which others' commits wait", "", held / worked),
         _row("  a COMMIT that the disk is waited for, median", "ms", median(commits) / 1e3),
     ]
+
+
+async def _far(run: Run, server: PostgresServer, made: Sequence[Made], away_ms: int) -> list[Row]:
+    """What a round trip takes under that load, and how many events then fit into a second."""
+    name = f"far_{away_ms}"
+    url = server.make_database(name, like=SEED)
+    with further(server.socket, name, round_trip_s=away_ms / 1e3) as through:
+        async with a_house(run, server, url, 1, through=through) as house:
+            with asked_meanwhile(through) as round_trip_s:
+                longer = replace(run, size=replace(run.size, seconds=run.size.seconds * 3))
+                posted, seconds = await _posted(longer, house, made, run.size.connections)
+                took = round_trip_s()
+    return [
+        _row(f"a round trip meanwhile, the database {away_ms} ms away", "ms", took),
+        _row(f"  events, {away_ms} ms away ({run.size.connections} at once)", "/s", posted / seconds),
+    ]
+
+
+async def _polls(run: Run, server: PostgresServer) -> list[Row]:
+    """Answered polls that change nothing, out of a backlog that falls due when the server has started."""
+    seed, url = run.made("asked_about"), server.make_database("asked_about")
+    run.say(f"polls about {run.size.tasks:,} tasks")
+    await prepare(seed, run.size.tasks, polled=True)
+    await asyncio.to_thread(_move, seed, url)
+    async with a_house(run, server, url, 1) as house:
+        before, asked = _Counters.of(house), house.provider.polls
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE timers SET due_at = %s", (now_ms(),))
+        await house.provider.polled(asked + int(run.size.tasks * _NEARLY), within_s=run.size.seconds * 4)
+        polls = house.provider.polls - asked
+        await asyncio.sleep(_TOLD_WITHIN_S)
+        after = _Counters.of(house)
+    return [
+        _row("the server's processor time per poll", "ms", (after.servers_cpu - before.servers_cpu) / polls),
+        _row("  the database's per poll", "ms", (after.database_cpu - before.database_cpu) / polls),
+    ]
+
+
+def _move(seed: Path, url: str) -> None:
+    with (
+        closing(side_of(f"sqlite:///{database(seed)}", now=now_ms())) as out,
+        closing(side_of(url, now=now_ms())) as to,
+    ):
+        move(out, to, told=lambda table, rows: None)
 
 
 async def _posted(run: Run, house: House, made: Sequence[Made], connections: int) -> tuple[int, float]:
