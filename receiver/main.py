@@ -87,7 +87,7 @@ def _move(source: str, target: str) -> None:
 
     now = SystemClock().now()
     with closing(side_of(source, now=now)) as out, closing(side_of(target, now=now)) as into:
-        moved = move(out, into, told=lambda table, rows: console.print(f"{table}: {rows} more", style="dim"))
+        moved = move(out, into, told=lambda table, rows: console.print(f"{table}: {rows:,}", style="dim"))
     table = Table("table", "rows", "SHA-256 of both")
     for each in moved:
         table.add_row(each.table, str(each.rows), each.digest)

@@ -125,6 +125,11 @@ class PostgresServer:
         return pids
 
     @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.home / "data" / f".s.PGSQL.{self.settings.get('port', '5432')}"
+
+    @property
     def pid(self) -> int:
         """Of the process that the others are children of."""
         assert self._process is not None
