@@ -72,7 +72,8 @@ class EventStream(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
         async def write(text: bytes) -> None:
-            await begin()
+            if not begun:
+                await begin()
             await send({"type": "http.response.body", "body": text, "more_body": True})
             if taken is not None:
                 await taken()
