@@ -6,7 +6,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.errors import NotVerified
+from receiver.errors import NotVerified, Unavailable
 from receiver.following import Follower, Write
 from receiver.places import Place, check_kept
 from receiver.readers import Reader, Wanted
@@ -64,9 +64,11 @@ def _while_known(request: Request, reader: Reader, write: Write, *, look_every_s
         if time.monotonic() - looked_at >= look_every_s:
             looked_at = time.monotonic()
             try:
-                caller_of(request)
+                await caller_of(request)
             except NotVerified:
                 reader.end()  # who comes back is told why
+            except Unavailable:
+                pass  # asked again the next time
         if not reader.over:
             await write(text)
 

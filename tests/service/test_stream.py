@@ -320,3 +320,25 @@ async def test_who_hangs_up_is_gone(tmp_path: Path) -> None:
             assert feed is not None
             await soon(lambda: len(feed._seats) == 1)
         await soon(lambda: not (feed._readers or feed._seats or feed._of_tenant))
+
+
+async def test_a_key_that_is_taken_back_ends_its_streams(tmp_path: Path) -> None:
+    """With the next heartbeat; a key of a tenant hears of its own events only, root of those of whom it asks for."""
+    async with a_stream(tmp_path, OFTEN) as reached:
+        made = await reached.api.post("/v1/keys", json={"tenant": "acme", "label": "reads", "scopes": ["read"]})
+        held = {"headers": {"authorization": f"Bearer {made.json()['key']}"}}
+        async with (
+            reached.listening(**held) as listener,
+            reached.listening(params={"tenant": "acme"}) as root,
+            reached.listening() as roots_own,
+        ):
+            await reached.happen(1)
+            await reached.happen(1, tenant="acme")
+            reached.look()
+            for each, seqs in ((listener, [2]), (root, [2]), (roots_own, [1])):
+                await each.until(lambda heard, seqs=seqs: heard.seqs == seqs)
+            assert not listener.ended
+            assert (await reached.api.delete(f"/v1/keys/{made.json()['id']}")).status_code == 204
+            await listener.until(lambda heard: heard.ended, within_s=3)
+            assert not root.ended
+        assert complaint(await reached.api.get(STREAM, **held), 401) is None
