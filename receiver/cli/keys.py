@@ -1,16 +1,13 @@
 """`taskweir keys`: the keys of the server itself."""
 
-import os
 from typing import Annotated
 
 import typer
 
-from receiver.cli.api import Api, server_of
 from receiver.cli.commands import Failed
 from receiver.cli.screen import aside, output, say
 from receiver.cli.text import pretty
-
-_MOST_S = 3600
+from receiver.client import Taskweir
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after the server's own keys.")
 
@@ -28,8 +25,8 @@ def rotate_secrets(
 
     Put the new key first, restart the server, run this, take the old key away. It may be broken off and run again.
     """
-    with Api(server_of(os.environ)) as api:
-        done = api.post("/internal/rotate-secrets", None, holds="resealed", waits_s=_MOST_S)
+    with Taskweir(retries=0) as client:
+        done = client.rotate_secrets()
     if as_json:
         say(output(), pretty(done))
     else:
