@@ -27,6 +27,23 @@ app = typer.Typer(
 console = Console()
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"taskweir {version('taskweir')}")
+        raise typer.Exit
+
+
+@app.callback()
+def taskweir(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """One event stream for every async generation API."""
+
+
 @app.command(name="serve")
 def _serve(
     role: Annotated[
@@ -113,14 +130,35 @@ def tick(
 
 
 @app.command()
-def settings() -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of what was found.")] = False,
+) -> None:
+    """Look at settings, disk, store, clock, providers, port and public URL; tell what is wrong, and its remedy."""
+    from receiver.cli.doctor import examine, tell
+
+    tell(examine(os.environ, load_adapters()), as_json=as_json)
+
+
+@app.command()
+def settings(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
     """Print every setting with its value, secrets only as "set", and all that is wrong with them: status 2."""
     adapters = load_adapters()
     faults = setting_faults(os.environ, {name: adapter.profile.base_url for name, adapter in adapters.items()})
-    table = Table("setting", "value", "for")
-    for name, value, purpose in describe(os.environ, adapters):
-        table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), purpose)
-    console.print(table)
+    rows = describe(os.environ, adapters)
+    if as_json:
+        told_faults = {name: str(fault) for name, fault in faults.items()}
+        console.print_json(
+            data=[
+                {"name": name, "value": value, "for": use, "wrong": told_faults.get(name)} for name, value, use in rows
+            ]
+        )
+    else:
+        table = Table("setting", "value", "for")
+        for name, value, use in rows:
+            table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), use)
+        console.print(table)
     ends = [told(2, str(fault), fault.hint) for fault in faults.values()]
     if ends:
         raise ends[-1]

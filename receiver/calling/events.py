@@ -7,7 +7,7 @@ from typing import Any
 
 from receiver.calling.answers import Delivery, Event
 from receiver.calling.errors import NotFound, NotTaskweir, RateLimited, Unavailable, Unreachable
-from receiver.calling.http import Http, path_of
+from receiver.calling.http import Http, given, path_of
 from receiver.calling.patience import Patience, Patient
 
 _PAGE = 200
@@ -22,7 +22,7 @@ class Events:
     def events(
         self,
         *,
-        after: int | str = 0,
+        after: int | str | None = 0,
         follow: bool = False,
         type: str | Sequence[str] | None = None,
         task_id: str | None = None,
@@ -30,7 +30,7 @@ class Events:
         tenant: str | None = None,
         patience: Patient | None = None,
     ) -> Iterator[Event]:
-        """Events in the order of `seq`, from the one behind `after` on (0: the oldest kept) to the newest.
+        """Events in the order of `seq`, from the one behind `after` on (0: the oldest kept; None: now) to the newest.
 
         With `follow` it goes on with what comes, for ever: over the stream, or page by page where the server has none.
         Where the connection breaks or the server is started anew, it goes on behind the last event: none is missed,
@@ -40,7 +40,7 @@ class Events:
         """
         filters = filters_of(type, task_id=task_id, provider=provider, tenant=tenant)
         if not follow:
-            return self._pages(filters, after)
+            return self._paged(filters, _Place(after), Patience(0))
         return self._follow(filters, after, patience or Patience(None))
 
     def newest(
@@ -74,14 +74,7 @@ class Events:
         made = self._http.post(path_of("events", id, "replay"), body, holds="deliveries")
         return [Delivery(each) for each in made["deliveries"]]
 
-    def _pages(self, filters: Mapping[str, str], after: int | str) -> Iterator[Event]:
-        more = True
-        while more:
-            page = self._http.get("/v1/events", {**filters, "after": after, "limit": _PAGE}, holds="items")
-            yield from map(Event, page["items"])
-            after, more = str(page["next_cursor"]), page["has_more"]
-
-    def _follow(self, filters: Mapping[str, str], after: int | str, patience: Patient) -> Iterator[Event]:
+    def _follow(self, filters: Mapping[str, str], after: int | str | None, patience: Patient) -> Iterator[Event]:
         """One connection after the other, each from where the one before ended."""
         place, streams = _Place(after), True
         while True:
@@ -100,18 +93,21 @@ class Events:
                 patience.missed(failure)
 
     def _streamed(self, filters: Mapping[str, str], place: "_Place", patience: Patient) -> Iterator[Event]:
-        with self._http.stream("/v1/events/stream", {**filters, "after": place.cursor}) as lines:
+        query = {**filters, **given(after=place.cursor)}
+        with self._http.stream("/v1/events/stream", query) as lines:
             patience.answered()
             for cursor, data in _messages(lines):
-                if cursor and not place.moves_to(cursor):
-                    continue
-                if data:
+                new = place.moves_to(cursor) if cursor else True
+                if data and new:
                     yield _event_in(data, place)
 
     def _paged(self, filters: Mapping[str, str], place: "_Place", patience: Patient) -> Iterator[Event]:
+        if place.cursor is None:
+            place.moves_to(str(next((each.seq for each in self.newest(1)), 0)))
         more = True
         while more:
-            page = self._http.get("/v1/events", {**filters, "after": place.cursor, "limit": _PAGE}, holds="items")
+            query: dict[str, str | int] = {**filters, "after": place.cursor or "0", "limit": _PAGE}
+            page = self._http.get("/v1/events", query, holds="items")
             patience.answered()
             for item in page["items"]:
                 if place.moves_to(str(item["seq"])):
@@ -122,17 +118,16 @@ class Events:
 class _Place:
     """How far a reader is: the cursor to go on from, and the last `seq` behind it."""
 
-    def __init__(self, after: int | str) -> None:
-        self.cursor = str(after)
-        self.seq = _seq_in(self.cursor)
+    def __init__(self, after: int | str | None) -> None:
+        self.cursor = None if after is None else str(after)
+        self.seq = _seq_in(self.cursor or "")
 
     def moves_to(self, cursor: str) -> bool:
-        """Whether that is further on; then it is the place."""
-        seq = _seq_in(cursor)
-        if seq <= self.seq:
-            return False
-        self.cursor, self.seq = cursor, seq
-        return True
+        """Whether that is further on; it is the place then, and where it is the same one, more exactly told."""
+        before, seq = self.seq, _seq_in(cursor)
+        if seq >= before:
+            self.cursor, self.seq = cursor, seq
+        return seq > before
 
 
 def filters_of(types: str | Sequence[str] | None, **more: str | None) -> dict[str, str]:

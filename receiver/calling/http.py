@@ -75,8 +75,8 @@ class Http:
         """What the changes in the body made of it."""
         return self._object(self._ask("PATCH", path, body=body), "id")
 
-    def delete(self, path: str) -> None:
-        self._read(self._ask("DELETE", path))
+    def delete(self, path: str, query: Query | None = None) -> None:
+        self._read(self._ask("DELETE", path, query=query))
 
     def listed(self, path: str, query: Query, *, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """The items of a list, newest first, over as many pages as that takes; `limit` is the most of them."""

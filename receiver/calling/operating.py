@@ -39,13 +39,21 @@ class Operating:
         body = {"label": label, "scopes": list(scopes), **given(tenant=tenant)}
         return Key(self._http.post("/v1/keys", body, holds="key"))
 
-    def revoke_key(self, id: str) -> None:
+    def revoke_key(self, id: str, *, tenant: str | None = None) -> None:
         """Let a key open nothing any more."""
-        self._http.delete(path_of("keys", id))
+        self._http.delete(path_of("keys", id), given(tenant=tenant))
 
-    def usage(self, *, since: str | None = None, until: str | None = None, group_by: str | None = None) -> Any:
-        """Tasks, outcomes and credits, by `provider`, `model` or `metadata.<key>`."""
-        return self._http.get("/v1/usage", given(**{"from": since, "to": until, "group_by": group_by}), holds="items")
+    def usage(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        group_by: str | None = None,
+        tenant: str | None = None,
+    ) -> dict[str, Any]:
+        """Tasks, outcomes and credits, by `provider`, `model` or `metadata.<key>`; several, separated by commas."""
+        query = given(**{"from": since, "to": until, "group_by": group_by, "tenant": tenant})
+        return self._http.get("/v1/usage", query, holds="items")
 
     def rotate_secrets(self) -> dict[str, Any]:
         """Seal all secrets with the first of TASKWEIR_SECRET_KEY: `{resealed, already, unreadable}`."""

@@ -15,12 +15,14 @@ PANELS = {
     "demo": TRY,
     "sandbox": TRY,
     "sink": TRY,
+    "listen": TALK,
     "submit": TALK,
     "adopt": TALK,
     "tasks": TALK,
     "events": TALK,
     "destinations": TALK,
     "deliveries": TALK,
+    "providers": TALK,
     "keys": TALK,
 }  # each command's module has its name; the panel is where the help shows it
 
