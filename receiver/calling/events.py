@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from receiver.calling.answers import Delivery, Event
@@ -29,7 +29,7 @@ class Events:
         provider: str | None = None,
         tenant: str | None = None,
         patience: Patient | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Events in the order of `seq`, from the one behind `after` on (0: the oldest kept; None: now) to the newest.
 
         With `follow` it goes on with what comes, for ever: over the stream, or page by page where the server has none.
@@ -74,7 +74,9 @@ class Events:
         made = self._http.post(path_of("events", id, "replay"), body, holds="deliveries")
         return [Delivery(each) for each in made["deliveries"]]
 
-    def _follow(self, filters: Mapping[str, str], after: int | str | None, patience: Patient) -> Iterator[Event]:
+    def _follow(
+        self, filters: Mapping[str, str], after: int | str | None, patience: Patient
+    ) -> Generator[Event, None, None]:
         """One connection after the other, each from where the one before ended."""
         place, streams = _Place(after), True
         while True:
@@ -101,7 +103,7 @@ class Events:
                 if data and new:
                     yield _event_in(data, place)
 
-    def _paged(self, filters: Mapping[str, str], place: "_Place", patience: Patient) -> Iterator[Event]:
+    def _paged(self, filters: Mapping[str, str], place: "_Place", patience: Patient) -> Generator[Event, None, None]:
         if place.cursor is None:
             place.moves_to(str(next((each.seq for each in self.newest(1)), 0)))
         more = True
