@@ -1,6 +1,5 @@
 """The command line: the only module that knows everyone."""
 
-import asyncio
 import os
 from contextlib import closing
 from typing import Annotated
@@ -15,7 +14,6 @@ from receiver.clock import SystemClock
 from receiver.errors import ConfigurationError, TaskweirError
 from receiver.roles import ServerRole
 from receiver.serving import load_adapters, serve, settings_of
-from receiver.setting_faults import setting_faults
 from receiver.settings import describe
 
 app = typer.Typer(
@@ -83,6 +81,8 @@ def reconcile(
     since: Annotated[str, typer.Option(help="When the backup was made: 2026-11-20T19:48:00Z, or 90min, 2h, 3d ago.")],
 ) -> None:
     """After a restore, before a server starts: ask again about what may have happened since, and send nothing twice."""
+    import asyncio
+
     from receiver.cli.text import since_of
     from receiver.formats import time_of
     from receiver.reconciling import reconcile_all
@@ -144,6 +144,8 @@ def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """Print every setting with its value, secrets only as "set", and all that is wrong with them: status 2."""
+    from receiver.setting_faults import setting_faults
+
     adapters = load_adapters()
     faults = setting_faults(os.environ, {name: adapter.profile.base_url for name, adapter in adapters.items()})
     rows = describe(os.environ, adapters)
