@@ -10,6 +10,7 @@ import pytest
 from receiver.client import (
     ConfigurationError,
     Conflict,
+    Forbidden,
     Gone,
     Invalid,
     NotFound,
@@ -156,6 +157,21 @@ def test_providers_are_paused_and_resumed(client: Taskweir) -> None:
     assert client.pause_provider("reelbyte").paused
     assert {each.name for each in client.providers() if each.paused} == {"reelbyte"}
     assert not client.resume_provider("reelbyte").paused
+
+
+def test_a_key_opens_what_it_was_made_for(client: Taskweir) -> None:
+    """What its scopes leave out is `Forbidden`; what tasks came to is told to whoever may read."""
+    made = client.create_key("reader", ["read"])
+    assert (made.scopes, made.id in {each.id for each in client.keys(limit=20)}) == (["read"], True)
+    with Taskweir(client.server.url, made.key) as reader:
+        assert reader.me()["label"] == "reader"
+        [group] = [
+            each for each in reader.usage(group_by="provider")["items"] if each["group"] == {"provider": "apikley"}
+        ]
+        assert group["tasks"] >= 1
+        with pytest.raises(Forbidden):
+            reader.submit("apikley", APIKLEY_MODEL, PROMPT)
+    client.revoke_key(made.id)
 
 
 def test_where_nothing_leads_to_a_server_it_says_so(tmp_path_factory: pytest.TempPathFactory) -> None:
