@@ -1,5 +1,6 @@
 """`taskweir doctor`: each misconfiguration is planted as it happens, and found with its remedy."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 from receiver.cli.checkup import accounts, disk
@@ -16,6 +18,7 @@ from receiver.sealing import Seal
 from receiver.store.sqlite import migrate_file, newest_version
 from tests.cli.driving import Cli
 from tests.cli.stub import HANG_UP, answer, stub
+from tests.postgres_server import PostgresServer
 from tests.service.world import free_port
 
 NO_SUCH_TASK = {"error": {"code": 40400, "message": "Task not found"}}
@@ -275,3 +278,27 @@ def test_what_is_wrong_is_told_to_people(healthy: dict[str, str]) -> None:
     assert "TASKWEIR_PORT is 'http'" in result.lines[at]
     assert result.lines[at + 1].strip() == "Set TASKWEIR_PORT to a whole number."
     assert "1 wrong" in result.err
+
+
+def test_a_postgresql_is_looked_into_too(healthy: dict[str, str], postgres_server: PostgresServer) -> None:
+    """Its schema, what is sealed in it, and its clock; a SQLite log's directory is not needed there."""
+    url = postgres_server.make_database("doctor")
+    healthy["TASKWEIR_DATABASE_URL"] = url
+    [told] = [text for check, text, _ in found(healthy)["ok"] if check == "store"]
+    assert told.startswith("PostgreSQL has schema 0; the next start brings it to ")
+    assert "taskweir migrate" in the_one_wrong(healthy, TASKWEIR_MIGRATE="0")[2]
+    assert Cli(settings=healthy)("migrate").code == 0
+    sealed = Seal(["another-key-" * 4]).seal("whsec_x", row="tenant:default")
+    headers = json.dumps({"x-team": Seal([SECRET]).seal("ours", row="dst_1")})
+    with psycopg.connect(url) as database:
+        database.execute("INSERT INTO tenant_secrets (tenant, sealed_secret) VALUES ('default', %s)", [sealed])
+        database.execute(
+            "INSERT INTO destinations (id, tenant, type, target, created_at, event_types, format, description, "
+            "max_in_flight, enabled, hidden, sealed_secret, headers) "
+            "VALUES ('dst_1', 'default', 'webhook', 'http://x/', 0, '[]', 'standard', '', 1, 1, 0, '', %s)",
+            [headers],
+        )
+    looked = found(healthy)
+    [(check, text, _)] = looked["wrong"]
+    assert (check, text[:16]) == ("secrets", "1 of 2 secrets w")
+    assert ("clock", "within 1 s of others'") in {(check, text) for check, text, _ in looked["ok"]}
