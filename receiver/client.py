@@ -99,7 +99,7 @@ __all__ = [
 
 
 class Taskweir(Tasks, Events, Destinations, Operating):
-    """One server's API, over connections that are kept; for one thread at a time.
+    """One server's API, over connections that are kept.
 
     Without `url` and `api_key` it is the server that TASKWEIR_URL names (default http://127.0.0.1:8080), with the key
     in TASKWEIR_API_KEY, in the file that TASKWEIR_API_KEY_FILE names, or that the server made and keeps in

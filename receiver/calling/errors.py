@@ -92,6 +92,9 @@ class Unavailable(ApiError):
     """503: the server is stopping, or its store cannot take a write now."""
 
 
+# What may be over in a moment: the server is started anew, or has no time.
+MOMENTARY = (Unreachable, Unavailable, RateLimited)
+
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: BadRequest,
     401: Unauthorized,

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from receiver.calling.answers import Delivery, Event
-from receiver.calling.errors import NotFound, NotTaskweir, RateLimited, Unavailable, Unreachable
+from receiver.calling.errors import MOMENTARY, NotFound, NotTaskweir, Unreachable
 from receiver.calling.http import Http, given, path_of
 from receiver.calling.patience import Patience, Patient
 
@@ -91,7 +91,7 @@ class Events:
                 if not streams:
                     raise
                 streams = False  # an older server, or something in between that lets no stream through
-            except (Unreachable, Unavailable, RateLimited) as failure:
+            except MOMENTARY as failure:
                 patience.missed(failure)
 
     def _streamed(self, filters: Mapping[str, str], place: "_Place", patience: Patient) -> Iterator[Event]:

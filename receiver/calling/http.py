@@ -21,7 +21,8 @@ ANSWER_S = 30.0  # the API answers a submit within 20 s
 _CONNECT_S = 10.0
 _SILENCE_S = 60.0  # a stream's heartbeats come more often
 _MOST_PER_PAGE = 200
-_MOMENTARY = frozenset({429, 502, 503, 504})
+_GATEWAYS = frozenset({502, 503, 504})
+_MOMENTARY = frozenset({429, *_GATEWAYS})
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -168,8 +169,10 @@ class Http:
         hint = f"The key came from {self.server.key_from}." if reply.status_code == 401 else ""
         raise error_of(reply.status_code, value, retry_after=_retry_after(reply), hint=hint)
 
-    def _stranger(self, reply: httpx.Response) -> NotTaskweir:
-        return NotTaskweir(
+    def _stranger(self, reply: httpx.Response) -> ClientError:
+        """Something else answered; a gateway that says so speaks of a server behind it that does not."""
+        kind = Unreachable if reply.status_code in _GATEWAYS else NotTaskweir
+        return kind(
             f"{self.server.url} answered {reply.status_code}, but not as Taskweir does",
             "Is TASKWEIR_URL the address of a Taskweir server?",
         )

@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from receiver.calling.answers import TaskFields
-from receiver.calling.errors import TimedOut, Unreachable
+from receiver.calling.errors import MOMENTARY, TimedOut
 from receiver.calling.http import Http, given, path_of
 from receiver.calling.patience import Patience
 
@@ -36,7 +36,7 @@ class Task(TaskFields):
             try:
                 self._become(self._tasks.task(self.id, wait=min(max(round(left), 1), LONGEST_WAIT_S)))
                 patience.answered()
-            except Unreachable as failure:
+            except MOMENTARY as failure:
                 patience.missed(failure)
         return self
 

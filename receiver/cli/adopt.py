@@ -41,4 +41,4 @@ def adopt(
             webhook_format=webhook_format or None,
             deadline_seconds=deadline,
         )
-        print_new(client, task, wait=wait, as_json=as_json)
+    print_new(task, wait=wait, as_json=as_json)

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from receiver import json_text
+from receiver.calling.errors import MOMENTARY
 from receiver.cli.commands import Failed
 from receiver.cli.follow import Patience
 from receiver.cli.screen import aside, output, say, spinner_of
 from receiver.cli.text import comma_separated, doubt_of, failure_of, main_urls, plain, pretty
-from receiver.client import Task, Taskweir, Unreachable
+from receiver.client import Task, Taskweir
 from receiver.domain import FINAL, Status
 from receiver.errors import Malformed
 
@@ -93,23 +94,23 @@ def submit(
             deadline_seconds=deadline,
             checks=not no_checks,
         )
-        print_new(client, task, wait=wait, as_json=as_json)
+    print_new(task, wait=wait, as_json=as_json)
 
 
-def print_new(client: Taskweir, task: Task, *, wait: bool, as_json: bool) -> None:
+def print_new(task: Task, *, wait: bool, as_json: bool) -> None:
     """Print a task that was just made, on request once it is final; raises `Failed` where it then did not succeed."""
     if wait and task["status"] not in FINAL:
-        task = _finished(client, task)
+        task = _finished(task)
     _print(task, as_json=as_json)
     if task["status"] in FINAL - {Status.SUCCEEDED}:
         raise Failed(f"{task['id']} {task['status']}", *filter(None, [failure_of(task)]))
 
 
-def _finished(client: Taskweir, task: Task) -> Task:
+def _finished(task: Task) -> Task:
     """The task when it is final; a server that restarts meanwhile is waited for."""
     patience, console, doubt = Patience(_PATIENCE_S), aside(), list[str]()
     try:
-        with _shown(console, task) as show:
+        with Taskweir(retries=0) as client, _shown(console, task) as show:
             while task["status"] not in FINAL:
                 show(task)
                 if not doubt:
@@ -117,7 +118,7 @@ def _finished(client: Taskweir, task: Task) -> Task:
                 try:
                     task = client.task(task["id"], wait=_LOOK_S)
                     patience.answered()
-                except Unreachable as failure:
+                except MOMENTARY as failure:
                     patience.missed(failure)
     except KeyboardInterrupt:
         raise Failed("no longer waiting; the task goes on", f"taskweir tasks show {plain(task['id'])}") from None

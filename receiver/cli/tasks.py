@@ -99,7 +99,8 @@ def resubmit(
 ) -> None:
     """Submit a final or an unconfirmed task once more, as a new task: it is paid for again."""
     with Taskweir() as client:
-        print_new(client, client.resubmit(id), wait=wait, as_json=as_json)
+        task = client.resubmit(id)
+    print_new(task, wait=wait, as_json=as_json)
 
 
 @app.command()

@@ -94,6 +94,15 @@ def test_lists_are_read_page_by_page() -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("away", [HANG_UP, busy(503), answer(502, "<html>", kind="text/html")])
+def test_a_restart_is_waited_out(away: bytes) -> None:
+    """Whether it shows as a broken connection, as a refusal, or as a gateway's page: by who waits for a task."""
+    answers = [answer(201, TASK), away, away, away, answer(200, dict(TASK, status="succeeded"))]
+    with stub(answers) as server, Client(server.url) as client:
+        assert client.submit("apikley", "m", {}).wait(timeout=30).succeeded
+    assert len(server.requests) == 5
+
+
 def test_an_id_is_never_a_path() -> None:
     """Whatever is in it."""
     with stub([answer(404, {"detail": "none"})]) as server, Client(server.url) as client:

@@ -108,6 +108,12 @@ def test_without_a_target_events_are_only_printed() -> None:
     assert ("whsec_" in told, "->" in told) == (False, False)
 
 
+def test_a_type_that_nobody_knows_is_refused(cli: Cli) -> None:
+    """By the server, in its words; exit status 1."""
+    result = cli("listen", "--events", "task.sung")
+    assert (result.code, "task.sung" in result.err) == (1, True)
+
+
 @pytest.mark.parametrize("wrong", [["--forward-to", "ftp://x"], ["--forward-to", "http://"], ["--secret", "whsec_x"]])
 def test_what_cannot_be_meant_is_wrong_usage(wrong: list[str]) -> None:
     """Exit status 2 before anybody is asked."""
