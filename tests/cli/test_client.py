@@ -72,7 +72,7 @@ def test_waiting_ends_when_its_time_is_over(client: Taskweir) -> None:
 
 def test_a_task_in_doubt_is_settled(client: Taskweir) -> None:
     """By the provider's id, or as failed; by both or neither it cannot be."""
-    task = client.submit("apikley", APIKLEY_MODEL, {"prompt": "[500]"})
+    task = client.submit("apikley", APIKLEY_MODEL, {"prompt": "[500] [never]"})
     assert task.status == "unconfirmed"
     with pytest.raises(ValueError, match="failed=True"):
         task.resolve()
