@@ -131,7 +131,7 @@ def test_events_are_followed_from_a_cursor(client: Taskweir) -> None:
 
 def test_a_destination_has_its_deliveries(client: Taskweir) -> None:
     """Made, tested, changed, replayed, looked into and deleted."""
-    with stub([answer(200, {})]) as consumer:
+    with stub([answer(200, {}), answer(500, {})]) as consumer:
         made = client.add_webhook(consumer.url, event_types=["task.expired"], headers={"x-team": "set"})
         assert made.secret is not None
         assert client.destination_secret(made.id)["secret"] == made.secret
@@ -139,10 +139,11 @@ def test_a_destination_has_its_deliveries(client: Taskweir) -> None:
         [event] = client.newest(1, type="task.succeeded")
         [owed] = client.replay_event(event.id, destination_id=made.id)
         assert owed.event_id == event.id
+        assert client.retry_delivery(owed.id).destination_id == made.id
+        assert client.cancel_delivery(owed.id).state == "canceled"
     assert made.id in {each.id for each in client.destinations()}
     assert client.update_destination(made.id, description="ours", max_in_flight=None)["description"] == "ours"
     assert [each.id for each in client.deliveries(destination_id=made.id)] == [owed.id]
-    assert client.retry_delivery(owed.id).destination_id == made.id
     assert client.delivery(owed.id).event_id == event.id
     assert client.disable_destination(made.id).enabled is False
     assert client.enable_destination(made.id).state == "healthy"
