@@ -136,11 +136,12 @@ def test_a_destination_has_its_deliveries(client: Taskweir) -> None:
         assert made.secret is not None
         assert client.destination_secret(made.id)["secret"] == made.secret
         assert client.test_destination(made.id).status == 200
-        [event] = client.newest(1, type="task.succeeded")
+        done = client.submit("apikley", APIKLEY_MODEL, PROMPT).wait(timeout=20)
+        [event] = client.newest(1, type="task.finished", task_id=done.id)
         [owed] = client.replay_event(event.id, destination_id=made.id)
         assert owed.event_id == event.id
-        assert client.retry_delivery(owed.id).destination_id == made.id
         assert client.cancel_delivery(owed.id).state == "canceled"
+        assert client.retry_delivery(owed.id).state == "pending"
     assert made.id in {each.id for each in client.destinations()}
     assert client.update_destination(made.id, description="ours", max_in_flight=None)["description"] == "ours"
     assert [each.id for each in client.deliveries(destination_id=made.id)] == [owed.id]
