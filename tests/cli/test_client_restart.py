@@ -42,9 +42,9 @@ def test_a_follower_misses_nothing_when_the_server_is_killed(tmp_path: Path) -> 
             for each in followers:
                 each.start()
             eventually(lambda: len(seen[0]) == 2, log.read_text)
-            made = _submit_some(client)
+            _submit_some(client, "[never]")  # told as submitted, and at once the server is gone
         with a_process("serve", env=env, log=log, ready=ready):
-            for task in [*made, *_submit_some(client)]:
+            for task in _submit_some(client, "a heron"):
                 task.wait(timeout=20)
             recorded = [event.seq for event in client.events()]
             eventually(lambda: len(seen[0]) >= len(recorded), lambda: (seen[0], recorded))
@@ -55,5 +55,5 @@ def test_a_follower_misses_nothing_when_the_server_is_killed(tmp_path: Path) -> 
     assert [event.seq for event in seen[None]] == [seq for seq in recorded if seq >= seen[None][0].seq]
 
 
-def _submit_some(client: Taskweir) -> list[Task]:
-    return [client.submit("apikley", APIKLEY_MODEL, {"prompt": f"a heron {number}"}) for number in range(3)]
+def _submit_some(client: Taskweir, prompt: str) -> list[Task]:
+    return [client.submit("apikley", APIKLEY_MODEL, {"prompt": f"{prompt} {number}"}) for number in range(3)]
