@@ -59,7 +59,7 @@ def envelope_of(kind: EventType | OperatorEvent) -> str:
 
 def _event(kind: EventType, at: Ms) -> Event:
     return Event(
-        id=id_of("evt", "made up", kind),
+        id=id_of("evt", "never happened", kind),
         seq=0,
         type=kind,
         at=at,
@@ -73,7 +73,7 @@ def _event(kind: EventType, at: Ms) -> Event:
 def _task(kind: EventType, at: Ms) -> Task:
     running = kind is EventType.PROGRESS
     return Task(
-        id=id_of("task", "made up task", kind),
+        id=id_of("task", "a task that never was", kind),
         tenant="default",
         provider="apikley",
         model="bytedance/v1-pro-text-to-video",
@@ -90,6 +90,11 @@ def _task(kind: EventType, at: Ms) -> Task:
 
 
 def _of_operators(kind: OperatorEvent, at: Ms) -> dict[str, Any]:
-    data = {"provider": "apikley"} if kind.startswith("provider.") else {"destination_id": id_of("dst", "made up")}
+    data = {"provider": "apikley"} if kind.startswith("provider.") else {"destination_id": id_of("dst", "nowhere")}
     told = {"reason": "unreachable", "since": formats.timestamp(at - _MINUTE)}
-    return {"id": id_of("evt", "made up", kind), "type": kind, "timestamp": formats.timestamp(at), "data": data | told}
+    return {
+        "id": id_of("evt", "never happened", kind),
+        "type": kind,
+        "timestamp": formats.timestamp(at),
+        "data": data | told,
+    }

@@ -19,6 +19,7 @@ from receiver import formats
 from receiver.main import load_adapters
 from receiver.senders import log_file
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
+from tests.cli.driving import Cli
 from tests.processes import a_process, a_sandbox, environment, eventually
 from tests.service.world import free_port
 
@@ -167,8 +168,8 @@ def test_every_command_named_is_there() -> None:
     commands = re.findall(r"`(?:taskweir )?([a-z]+)[^`]*`", listed.split("Each has")[0])
     assert {"serve", "migrate", "settings", "demo", "sandbox", "sink", "submit", "tasks", "events"} <= set(commands)
     for command in commands:
-        shown = subprocess.run([BIN / "taskweir", command, "--help"], capture_output=True, text=True, check=False)
-        assert shown.returncode == 0, shown.stderr
+        shown = Cli(settings={})(command, "--help")
+        assert (shown.code, shown.err) == (0, "")
 
 
 @pytest.mark.parametrize(

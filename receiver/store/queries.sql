@@ -158,6 +158,12 @@ VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :descr
   :rate_per_second, 1, :hook, :sealed_secret)
 ON CONFLICT (tenant, target, hook) WHERE hook IS NOT NULL DO UPDATE SET enabled = 1, disabled_reason = NULL
 
+-- select_gone_hooks --
+SELECT id FROM destinations WHERE hook IS NOT NULL AND disabled_reason = 'gone'
+
+-- delete_gone_hook --
+DELETE FROM destinations WHERE id = :id AND hook IS NOT NULL AND disabled_reason = 'gone'
+
 -- select_hook --
 SELECT id FROM destinations WHERE tenant = :tenant AND target = :target AND hook = :hook
 
@@ -386,6 +392,15 @@ UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = 
 
 -- select_newest_seq --
 SELECT max(seq) AS seq FROM events WHERE tenant = :tenant
+
+-- select_last_seq --
+SELECT max(seq) AS seq FROM events
+
+-- select_events_after --
+SELECT * FROM events WHERE seq > :seq ORDER BY seq LIMIT :limit
+
+-- select_versions --
+SELECT id, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- select_span --
 -- By the index of ids, not by the tenant's, which would be read from its beginning.

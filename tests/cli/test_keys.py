@@ -9,7 +9,7 @@ import httpx
 from receiver.sealing import Seal
 from tests.cli.driving import Cli
 from tests.cli.stub import answer, stub
-from tests.processes import environment, eventually, start, wait_until_up
+from tests.processes import environment, eventually, start, unmeasured, wait_until_up
 from tests.service.world import API_KEY, free_port
 
 HOOK = "http://127.0.0.1:9/hook"
@@ -44,7 +44,9 @@ def test_secrets_are_resealed_through_kill_and_restart(tmp_path: Path) -> None:
 
     def up(keys: str) -> None:
         nonlocal server
-        server = start("serve", env=environment(tmp_path, port, HOOK) | {"TASKWEIR_SECRET_KEY": keys}, log=log)
+        server = start(
+            "serve", env=unmeasured(environment(tmp_path, port, HOOK)) | {"TASKWEIR_SECRET_KEY": keys}, log=log
+        )
         wait_until_up(f"http://127.0.0.1:{port}/health/ready", server, log)
 
     server = start("migrate", env=environment(tmp_path, port, HOOK), log=log)
@@ -93,7 +95,7 @@ def test_secrets_are_resealed_through_kill_and_restart(tmp_path: Path) -> None:
 def test_it_is_the_operators(cli: Cli, server: dict[str, str]) -> None:
     """Not without the key."""
     assert cli("keys", "rotate-secrets", TASKWEIR_API_KEY="0123456789abcdef").code == 1
-    assert httpx.post(f"{server['TASKWEIR_URL']}/internal/rotate-secrets").status_code == 401
+    assert httpx.post(f"{server['TASKWEIR_URL']}/internal/rotate-secrets", verify=False).status_code == 401
 
 
 def test_nothing_to_do_is_no_failure(cli: Cli) -> None:

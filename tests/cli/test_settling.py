@@ -91,6 +91,7 @@ def created_elsewhere(cli: Cli) -> str:
         f"{result.scheme}://{result.netloc}/apikley/api/v1/jobs/createTask",
         json=body,
         headers={"authorization": "Bearer k"},
+        verify=False,
     )
     task_id: str = reply.json()["data"]["taskId"]
     return task_id

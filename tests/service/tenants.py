@@ -1,11 +1,28 @@
 """Callers with keys of their own, beside root."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.routing import Route
 
+from receiver.web.app import routes
+from receiver.web.drop_in import ProvidersOwn
 from tests.service.world import World
+
+# Open to whoever has the link, and documents, which are everybody's.
+PUBLIC = ("/v1/watch/", "/openapi.json", "/asyncapi.json", "/docs", "/llms.txt", "/schemas/")
+
+
+def doors() -> Iterator[tuple[str, str]]:
+    """Every method and path of ours that takes a key; what is a provider's own has its tests in `tests.drop_in`."""
+    for route in routes():
+        assert isinstance(route, Route)
+        if not route.path.startswith(PUBLIC) and not isinstance(route, ProvidersOwn):
+            assert route.methods, route.path
+            for method in sorted(route.methods - {"HEAD"}):
+                yield method, route.path
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
 """Two tenants, every route: nothing of one is seen or touched by the other."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.routing import Route
 
-from receiver.web.app import routes
+from receiver.ids import new_id
+from tests.make import a_task
 from tests.service.asking import Rows, complaint, everything, failures
 from tests.service.consumer import Consumer, a_consumer
 from tests.service.engines import makes_a_log
-from tests.service.tenants import Holder, a_holder
+from tests.service.tenants import Holder, a_holder, doors
 from tests.service.world import APIKLEY_MODEL, ON_POSTGRES, World, a_pair, created, record, scripted
+from tests.sse import happen, streamed
 
 pytestmark = pytest.mark.anyio
 
@@ -35,19 +36,22 @@ class Things:
     event: str = ""
     destination: str = ""
     delivery: str = ""
+    hook: str = ""
+    hook_url: str = ""
     key: str = ""
     seq: int = 0
     secrets: list[str] = field(default_factory=list)
 
     @property
     def ids(self) -> list[str]:
-        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.key]
+        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.hook, self.key]
 
     def of(self, path: str) -> list[str]:
         """What may stand in the place of the id in this path."""
         if path.startswith("/v1/tasks/"):
             return [self.task, f"apikley:{self.provider_task_id}"]
         kinds = {"events": self.event, "destinations": self.destination, "deliveries": self.delivery, "keys": self.key}
+        kinds["hooks"] = self.hook
         return [kinds[path.split("/")[2]]]
 
 
@@ -72,7 +76,8 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
     """A tenant with a task that waits at its provider, a destination that fails, and all that follows from it."""
     things = Things(provider_task_id=provider_task_id)
     made = await owner.post("/v1/destinations", {"type": "webhook", "url": consumer.url, "event_types": ["task.*"]})
-    things.destination = made["id"]
+    things.destination, things.hook_url = made["id"], f"{consumer.url}/abc"
+    things.hook = (await owner.post("/v1/hooks", {"url": things.hook_url, "event": "task.finished"}))["id"]
     tenants = await owner.get("/v1/webhook-secret")
     things.secrets = [made["secret"], tenants["secret"]]
     if not ON_POSTGRES:
@@ -99,13 +104,6 @@ async def two_tenants(directory: Path) -> AsyncIterator[Two]:
         theirs = await filled(world, owner, consumer, "p1")
         await rival.get("/v1/me")
         yield Two(world, directory, owner, rival, theirs, consumer)
-
-
-def doors() -> Iterator[tuple[str, str]]:
-    for route in routes():
-        assert isinstance(route, Route)
-        for method in sorted((route.methods or set()) - {"HEAD"}):
-            yield method, route.path
 
 
 # What a body must have for the door to look for the object at all.
@@ -208,6 +206,20 @@ async def own_destination(two: Two) -> str | None:
     return None
 
 
+async def own_hook(two: Two) -> str | None:
+    """The same URL and event is another hook; deleting by URL deletes one's own."""
+    body = {"url": two.theirs.hook_url, "event": "task.finished"}
+    if (await two.rival.post("/v1/hooks", body))["id"] == two.theirs.hook:
+        return "another's hook"
+    return await unsubscribes(two)
+
+
+async def unsubscribes(two: Two) -> str | None:
+    deleted = await two.rival.ask("DELETE", "/v1/hooks", params={"url": two.theirs.hook_url})
+    left = [[each["id"] for each in (await who.get("/v1/hooks"))["items"]] for who in (two.owner, two.rival)]
+    return None if (deleted.status_code, left) == (204, [[two.theirs.hook], []]) else f"{left}"
+
+
 async def own_key(two: Two) -> str | None:
     body = {"label": "x", "scopes": ["admin"]}
     made = await two.rival.post("/v1/keys", body)
@@ -218,6 +230,20 @@ async def own_key(two: Two) -> str | None:
 async def own_usage(two: Two) -> str | None:
     mine, theirs = [(await each.get("/v1/usage"))["total"]["tasks"] for each in (two.rival, two.owner)]
     return None if (mine, theirs) == (0, 1) else f"{mine} and {theirs} tasks"
+
+
+async def own_stream(two: Two) -> str | None:
+    """From the very beginning: of another's events there are none."""
+    async with streamed(two.world) as reached:
+        heard = {}
+        for holder in (two.owner, two.rival):
+            key = {"authorization": f"Bearer {holder.key}"}
+            async with reached.listening("/v1/events/stream?after=0", headers=key) as listener:
+                await happen(two.world, 1, task=a_task(id=new_id("task", 0), tenant=holder.tenant))
+                reached.look()
+                await listener.until(lambda each, count=2 if holder is two.owner else 1: len(each.messages) >= count)
+                heard[holder.tenant] = [each.data["data"]["task"]["tenant"] for each in listener.messages]
+    return None if heard == {"acme": ["acme"] * 2, "rival": ["rival"]} else f"{heard}"
 
 
 async def own_name(two: Two) -> str | None:
@@ -266,6 +292,9 @@ CASES: dict[str, Case] = {
         "destination_id={destination}&state=pending",
         "task_id={task}&event_id={event}",
     ),
+    "GET /v1/hooks": sees_nothing("/v1/hooks", "event=task.finished", "url={hook_url}"),
+    "GET /v1/hooks/sample": sees_nothing("/v1/hooks/sample", "event=task.submitted"),
+    "DELETE /v1/hooks": unsubscribes,
     "GET /v1/keys": sees_nothing("/v1/keys"),
     "GET /v1/webhook-secret": own_secret,
     "POST /v1/tasks/adopt": adopts,
@@ -273,7 +302,9 @@ CASES: dict[str, Case] = {
     "POST /v1/webhook-secret/rotate": new_secret,
     "POST /v1/keys": own_key,
     "POST /v1/destinations": own_destination,
+    "POST /v1/hooks": own_hook,
     "POST /v1/tasks": own_task,
+    "GET /v1/events/stream": own_stream,
     **{
         f"{method} {path}": for_root(method, path.replace("{name}", "apikley"))
         for method, path in (
