@@ -30,6 +30,7 @@ NOT_AT_START = {
     "receiver.main": "the commands",
     "receiver.cli": "the commands",
     "receiver.web.app": "all doors but those of callbacks and health",
+    "receiver.feed": "whoever reads along with the events",
     "receiver.moving": "moves one database into another",
 }
 

@@ -12,6 +12,7 @@ from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event
 from receiver.provider_policy import Standing
 from receiver.store.hook_protocol import HookStore
 from receiver.store.key_protocol import KeyStore
+from receiver.store.read_along import ReadAlong
 from receiver.store.records import (
     Bite,
     Chronicle,
@@ -29,7 +30,7 @@ from receiver.store.records import (
 Result = TypeVar("Result")
 
 
-class Store(HookStore, KeyStore, Protocol):
+class Store(HookStore, KeyStore, ReadAlong, Protocol):
     """The verbs, each part of the transaction that its caller holds open."""
 
     # Tasks
@@ -43,9 +44,6 @@ class Store(HookStore, KeyStore, Protocol):
 
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         """Compare-and-set; False when somebody else changed it since."""
-
-    def task_versions(self, task_ids: Collection[str]) -> Mapping[str, int]:
-        """How often each of these was changed; those that are not kept are missing."""
 
     def resubmitted(self, task_id: str) -> bool:
         """Whether a task was resubmitted: another one names it as what it retries."""
@@ -137,12 +135,6 @@ class Store(HookStore, KeyStore, Protocol):
 
     def newest_seq(self, tenant: str) -> int:
         """Where a tenant's newest event stands; 0 where none is kept."""
-
-    def last_seq(self) -> int:
-        """The highest place that was given to an event of anybody's."""
-
-    def events_after(self, seq: int, *, limit: int) -> Sequence[Recorded]:
-        """What comes behind a place, of all tenants, in the order of their `seq`."""
 
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Found[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading.

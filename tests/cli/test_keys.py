@@ -103,3 +103,33 @@ def test_nothing_to_do_is_no_failure(cli: Cli) -> None:
     assert cli("keys", "rotate-secrets").code == 0
     found = cli("keys", "rotate-secrets", "--json").json
     assert (found["resealed"], found["unreadable"]) == (0, 0)
+
+
+def test_a_key_is_made_used_and_revoked(cli: Cli) -> None:
+    """It is printed once; what it may do is what it was made for, and nothing after it is revoked."""
+    made = cli("keys", "create", "the shop")
+    [key] = made.lines
+    key_id = made.err.split()[0]
+    assert (made.code, key_id.startswith("key_"), "may read, submit" in made.err) == (0, True, True)
+    assert cli("tasks", "list", TASKWEIR_API_KEY=key).code == 0
+    refused = cli("keys", "create", "more", TASKWEIR_API_KEY=key)
+    assert (refused.code, "admin" in refused.err) == (1, True)
+    [row] = [line for line in cli("keys").lines if line.startswith(key_id)]
+    assert "the shop" in row
+    assert key not in cli("keys", "list", "--json").out
+    assert cli("keys", "revoke", key_id).err.strip() == f"{key_id} revoked"
+    gone = cli("tasks", "list", TASKWEIR_API_KEY=key)
+    assert (gone.code, "TASKWEIR_API_KEY" in gone.err) == (1, True)
+    assert cli("keys", "revoke", key_id).code == 1
+
+
+def test_the_root_key_makes_keys_for_others(cli: Cli) -> None:
+    """With the scopes that are named; theirs are listed and revoked under their tenant."""
+    made = cli("keys", "create", "them", "--scope", "admin", "--scope", "read", "--tenant", "acme", "--json").json
+    assert (made["tenant"], sorted(made["scopes"])) == ("acme", ["admin", "read"])
+    theirs = cli("keys", "--tenant", "acme", "--json").json
+    assert made["id"] in {each["id"] for each in theirs}
+    assert made["id"] not in {each["id"] for each in cli("keys", "--json").json}
+    assert cli("tasks", "list", "--json", TASKWEIR_API_KEY=made["key"]).json == []
+    assert cli("keys", "revoke", made["id"], "--tenant", "acme").code == 0
+    assert cli("keys", "create", "them", "--scope", "everything").code == 1
