@@ -22,6 +22,7 @@ from receiver.web import (
     timeline,
     webhooks,
 )
+from receiver.web.documents import pages
 from receiver.web.doors import Caller, Door, caller_of
 
 Private = Callable[[Request, Caller], Awaitable[Response]]
@@ -56,6 +57,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", POST=keys.rotate_secrets),
+        *pages.routes(),
     ]
 
 
