@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from receiver.domain import EventType, Source, Verified
 from receiver.web.documents.delivery_answers import Delivery
@@ -152,7 +152,8 @@ class Replayed(BaseModel):
 class FlatEvent(BaseModel):
     """Format `flat`: an event on one level; each key of the task's metadata is a column `metadata_<key>`."""
 
-    __pydantic_extra__: dict[str, str] = {}
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {"^metadata_": {"type": "string"}}})
+
     id: str
     type: str
     timestamp: Time

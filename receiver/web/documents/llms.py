@@ -11,11 +11,13 @@ from receiver.web.documents.table import OPERATIONS
 _ABOUT = """# Taskweir
 
 > One event stream for every async generation API: Taskweir submits tasks to providers of video, image and audio \
-models, takes their callbacks, polls where there are none, and brings each outcome as one signed event to webhooks, or to a log.
+models, takes their callbacks, polls where there are none, and brings each outcome as one signed \
+event to webhooks, or to a log.
 
 - Every call but those of health and of these documents takes `Authorization: Bearer <API key>`.
 - A task is `queued`, `submitting`, `submitted`, `running` or `unconfirmed` (sent, and nobody knows \
-whether the provider took it: it is never sent again by itself), and ends `succeeded`, `failed`, `canceled` or `expired`.
+whether the provider took it: it is never sent again by itself), and \
+ends `succeeded`, `failed`, `canceled` or `expired`.
 - `input` is the provider's own parameters, unchanged. Unknown fields elsewhere are refused with 422, with their path.
 - Send an `Idempotency-Key` with a submit: repeated, it makes no second task.
 - To have results, either wait (`GET /v1/tasks/{id}?wait=60`), or read `GET /v1/events?after=<next_cursor>`, or take \

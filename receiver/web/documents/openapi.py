@@ -51,10 +51,14 @@ def openapi() -> dict[str, Any]:
         "webhooks": webhooks(),
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}},
-            "responses": {str(status): _refusal(status) for status in WHY},
+            "responses": {str(status): _refusal(status) for status in WHY if status in _refused()},
             "schemas": components(_models()),
         },
     }
+
+
+def _refused() -> set[int]:
+    return {status for each in OPERATIONS for status in each.refusals}
 
 
 def _models() -> Iterator[type[BaseModel]]:
