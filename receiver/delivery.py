@@ -31,9 +31,10 @@ from receiver.turns import Did
 BRIEF = 64  # deliveries claimed; more hold up the event loop
 # How many destinations are claimed for in one round, and of those in one transaction.
 MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
-MOST_SLOW, SLOW_AT_ONCE = 16, 8
-BREATHER_S = 0.001
-SLOW_ROUNDS_S = 0.25  # a round, and a commit, is a wait for everybody: those who keep us waiting share theirs
+MOST_SLOW, SLOW_AT_ONCE = 8, 2
+BREATHER_S = 0.002
+# A round, and a commit, is a wait for everybody: those who keep us waiting share theirs, and in a crowd those who fail.
+SLOW_ROUNDS_S, CROWD = 0.25, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,7 @@ class Courier:
             self._wake_for(destination_id)
 
     def _wake_for(self, destination_id: str) -> None:
-        if not self._slow(destination_id):
+        if not self._can_wait(destination_id):
             self.wake.set()
         elif self._waking is None:
             self._waking = asyncio.get_running_loop().call_later(SLOW_ROUNDS_S, self._wake_late)
@@ -150,8 +151,9 @@ class Courier:
         self._waking = None
         self.wake.set()
 
-    def _slow(self, destination_id: str) -> bool:
-        return self._paces.manner(destination_id, self._clock.now()) is Manner.SLOW
+    def _can_wait(self, destination_id: str) -> bool:
+        fails = self.crew.total >= CROWD and self._paces.failed(destination_id)
+        return fails or self._paces.manner(destination_id, self._clock.now()) is Manner.SLOW
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
@@ -234,12 +236,11 @@ class Courier:
 
     def _claim(self, grants: Sequence[Grant], store: Store) -> list[Claimed]:
         now = self._clock.now()
-        until = now + round(self._limits.lease_s * 1000)
         claimed: list[Claimed] = []
         for grant in grants:
             free = self._suspect is None and not any(each.suspect for each in claimed)
             rules = Rules(blocked=self.blocked.holds, free=free, suspect_pause_s=self._limits.suspect_pause_s)
-            found = claims.claim(store, grant, rules, now=now, until=until)
+            found = claims.claim(store, grant, rules, now=now, until=now + round(self._limits.lease_s * 1000))
             claimed += [] if found is None else [found]
         return claimed
 
@@ -282,24 +283,23 @@ class Courier:
             await self._give_back(parcels)
             return
         turns.did(Did.DELIVERED, sum(each.attempt.succeeded for each in sent))
+        self._paces.heard(destination.id, well=(done := all(each.attempt.succeeded for each in sent)))
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
             lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
             brief=len(ended) == 1,
             ends=True,
-            can_wait=self._slow(destination.id) and not probe,
+            can_wait=self._can_wait(destination.id) and not probe,
         )
         report(destination, ended, settled)
-        done = all(each.attempt.succeeded for each in sent)
-        self._paces.heard(destination.id, well=done)
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
         if destination.ordered or settled.turn is not None or not done:
             self._wake_for(destination.id)  # something is due at another time than the loop knows of
 
     async def _give_back(self, parcels: Sequence[Parcel]) -> None:
         """Let others begin what we came too late to: its lease might end under the attempt."""
-        await self._storage.write(lambda store: _release(store, parcels))
         self._over(parcels)
+        await self._storage.write(lambda store: _release(store, parcels))
         self.wake.set()
 
     async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:

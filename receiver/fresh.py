@@ -68,9 +68,8 @@ class Fresh:
 
     def put_back(self) -> None:
         """Give back what waits for its turn."""
-        for destination_id, waiting in self._waiting.items():
-            self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
-        self._waiting.clear()
+        for destination_id in list(self._waiting):
+            self._return(destination_id)
 
     def heard(self, destination: Destination, *, well: bool) -> None:
         """An attempt ended; only who did well last is offered anything."""
@@ -134,12 +133,15 @@ class Fresh:
         for destination_id, waiting in list(self._waiting.items()):
             while waiting and self._may_begin(waiting[0].destination):
                 self._crew.start(destination_id, self._try(waiting.popleft()))
-            if waiting and not self._quick(destination_id):
-                self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
-                self._count(destination_id, -sum(map(self._was_claimed, waiting)))
-                waiting.clear()
             if not waiting:
                 del self._waiting[destination_id]
+            elif not self._quick(destination_id):
+                self._return(destination_id)
+
+    def _return(self, destination_id: str) -> None:
+        waiting = self._waiting.pop(destination_id)
+        self._count(destination_id, -sum(map(self._was_claimed, waiting)))
+        self._crew.start(destination_id, self._give_back([each.parcel for each in waiting]))
 
     def _try(self, handed: Handed) -> Coroutine[Any, Any, None]:
         work = self._send(handed.destination, [handed.parcel])

@@ -18,13 +18,14 @@ MOST_REMEMBERED = 10_000
 class _Known:
     """One destination: since when its attempts run, oldest first; how long the last one took; what its rate leaves.
 
-    `at_once` is how many may run side by side.
+    `at_once` is how many may run side by side; `failed`: the last one did.
     """
 
     running: list[Ms] = field(default_factory=list)
     took: Ms | None = None
     budget: Budget = field(default_factory=Budget)
     at_once: int = AT_FIRST
+    failed: bool = False
 
 
 class Paces:
@@ -44,9 +45,15 @@ class Paces:
         known.took = now - began_at
 
     def heard(self, destination_id: str, *, well: bool) -> None:
-        """An attempt, or a batch, was recorded: after a good one one more may run at once, after a bad one half."""
+        """An attempt, or a batch, ended: after a good one one more may run at once, after a bad one half."""
         known = self._of(destination_id)
+        known.failed = not well
         known.at_once = min(known.at_once + 1, AT_MOST) if well else max(known.at_once // 2, AT_FIRST)
+
+    def failed(self, destination_id: str) -> bool:
+        """Whether the last attempt that ended did not end well."""
+        known = self._known.get(destination_id)
+        return known is not None and known.failed
 
     def at_once(self, destination_id: str) -> int:
         """How many attempts may run side by side: few until it has shown that it bears more, whatever it allows."""

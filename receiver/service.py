@@ -305,7 +305,8 @@ class Service:
             ended = any(event.type.final for event in taken.events) and not taken.task.ours
             if ended and taken.task.provider in self._budgets:
                 self._budgets[taken.task.provider].free_up()
-            self.submitter.wake.set()
+            if self.submitter.waits:
+                self.submitter.wake.set()
         else:
             self.poller.wake.set()
 

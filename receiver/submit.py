@@ -67,6 +67,7 @@ class Submitter:
         self._bell = bell
         self._limits = limits or SubmitLimits()
         self.wake = asyncio.Event()
+        self.waits = True  # something may wait to be handed over, as far as the last round saw
         self.crew = Crew(self._freed)
         self._starved = False
 
@@ -155,6 +156,7 @@ class Submitter:
             lambda store: [store.next_due_timer(Work.SUBMIT, name) for name in names], brief=True
         )
         due = await each_alone(map(self._run_provider, names, due_at))
+        self.waits = self._starved or any(at is not None for at in due)
         return timing.seconds_until(due, self._clock.now())
 
     def _freed(self, _: str) -> None:

@@ -50,6 +50,16 @@ def test_few_at_first_and_more_with_every_success() -> None:
     assert paces.at_once("another") == AT_FIRST
 
 
+def test_whose_last_attempt_failed() -> None:
+    """Until the next one that ends well."""
+    paces = Paces()
+    assert not paces.failed("dst_1")
+    paces.heard("dst_1", well=False)
+    assert paces.failed("dst_1")
+    paces.heard("dst_1", well=True)
+    assert not paces.failed("dst_1")
+
+
 def test_a_rate_leaves_one_second_s_worth_at_most() -> None:
     """Then one at a time; a change of the rate counts at once."""
     paces = Paces()

@@ -16,6 +16,7 @@ from receiver.store.protocol import Store
 Result = TypeVar("Result")
 LOOP_HELD_S = 0.002  # by writes of others in one turn, at most
 COMES_ALONG_S = 0.25  # what can wait for others; then it goes by itself
+A_FEW = 8  # of those that could wait, in one turn
 LEFT_OPEN_S = 0.008  # for what each turn brings; then it is committed
 
 
@@ -47,6 +48,7 @@ class _Job:
     do: Callable[[Store], Any]
     future: "asyncio.Future[Any]"
     brief: bool
+    patient: bool
     result: Any = None
     error: BaseException | None = None
 
@@ -65,6 +67,7 @@ class Writer:
     Whatever waits is run in one transaction, at most `most` writes. Brief ones run in the event loop, for as long as
     `LOOP_HELD_S`: handing the interpreter to and fro between two threads, twice for each statement, costs more than
     the statements. What the next turn of the loop brings comes along, for pages that many change are written once.
+    What could wait comes along one by one, or a few at a time where nobody else is about, and holds up nobody.
     All others run in the thread, which commits. If one of them fails, or the commit does, everything is
     rolled back and the writes run again one by one, so that a bad one fails alone; a write must therefore do nothing
     but talk to its store. Results leave only after the commit.
@@ -75,6 +78,7 @@ class Writer:
         self._most = most
         self._waiting: deque[_Job] = deque()
         self._patient: list[_Job] = []
+        self._along: deque[_Job] = deque()  # patient ones whose time has come
         self._waking: asyncio.TimerHandle | None = None
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="taskweir-writer", daemon=True)
@@ -84,6 +88,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._run: list[_Job] = []  # in the transaction that is open
         self._open_until = 0.0
+        self._pressed = False  # by one in it that is not patient
         self._busy = False
         self._closed = False
 
@@ -101,7 +106,7 @@ class Writer:
         if self._loop is None or self._closed:
             raise Unavailable("the store is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
-        job = _Job(do=do, future=future, brief=brief)
+        job = _Job(do=do, future=future, brief=brief, patient=can_wait)
         if can_wait:
             self._patient.append(job)
             if self._waking is None:
@@ -117,7 +122,7 @@ class Writer:
     def _begin(self) -> None:
         """Work off what waits, with all that comes along."""
         if self._patient:
-            self._waiting.extend(self._patient)
+            self._along.extend(self._patient)
             self._patient.clear()
         if self._waking is not None:
             self._waking.cancel()
@@ -140,17 +145,24 @@ class Writer:
 
     def _turn(self) -> None:
         """In the loop: begin, go on, or rest."""
+        self._let_along()
         if self._run_brief():
             asyncio.get_running_loop().call_soon(self._turn)
         elif self._run:
             self._orders.put(_Order(self._run, done=True))
-            self._run = []
+            self._run, self._pressed = [], False
         elif self._waiting:
             self._orders.put(_Order(self._together(), done=False))
         else:
             self._busy = False
             if self._idle is not None:
                 self._idle.set_result(None)
+
+    def _let_along(self) -> None:
+        """Let some of those that could wait in; where only they are left, nobody's commit waits for them."""
+        if self._waiting or not self._pressed:
+            for _ in range(min(1 if self._waiting else A_FEW, len(self._along))):
+                self._waiting.append(self._along.popleft())
 
     def _together(self) -> list[_Job]:
         """What the thread runs next: others than brief ones; after one of those failed, all that it may have spoilt."""
@@ -176,11 +188,12 @@ class Writer:
             while self._waiting and self._waiting[0].brief and now < ends_at:
                 job = self._waiting.popleft()
                 self._run.append(job)
+                self._pressed = self._pressed or not job.patient
                 job.result = job.do(self._connection.store)
                 now = time.monotonic()
         except Exception:  # noqa: BLE001 - whose it is shows when each runs alone
             self._waiting.extendleft(reversed(self._run))
-            self._run = []
+            self._run, self._pressed = [], False
             with suppress(Exception):  # what cannot be undone shows when the next one begins
                 self._connection.rollback()
             return False

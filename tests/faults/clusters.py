@@ -3,6 +3,8 @@
 import random
 import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from receiver.roles import ServerRole
 from tests.faults.account import Account
+from tests.faults.repeats import Repeats
 from tests.faults.replicas import a_cluster
 
 PER_CLUSTER = 50  # a fresh database each time, so that a fault is found near its cause
@@ -39,9 +43,9 @@ def main(
             for done in range(0, count, PER_CLUSTER):
                 progress.update(bar, description=f"{what}, {len(faults) + len(wrong)} faults")
                 now = min(PER_CLUSTER, count - done)
-                account, repeats, seconds = _one(what, now, chance)
-                total, again, took_s = total + account, again + repeats[0], took_s + seconds
-                wrong += [*account.faults, *repeats[1]]
+                one = suffer(what, now, chance)
+                total, again, took_s = total + one.account, again + one.repeats.count, took_s + one.seconds
+                wrong += [*one.account.faults, *one.repeats.unexplained]
                 progress.advance(bar, now)
             cells = (count, f"{took_s / count:.1f}", total.tasks, total.doubtful, again, len(wrong))
             table.add_row(what, *map(str, cells))
@@ -52,18 +56,27 @@ def main(
     raise typer.Exit(1 if faults else 0)
 
 
-def _one(what: str, count: int, chance: random.Random) -> tuple[Account, tuple[int, tuple[str, ...]], float]:
-    """One cluster's account, its repeats with those that nothing explains, and the seconds that the faults took."""
+@dataclass(frozen=True, slots=True)
+class Suffered:
+    """What became of one cluster: its account, what came again, what was done to it, and how long that took."""
+
+    account: Account
+    repeats: Repeats
+    done: Counter[str]
+    seconds: float
+
+
+def suffer(what: str, count: int, chance: random.Random) -> Suffered:
+    """A fresh cluster to which this is done so many times, under load."""
     with (
         tempfile.TemporaryDirectory(prefix="taskweir-faults-", ignore_cleanup_errors=True) as directory,
-        a_cluster(Path(directory), SERVERS) as cluster,
+        a_cluster(Path(directory), [ServerRole.ALL] * SERVERS) as cluster,
     ):
         began = time.monotonic()
         for _ in range(count):
             cluster.suffer(what, chance, tasks=TASKS)
-        took_s = time.monotonic() - began
-        account, repeats = cluster.settle(), cluster.repeats()
-    return account, (repeats.count, repeats.unexplained), took_s
+        seconds = time.monotonic() - began
+        return Suffered(cluster.settle(), cluster.repeats(), cluster.done, seconds)
 
 
 if __name__ == "__main__":

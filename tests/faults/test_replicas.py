@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from receiver.roles import ServerRole
+from tests.faults.clusters import TASKS, suffer
 from tests.faults.repeats import Fault, repeats_of
 from tests.faults.replicas import a_cluster
 
 TIMES = 10  # of each; `make faults` has many more
-TASKS = 15  # new ones for each thing that goes wrong
 
 
 def test_a_repeat_without_a_fault_is_seen() -> None:
@@ -44,17 +44,13 @@ def test_each_thing_is_done_by_one_of_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["kill", "pause", "terminate", "database"])
-def test_one_after_the_other_goes_wrong(tmp_path: Path, what: str) -> None:
+def test_one_after_the_other_goes_wrong(what: str) -> None:
     """Servers killed, paused past their leases, told to stop, and the database's own server stopped at once.
 
     Nothing is lost, nothing ends twice, and what comes again was in flight as something went wrong, once for each.
     """
-    chance = random.Random(2026)
-    with a_cluster(tmp_path, [ServerRole.ALL] * 3) as cluster:
-        for _ in range(TIMES):
-            cluster.suffer(what, chance, tasks=TASKS)
-        account, repeats = cluster.settle(), cluster.repeats()
-    assert account.faults == ()
-    assert repeats.unexplained == ()
-    assert cluster.done == {what: TIMES}
-    assert account.creates > TIMES * TASKS / 2
+    suffered = suffer(what, TIMES, random.Random(2026))
+    assert suffered.account.faults == ()
+    assert suffered.repeats.unexplained == ()
+    assert suffered.done == {what: TIMES}
+    assert suffered.account.creates > TIMES * TASKS / 2

@@ -167,3 +167,24 @@ async def test_what_can_wait_comes_along() -> None:
         *("begin", "alone", "commit"),
         *("begin", "last", "commit"),
     ]
+
+
+async def test_a_crowd_that_can_wait_holds_up_nobody() -> None:
+    """One of it comes along with who cannot; a few at a time go by themselves, and who comes then is next."""
+    connection, urgent = Told(), list[asyncio.Task[None]]()
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+
+        def first(told: Any) -> None:
+            told.done.append("first")
+            urgent.append(asyncio.create_task(writer.write(named("as urgent"), brief=True)))
+
+        does = [named("along"), first, *(named(f"{number}") for number in range(30))]
+        crowd = [asyncio.create_task(writer.write(each, brief=True, can_wait=True)) for each in does]
+        await asyncio.sleep(0)
+        await writer.write(named("urgent"), brief=True)
+        assert connection.done == ["begin", "urgent", "along", "commit"]
+        await asyncio.gather(*crowd, *urgent)
+    place = connection.done.index("as urgent")
+    assert connection.done[4:place] == ["begin", "first", *(f"{number}" for number in range(7))]
+    assert connection.done[place + 1 : place + 3] == ["7", "commit"]
+    assert [name for name in connection.done if name.isdigit()] == [f"{number}" for number in range(30)]
