@@ -17,7 +17,7 @@ _DELIVERY = {"id": "The delivery's id."}
 _ONE = Answer(text="The delivery.", model=DeliveryWhole, example=examples.DELIVERY_WHOLE)
 AFTER = Parameter(
     name="after",
-    schema={"type": "string", "pattern": "^[0-9]{1,18}(:[0-9]{1,18})?$", "default": "0"},
+    schema={"type": "string", "pattern": "^([0-9]{1,18}(:[0-9]{1,18})?)?$", "default": "0"},
     text="A `seq`, or the `next_cursor` of the page before; 0 begins with the oldest event that is kept.",
 )
 OF_TYPE = Parameter(

@@ -12,6 +12,7 @@ _BUDGET = Parameter(
     name="budget_ms",
     schema={"type": "integer", "minimum": 0, "maximum": 3_600_000, "default": 25_000},
     text="How long this call may take, in milliseconds.",
+    may_be_empty=True,
 )
 _TICKED = Answer(
     text="What was done.",

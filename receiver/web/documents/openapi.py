@@ -105,7 +105,8 @@ def _ids(each: Operation) -> list[dict[str, Any]]:
 
 
 def _parameter(each: Parameter) -> dict[str, Any]:
-    return {"name": each.name, "in": each.place, "description": each.text, "schema": dict(each.schema)}
+    empty = {"allowEmptyValue": True} if each.may_be_empty else {}
+    return {"name": each.name, "in": each.place, "description": each.text, **empty, "schema": dict(each.schema)}
 
 
 def _body(each: Operation) -> dict[str, Any]:

@@ -13,12 +13,13 @@ ANYWHERE = (400, 408, 413, 414, 431, 503)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A parameter of the query or a header; `schema` is JSON Schema."""
+    """A parameter of the query or a header; `schema` is JSON Schema. Where it `may_be_empty` it is then left out."""
 
     name: str
     schema: Mapping[str, Any]
     text: str
     place: str = "query"
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +75,14 @@ LIMIT = Parameter(
     name="limit",
     schema={"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
     text="How many items a page has at most.",
+    may_be_empty=True,
 )
-CURSOR = Parameter(name="cursor", schema={"type": "string"}, text="The `next_cursor` of the page before.")
+CURSOR = Parameter(
+    name="cursor", schema={"type": "string"}, text="The `next_cursor` of the page before.", may_be_empty=True
+)
 WAIT = Parameter(
     name="wait",
     schema={"type": "integer", "minimum": 0, "maximum": 60, "default": 0},
     text="Answer when the task is final, or after so many seconds.",
+    may_be_empty=True,
 )
