@@ -26,6 +26,7 @@ from adapters.base import (
     unexplained_submit,
 )
 from adapters.calls import get_call, post_call, shape_faults
+from adapters.drop_in import DropIn
 from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Status, Update
 from receiver.errors import Fault, Malformed
 from receiver.wire import Call, Callback, Reply
@@ -116,6 +117,11 @@ class Apikley(Adapter):
         """By the model's name, as in google/text-to-image; video where it does not tell."""
         words = _MEDIA_WORD.findall(model.lower())
         return _MEDIA[words[-1]] if words else Kind.VIDEO
+
+    def drop_in(self) -> DropIn:
+        from adapters.apikley_drop_in import ApikleyDropIn
+
+        return ApikleyDropIn()
 
 
 def _taken(told: Said, media: Kind, now: Ms) -> Update:

@@ -34,7 +34,7 @@ _URL_LIFETIME_MS = 24 * 3600 * 1000  # get-task-detail: links "typically expire 
 _BELIEVED_AGE_MS = 8 * 24 * 3600 * 1000
 _CLOCK_SKEW_MS = 5 * 60 * 1000
 
-_STATES = {  # get-task-detail
+STATES = {  # get-task-detail
     "waiting": Status.SUBMITTED,
     "queuing": Status.SUBMITTED,
     "generating": Status.RUNNING,
@@ -129,7 +129,7 @@ def _verdict(told: Said) -> tuple[str | None, Status | None]:
     word: str | None = None
     if told.worded:
         word = word_at(told.data["state"])
-        status = _STATES.get((word or "").casefold())
+        status = STATES.get((word or "").casefold())
     elif told.data.get("callbackType") is not None:
         word = word_at(told.data["callbackType"])
         status = _STAGES.get((word or "").casefold())

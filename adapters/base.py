@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from adapters.drop_in import DropIn
 from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Update
 from receiver.errors import Fault, Malformed, NotVerified
 from receiver.wire import Call, Callback, Reply
@@ -143,6 +144,13 @@ class Adapter(ABC):
     def deadline_seconds(self, model: str, input: Input) -> int:
         """How long such a task may take before we stop waiting for it."""
         return self.profile.deadline_s
+
+    def drop_in(self) -> DropIn | None:
+        """The provider's own doors, for callers who speak its wire to us; None where there are none.
+
+        Load them here, not with the adapter: a start does not need them.
+        """
+        return None
 
 
 def not_created(failure: Failure, reply: Reply, now: Ms, *, full: bool = False) -> NotCreated:

@@ -24,6 +24,7 @@ from adapters.base import (
     poll_failed,
 )
 from adapters.calls import get_call, path_segment, post_call, shape_faults
+from adapters.drop_in import DropIn
 from adapters.reading import (
     ID_LIMIT,
     MESSAGE_LIMIT,
@@ -46,7 +47,7 @@ _URL_LIFETIME_MS = 7 * 24 * 3600 * 1000  # seed 001; its own completion time is 
 _ONE_ATTEMPT_S = 49 * 3600  # seed 001: one attempt may take 48 h; an hour for our own polls
 _TWO_ATTEMPTS_S = 97 * 3600  # seed 001: with fallback the window covers two attempts
 
-_WORDS = {"processing": Status.RUNNING, "completed": Status.SUCCEEDED, "failed": Status.FAILED}
+WORDS = {"processing": Status.RUNNING, "completed": Status.SUCCEEDED, "failed": Status.FAILED}
 _IMAGE_MODELS = frozenset(  # seed 001, the pages under Image
     {
         "midjourney-v8",
@@ -136,14 +137,24 @@ class ReApi(Adapter):
         return poll_failed(failure, reply, now)
 
     def media(self, model: str, input: Input) -> Kind:
-        """Image for the models whose pages stand under Image (seed 001)."""
-        return Kind.IMAGE if model in _IMAGE_MODELS else Kind.VIDEO
+        """Image for the models that are known as such."""
+        return Kind.IMAGE if is_image_model(model) else Kind.VIDEO
 
     def deadline_seconds(self, model: str, input: Input) -> int:
         """97 h, or 49 h where no fallback is attached: switched off, or `nsfw_checker` is false (seed 001)."""
         fallback = input.get("fallback")
         switched_off = isinstance(fallback, Mapping) and fallback.get("enabled") is False
         return _ONE_ATTEMPT_S if switched_off or input.get("nsfw_checker") is False else _TWO_ATTEMPTS_S
+
+    def drop_in(self) -> DropIn:
+        from adapters.reapi_drop_in import ReApiDropIn
+
+        return ReApiDropIn()
+
+
+def is_image_model(model: str) -> bool:
+    """Whether its page stands under Image (seed 001): it is submitted at a path of its own."""
+    return model in _IMAGE_MODELS
 
 
 def _is_2xx(reply: Reply) -> bool:
@@ -158,7 +169,7 @@ def _is_error(body: Mapping[str, Any]) -> bool:
 def _update(body: Mapping[str, Any], now: Ms) -> Update:
     """The envelope that submit and poll share (seed 001)."""
     word = word_at(body.get("status"))
-    status = _WORDS.get((word or "").casefold())
+    status = WORDS.get((word or "").casefold())
     return Update(
         status=status,
         provider_status=word,

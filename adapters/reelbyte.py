@@ -24,6 +24,7 @@ from adapters.base import (
     unexplained_submit,
 )
 from adapters.calls import post_call
+from adapters.drop_in import DropIn
 from adapters.flat_wire import (
     NO_ENVELOPE,
     Envelope,
@@ -150,6 +151,11 @@ class Reelbyte(Adapter):
     def media(self, model: str, input: Input) -> Kind:
         """What `mediaType` asks for; video where it is missing or new."""
         return _MEDIA.get((text_at(input.get("mediaType")) or "").strip().casefold(), Kind.VIDEO)
+
+    def drop_in(self) -> DropIn:
+        from adapters.reelbyte_drop_in import ReelbyteDropIn
+
+        return ReelbyteDropIn()
 
 
 def _invalid(field: str, what: str) -> Fault:

@@ -21,7 +21,7 @@ from adapters.reading import (
 from receiver.domain import Failure, FailureKind, Kind, Output, Role, Status, Update, Usage
 
 # pending, success: seed 000; processing: Reelbyte docs, seedance2/pricing-errors; failed, canceled: template.
-_STATUSES = {
+STATUSES = {
     "pending": Status.SUBMITTED,
     "processing": Status.RUNNING,
     "success": Status.SUCCEEDED,
@@ -33,7 +33,7 @@ _STATUSES = {
 def update_of(data: Mapping[str, Any], media: Kind) -> Update:
     """What `data` of a generate or query answer says; its `taskId` is left to the caller."""
     word = word_at(data.get("status"))
-    status = _STATUSES.get((word or "").casefold())
+    status = STATUSES.get((word or "").casefold())
     info, result = object_at(data.get("taskInfo")), object_at(data.get("taskResult"))
     return Update(
         status=status,

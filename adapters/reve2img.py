@@ -22,6 +22,7 @@ from adapters.base import (
     unexplained_submit,
 )
 from adapters.calls import get_call, post_call
+from adapters.drop_in import DropIn
 from adapters.flat_wire import (
     NO_ENVELOPE,
     Envelope,
@@ -36,7 +37,7 @@ from receiver.domain import Failure, FailureKind, Kind, Ms, Pace, Provider, Stat
 from receiver.errors import Fault
 from receiver.wire import Call, Reply
 
-_STATUSES = {"in_progress": Status.RUNNING, "success": Status.SUCCEEDED, "failed": Status.FAILED}
+STATUSES = {"in_progress": Status.RUNNING, "success": Status.SUCCEEDED, "failed": Status.FAILED}
 _VIDEO_FIELDS = frozenset({"duration", "generate_audio"})
 _IMAGE_DEADLINE_S = 1800
 
@@ -112,6 +113,11 @@ class Reve2img(Adapter):
         """30 minutes for an image, 60 for a video: our choice, no limit is documented."""
         return _IMAGE_DEADLINE_S if self.media(model, input) is Kind.IMAGE else self.profile.deadline_s
 
+    def drop_in(self) -> DropIn:
+        from adapters.reve2img_drop_in import Reve2imgDropIn
+
+        return Reve2imgDropIn()
+
 
 def _refused(path: str, word: str) -> Fault:
     return Fault(path=path, code=word, message=ERRORS[word].meaning)
@@ -140,7 +146,7 @@ def _poll_failure(envelope: Envelope) -> Failure:
 
 def _update(data: Mapping[str, Any], media: Kind) -> Update:
     word = word_at(data.get("status"))
-    status = _STATUSES.get((word or "").casefold())
+    status = STATUSES.get((word or "").casefold())
     error = task_failure(data.get("error")) if status is Status.FAILED else None
     if error is not None and error.kind is FailureKind.TIMEOUT:
         status = Status.EXPIRED

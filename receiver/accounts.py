@@ -7,7 +7,7 @@ from receiver.domain import Provider, Trust
 from receiver.errors import ConfigurationError
 
 RESERVED_NAMES = frozenset(
-    {"v1", "docs", "internal", "callbacks", "health", "healthz", "readyz", "metrics", "static", "dashboard"}
+    {"v1", "docs", "internal", "callbacks", "health", "healthz", "readyz", "metrics", "static", "dashboard", "schemas"}
 )
 PROVIDERS_HINT = (
     'Use {"kie": {"adapter": "apikley", "base_url": "https://api.kie.ai", "api_key": "…"}}, or @file with that in it.'

@@ -90,7 +90,9 @@ def heard(store: Store, kept: Destination, ended: Sequence[Ended], now: Ms) -> T
     turn = _turn(before, after, [each.attempt for each in ended], now)
     if turn is None:
         return None
-    if turn.kind is OperatorEvent.DESTINATION_DISABLED:
+    if turn.reason == GONE and kept.hook is not None:
+        store.delete_destination(kept.id)  # whoever subscribed says that nobody is there any more
+    elif turn.kind is OperatorEvent.DESTINATION_DISABLED:
         store.save_destination(replace(kept, enabled=False, disabled_reason=turn.reason))
     if any(each.delivery.task_id for each in ended):
         _tell(store, kept, turn, now)

@@ -279,12 +279,13 @@ class Pace:
 
 
 class Format(StrEnum):
-    """How an event is written for a destination."""
+    """How an event is written for a destination; as the callback of its provider only for callers in drop-in mode."""
 
     STANDARD = "standard"
     CLOUDEVENTS = "cloudevents"
     CLOUDEVENTS_BINARY = "cloudevents-binary"
     FLAT = "flat"
+    PROVIDER = "provider"
 
 
 class Scheme(StrEnum):
@@ -310,7 +311,8 @@ class Destination:
     lets everything through. `sealed_secret` is what it signs with, encrypted, never shown, or the URL whole, of which
     `target` leaves out who logs in; `retired` signs along; the values of `headers` are sealed, too. `ordered`: one
     delivery in flight per task, by sequence. `retention_days` is how long a log keeps its rows (None: for ever). A
-    `hidden` one serves the webhook_urls of tasks; its tenant's secrets sign for it.
+    `hidden` one serves the webhook_urls of tasks; its tenant's secrets sign for it. `hook` is the event that a REST
+    hook asked for, there once for each URL and event; None where it is none.
     """
 
     id: str
@@ -333,6 +335,7 @@ class Destination:
     enabled: bool = True
     disabled_reason: str | None = None
     hidden: bool = False
+    hook: str | None = None
     sealed_secret: str = field(default="", repr=False)
     retired: tuple[RetiredSecret, ...] = field(default=(), repr=False)
 

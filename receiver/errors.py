@@ -3,7 +3,9 @@
 TaskweirError
 ├── ConfigurationError   the operator's: a setting is missing, wrong or contradicts another
 ├── Malformed            the sender's: bytes that are not what they claim to be
+│   └── Unresolved       the caller's: a webhook target whose host has no address now
 ├── NotVerified          the sender's: a signature or token that we did not make or cannot confirm
+├── Forbidden            the caller's: a key that is known, and not allowed to do this (403)
 ├── Invalid              the caller's: a well-formed request that asks for something impossible (422)
 ├── Unknown              the caller's: an id that does not exist, or is another tenant's (404)
 ├── Conflict             the caller's: right request, wrong state (409)
@@ -36,8 +38,16 @@ class Malformed(TaskweirError):
     """Bytes that are not what they claim to be."""
 
 
+class Unresolved(Malformed):
+    """A webhook target whose host has no address now."""
+
+
 class NotVerified(TaskweirError):
     """A signature or token that we did not make, or cannot confirm."""
+
+
+class Forbidden(TaskweirError):
+    """A key that is known, and not allowed to do this; says what it lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,13 @@
 """Events as plain values: the envelope, and what its columns are where nesting will not do."""
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from receiver import json_text
-from receiver.domain import Event, Failure, Ms, Output, Role, Task, Usage
+from receiver.domain import Event, Failure, FailureKind, Kind, Ms, Output, Role, Status, Task, Usage
 
 LOG_COLUMNS: dict[str, type] = {
     "seq": int,
@@ -49,6 +50,7 @@ FLAT_COLUMNS = (
     "created_at",
     "finished_at",
 )
+KEPT_TEXT = 10_000  # characters of a text in an event that is too large
 
 
 def timestamp(at: Ms) -> str:
@@ -91,6 +93,35 @@ def task_fields(task: Task) -> dict[str, Any]:
         "finished_at": _optional_timestamp(task.finished_at),
         "deadline_at": timestamp(task.deadline_at),
     }
+
+
+_TASK_FIELDS = frozenset(each.name for each in dataclasses.fields(Task))
+
+
+def task_in(fields: Mapping[str, Any], input: Mapping[str, Any]) -> Task:
+    """The task that `task_fields` wrote, with its input; what they leave out has its default.
+
+    An event may be older, or younger, than we are: what we have no field for is passed over.
+    """
+    usage, error = fields["usage"], fields["error"]
+    times = ("created_at", "submitted_at", "finished_at", "deadline_at")
+    as_written = (fields.keys() & _TASK_FIELDS) - {"status", "outputs", "error", "usage", *times}
+    values: dict[str, Any] = {name: fields[name] for name in as_written}
+    values |= {name: fields[name] and time_of(fields[name]) for name in times}
+    return Task(
+        **values,
+        status=Status(fields["status"]),
+        input=input,
+        outputs=tuple(_output_in(each) for each in fields["outputs"]),
+        error=Failure(**error | {"kind": FailureKind(error["kind"])}) if error else None,
+        usage=Usage(**usage) if usage else None,
+    )
+
+
+def _output_in(fields: Mapping[str, Any]) -> Output:
+    kind, role, expires_at = Kind(fields["kind"]), Role(fields["role"]), fields["expires_at"]
+    expires = None if expires_at is None else time_of(expires_at)
+    return Output(kind=kind, role=role, index=fields["index"], url=fields["url"], expires_at=expires)
 
 
 def output_fields(output: Output) -> dict[str, Any]:
@@ -193,6 +224,17 @@ def flat(body: dict[str, Any], prompt: str | None) -> dict[str, Any]:
     return {name: values[name] for name in FLAT_COLUMNS} | {
         f"metadata_{key}": value for key, value in task["metadata"].items()
     }
+
+
+def cut_texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat event with no long texts: of each the beginning, of a URL, which would lead elsewhere, nothing."""
+    return {name: _cut(name, value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _cut(name: str, text: str) -> str | None:
+    if len(text) <= KEPT_TEXT:
+        return text
+    return None if name == "output_url" else text[:KEPT_TEXT]
 
 
 def log_row(seq: int, body: dict[str, Any], prompt: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from yarl import URL
 
 from receiver.addresses import Address, carried, numeric, range_of, read, spelled
-from receiver.errors import AddressRefused, ConfigurationError, Malformed
+from receiver.errors import AddressRefused, ConfigurationError, Malformed, Unresolved
 from receiver.itself import Itself
 
 SETTING = "TASKWEIR_ALLOW_NETWORKS"
@@ -57,14 +57,14 @@ class Guard:
     def judge(self, url: str, addresses: Iterable[str]) -> None:
         """Check a target before it is saved; `addresses` is all that its host resolves to.
 
-        Raises `Malformed` where the URL cannot be used or its host has no address, and `AddressRefused` where it is
-        this server, or any address is forbidden.
+        Raises `Malformed` where the URL cannot be used, `Unresolved` where its host has no address, and
+        `AddressRefused` where it is this server, or any address is forbidden.
         """
         parsed = self.check_url(url)
         host, found = parsed.raw_host or "", tuple(addresses)
         self.judge_name(parsed)
         if not found:
-            raise Malformed(f"the host {host} does not resolve")
+            raise Unresolved(f"the host {host} does not resolve")
         self.judge_host(host, found, parsed.port or 0)
 
     def judge_name(self, url: URL) -> None:

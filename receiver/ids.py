@@ -22,6 +22,11 @@ def first_id(prefix: str, at: Ms) -> str:
     return f"{prefix}_{_text(max(at, 0) << 80)}"
 
 
+def made_at(object_id: str) -> Ms:
+    """When an id of `new_id` or `first_id` was made."""
+    return sum(_ALPHABET.index(each) << 5 * place for place, each in enumerate(reversed(object_id[-26:-16])))
+
+
 def id_of(prefix: str, *parts: str) -> str:
     """The same id for the same parts, for what there is once of: as long as any other, but of no time."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:16])

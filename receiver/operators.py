@@ -4,11 +4,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from receiver import delivery_policy, formats, json_text
-from receiver.domain import Delivery, DeliveryState, Ms, OperatorEvent
+from receiver.domain import Delivery, DeliveryState, Destination, Ms, OperatorEvent
 from receiver.ids import new_id
 from receiver.store.protocol import Store
 
 OPERATORS_TENANT = "default"
+
+
+def of_no_task(destination: Destination, event_id: str, now: Ms) -> Delivery:
+    """A delivery of an event that is about no task, due at once."""
+    return Delivery(
+        id=new_id("dlv", now),
+        tenant=destination.tenant,
+        event_id=event_id,
+        task_id="",
+        destination_id=destination.id,
+        state=DeliveryState.PENDING,
+        created_at=now,
+        due_at=now,
+    )
 
 
 def tell(
@@ -39,15 +53,5 @@ def tell(
         if delivery_policy.wants_operator_event(destination, kind, about)
     ]
     for destination in wanting:
-        delivery = Delivery(
-            id=new_id("dlv", now),
-            tenant=tenant,
-            event_id=event_id,
-            task_id="",
-            destination_id=destination.id,
-            state=DeliveryState.PENDING,
-            created_at=now,
-            due_at=now,
-        )
-        store.record_delivery(delivery, seq)
+        store.record_delivery(of_no_task(destination, event_id, now), seq)
     return len(wanting)

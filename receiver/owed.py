@@ -13,6 +13,12 @@ async def cancel(storage: Storage, destination_id: str) -> None:
     await _bites(storage, lambda store, before: store.cancel_owed(destination_id, before=before, limit=BITE))
 
 
+async def forget(storage: Storage, destination_id: str) -> None:
+    """Cancel what is owed to a destination, then forget it."""
+    await cancel(storage, destination_id)
+    await storage.write(lambda store: store.delete_destination(destination_id))
+
+
 async def form_lines(storage: Storage, destination_id: str) -> None:
     """Let what is pending wait in the line of its task, of a destination that is ordered already."""
     await _bites(storage, lambda store, before: store.form_lines(destination_id, before=before, limit=BITE))

@@ -39,7 +39,7 @@ class Serverless:
     def __init__(self, make: Callable[[], Service]) -> None:
         self._make = make
         self._starting = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._own: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
         self._opening = asyncio.Lock()
         self._opened: Service | None = None
 
@@ -59,18 +59,22 @@ class Serverless:
     def close(self) -> None:
         """Give back what is claimed, close the store, end the thread."""
         with self._starting:
-            loop, self._loop = self._loop, None
-        if loop is not None:
+            own, self._own = self._own, None
+        if own is not None:
+            loop, thread = own
             asyncio.run_coroutine_threadsafe(self._close(), loop).result()
             loop.call_soon_threadsafe(loop.stop)
+            thread.join()
 
     def _run(self, work: Coroutine[Any, Any, Result]) -> "Future[Result]":
         """Begin work in our own loop."""
         with self._starting:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_live_in, args=(self._loop,), name="taskweir-serverless", daemon=True).start()
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+            if self._own is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=_live_in, args=(loop,), name="taskweir-serverless", daemon=True)
+                self._own = loop, thread
+                thread.start()
+            return asyncio.run_coroutine_threadsafe(work, self._own[0])
 
     async def _service(self) -> Service:
         async with self._opening:
@@ -106,6 +110,7 @@ class Serverless:
 
 def _live_in(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
+    loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
 
 

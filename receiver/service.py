@@ -15,6 +15,7 @@ from receiver.clock import Clock, SystemClock
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
 from receiver.domain import Task
+from receiver.drop_in import ProvidersCallbacks
 from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.follow_up import FollowUp
@@ -24,6 +25,7 @@ from receiver.health import Health
 from receiver.heartbeat import Heartbeat
 from receiver.intake import Taken
 from receiver.itself import Itself
+from receiver.keyring import Keyring
 from receiver.loops import Loop
 from receiver.outbound import Outbound
 from receiver.poller import Poller, PollLimits
@@ -46,6 +48,7 @@ from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
 from receiver.turns import Turns
 from receiver.unsealing import REMEDY
+from receiver.usage import Counting
 from receiver.web.doors import Doors
 from receiver.web.front import create_app
 from receiver.web.in_turn import InTurn
@@ -127,7 +130,13 @@ class Service:
         self.courier = Courier(
             storage=self.storage,
             senders={
-                "webhook": WebhookSender(self.outbound, seal, self._clock, deadline_s=deadline_s),
+                "webhook": WebhookSender(
+                    self.outbound,
+                    seal,
+                    self._clock,
+                    deadline_s=deadline_s,
+                    as_callback=ProvidersCallbacks(self.storage, served),
+                ),
                 "sqlite": logs,
                 **self._remotes,
             },
@@ -199,6 +208,8 @@ class Service:
             wake_courier=self.courier.look_again,
             ping=self.courier.ping,
             check_target=self._check_target,
+            keyring=Keyring(self.storage, self._clock),
+            counting=Counting(self.storage),
             health=self.health,
             room=self._room,
             keeps_logs=kept.beat is None,

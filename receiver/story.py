@@ -115,6 +115,17 @@ def _ambiguous(after: Task, exchange: Exchange, why: str) -> str:
     return f"Sent, and {doubt}" if exchange.ms is not None else f"The handover broke off: {doubt}"
 
 
+TOLD_OURS = "told_ours"
+
+
+def told_ours(task: Task) -> Line:
+    """A caller in drop-in mode was answered before the provider had named the task."""
+    text = (
+        f"Its caller, who speaks the wire of {task.provider}, was told our own id: {task.provider} had named none yet."
+    )
+    return Line(kind=TOLD_OURS, text=text, data={})
+
+
 def put_off(why: str) -> Line:
     """A handover that did not begin."""
     return Line(kind="submit", text=f"Not handed over yet: {why}.", data={"answer": None})

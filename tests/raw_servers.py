@@ -5,8 +5,10 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 
 class RawServer:
@@ -68,6 +70,30 @@ async def raw_server(
         for writer in writers:
             writer.transport.abort()
         await asyncio.sleep(0)  # let the transports close
+
+
+@contextmanager
+def raw_server_beside(script: Script) -> Iterator[tuple[RawServer, asyncio.AbstractEventLoop]]:
+    """The same for tests without a loop: in one thread beside them, in the loop that comes with it.
+
+    One thread, however many connections: where coverage is measured, a thread that begins beside another may not.
+    """
+    running: Future[tuple[RawServer, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        async with raw_server(script) as server:
+            running.set_result((server, asyncio.get_running_loop(), over))
+            await over.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    server, loop, over = running.result(30)
+    try:
+        yield server, loop
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
 
 
 def answer(body: bytes = b"ok", *, status: str = "200 OK", headers: str = "") -> bytes:

@@ -73,22 +73,26 @@ def test_the_first_example_works_when_pasted(tmp_path: Path) -> None:
 
 
 def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
-    """With the provider's address replaced by the sandbox's: serve, submit, list, read events, add a webhook."""
+    """With the provider's address replaced by the sandbox's: serve, submit, list, add a webhook, make a key."""
     _, serve, submit, webhook, _ = blocks("bash")
+    [keys] = [each for each in blocks("sh") if "/v1/keys" in each]
     assert serve.splitlines()[-1] == "taskweir serve"
     port, log = free_port(), tmp_path / "server.log"
     with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url:
         env = environment(tmp_path, port, sandbox_url) | {"TASKWEIR_API_KEY": "", "TASKWEIR_PUBLIC_URL": ""}
         with a_process("serve", env=env, log=log, ready=f"http://127.0.0.1:{port}/health/ready"):
-            script = (submit + webhook).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            script = (submit + webhook + keys).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
             # Nothing resolves where tests run; the address is that of a documentation network's neighbour.
             printed = in_bash(script.replace("https://example.com", "https://93.184.215.14"), tmp_path)
     answers = [json.loads(line) for line in re.sub(r"}{", "}\n{", printed).splitlines()]
-    task, listed, events, destination = answers
+    task, listed, events, destination, key, held, used = answers
     assert (task["status"], task["metadata"]) == ("submitted", {"order": "42"})
     assert [each["id"] for each in listed["items"]] == [task["id"]]
     assert events["items"][0]["type"] == "task.submitted"
     assert destination["secret"].startswith("whsec_")
+    assert (key["tenant"], key["scopes"]) == ("acme", ["submit"])
+    assert [each["id"] for each in held["items"]] == [key["id"]]
+    assert (used["group_by"], used["total"]["tasks"]) == (["model", "metadata.order"], 0)
 
 
 def test_what_is_said_of_deliveries_works_as_written(tmp_path: Path) -> None:

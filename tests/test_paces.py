@@ -1,5 +1,6 @@
 """What a process learns of its destinations: who is slow, and how much a rate leaves."""
 
+from receiver.delivery_policy import HOOK_RATE
 from receiver.fair_shares import Manner
 from receiver.paces import AT_FIRST, AT_MOST, MOST_REMEMBERED, Paces
 from tests.make import NOW
@@ -83,6 +84,21 @@ def test_a_rate_below_one_still_lets_one_out() -> None:
         assert paces.allows("d", 0.1, at, 100) == 1
         paces.spend("d", 0.1, at, 1)
         assert paces.next_at("d", 0.1, at) <= at + 10_001
+
+
+def test_a_hook_is_sent_less_than_zapier_refuses() -> None:
+    """However much is owed: at most 30 in any second, and 10,000 in any five minutes, the first burst included."""
+    paces, sent = Paces(), []
+    at = NOW
+    while at < NOW + 330_000:
+        count = paces.allows("d", HOOK_RATE, at, 1000)
+        paces.spend("d", HOOK_RATE, at, count)
+        sent += [at] * count
+        at += 20
+    assert len(sent) > 13 * 330
+    assert all(later - first >= 1000 for first, later in zip(sent, sent[30:], strict=False))
+    # The first five minutes hold the burst as well: no others hold more.
+    assert sum(each < NOW + 300_000 for each in sent) <= 10_000
 
 
 def test_what_is_remembered_has_an_end() -> None:

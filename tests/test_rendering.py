@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from receiver import formats, json_text
 from receiver.domain import EventType, Failure, FailureKind, Format, Kind, OperatorEvent, Output, Role, Status, Usage
-from receiver.rendering import SOURCE, Rendered, rendered
+from receiver.rendering import MOST_FLAT, SOURCE, Rendered, rendered
 from tests.make import NOW, a_task, an_event
-from tests.rendered.samples import FOLDER, METADATA, PROMPT, SEQ, TYPES, body_of, page_of, rendered_as
+from tests.rendered.samples import FOLDER, FORMATS, METADATA, PROMPT, SEQ, TYPES, body_of, page_of, rendered_as
 
 FLAT = [
     "id", "type", "timestamp", "task_id", "provider", "provider_task_id", "model", "status", "prompt", "output_url",
@@ -74,6 +74,39 @@ def test_flat_is_one_level_with_the_contracts_columns(type: str) -> None:
     assert all(isinstance(url, str) for url in flat["output_urls"])
 
 
+def a_large_event(**task: Any) -> str:
+    return json_text.write(formats.envelope(an_event(1, type=EventType.SUCCEEDED, task=a_task(**task))))
+
+
+def flat_of(body: str, prompt: str | None) -> tuple[int, dict[str, Any]]:
+    """How many bytes, and what they say."""
+    raw = rendered(Format.FLAT, body, seq=1, prompt=prompt).body
+    return len(raw), json.loads(raw)
+
+
+def test_flat_is_cut_where_no_host_would_take_it() -> None:
+    """Texts are cut, the last of the URLs left out, never half of one; whatever its size, all columns are there."""
+    urls = [f"https://files.example/{number}/{'x' * 2000}" for number in range(4000)]
+    outputs = tuple(Output(kind=Kind.IMAGE, url=url, index=number) for number, url in enumerate(urls))
+    inline = Output(kind=Kind.IMAGE, url="data:image/png;base64," + "A" * 6_000_000)
+    size, flat = flat_of(a_large_event(outputs=outputs), "\U0001f600\n" * 20_000)
+    assert MOST_FLAT - 3000 < size <= MOST_FLAT
+    assert flat["output_url"] == urls[0]
+    assert flat["output_urls"] == urls[: len(flat["output_urls"])]
+    assert flat["prompt"] == "\U0001f600\n" * 5000
+    size, flat = flat_of(a_large_event(outputs=(inline, *outputs[:2]), metadata={"order": "42"}), "a red panda")
+    assert (flat["output_url"], flat["output_urls"], flat["prompt"]) == (None, urls[:2], "a red panda")
+    assert list(flat) == [*FLAT, "metadata_order"]
+
+
+def test_flat_is_whole_up_to_its_limit() -> None:
+    """Not a character less, to the byte."""
+    size, _ = flat_of(a_large_event(), "")
+    _, whole = flat_of(a_large_event(), "x" * (MOST_FLAT - size))
+    _, cut = flat_of(a_large_event(), "x" * (MOST_FLAT - size + 1))
+    assert (len(whole["prompt"]), len(cut["prompt"])) == (MOST_FLAT - size, 10_000)
+
+
 def test_flat_has_what_people_map() -> None:
     """The main outputs come first, credits only where the unit is credits, an operators' event says why."""
     done = json.loads(rendered_as(Format.FLAT, EventType.SUCCEEDED).body)
@@ -95,7 +128,7 @@ def test_flat_has_what_people_map() -> None:
     assert json.loads(rendered_as(Format.FLAT, OperatorEvent.DELIVERY_DEAD).body)["task_id"] == "task_1"
 
 
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_prompt_of_500_kb_goes_where_it_belongs(format: Format) -> None:
     """Whole, and into `flat` only: the others never held it."""
     prompt = '\U0001f43c\u2028 "\\\x01' * 70_000
@@ -113,7 +146,7 @@ HOSTILE_TEXTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_metadata_stays_what_it_is(format: Format, text: str) -> None:
     """As a key and as a value, in a prompt and in an error: it takes no other field's place, and leaves no header."""
@@ -180,7 +213,7 @@ _JSON = st.recursive(
 )
 
 
-@given(_TASKS, st.sampled_from(EventType), st.sampled_from(Format), st.none() | _TEXT, st.integers(1, 2**63 - 1))
+@given(_TASKS, st.sampled_from(EventType), st.sampled_from(FORMATS), st.none() | _TEXT, st.integers(1, 2**63 - 1))
 def test_any_task_can_be_told_in_any_format(
     task: Any, type: EventType, format: Format, prompt: str | None, seq: int
 ) -> None:
@@ -204,7 +237,7 @@ _NAMES = st.sampled_from(["provider", "reason", "error", "destination_id", "deli
 @given(
     st.dictionaries(_NAMES | _TEXT.filter(lambda name: name != "task"), _JSON, max_size=8),
     st.sampled_from([*OperatorEvent, "ping"]),
-    st.sampled_from(Format),
+    st.sampled_from(FORMATS),
 )
 def test_any_operators_event_can_be_told_in_any_format(data: dict[str, Any], type: str, format: Format) -> None:
     """Whatever is in its data."""

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -106,9 +107,12 @@ def test_a_body_comes_across_whole(tmp_path: Path) -> None:
 
 
 def test_the_heartbeat_of_a_plain_function(tmp_path: Path) -> None:
-    """No key, no loop: what calls it was let in by somebody else."""
+    """No key, no loop: what calls it was let in by somebody else; once it is closed, nothing of it runs."""
+    before = threading.active_count()
     with a_house(tmp_path) as house:
         assert house.tick(1000) == {"submitted": 0, "polled": 0, "delivered": 0, "next_due_at": None}
+        assert threading.active_count() > before
+    assert threading.active_count() == before
 
 
 def test_what_cannot_open_says_so_and_tries_again(tmp_path: Path) -> None:

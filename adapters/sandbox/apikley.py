@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from adapters.sandbox.base import (
     Answer,
+    CallingSide,
     Json,
     Media,
     Order,
-    ProviderSide,
     Refusal,
     Stage,
     Task,
@@ -49,12 +49,11 @@ _MAX_PROMPT = 10_000
 _CREDITS = 61
 
 
-class Apikley(ProviderSide):
+class Apikley(CallingSide):
     """Every answer is HTTP 200; `code` in the body tells how it went."""
 
     submit_paths: ClassVar = ("/api/v1/jobs/createTask",)
     poll_path: ClassVar = "/api/v1/jobs/recordInfo"
-    calls_back: ClassVar = True
 
     def refuse(self, refusal: Refusal) -> Answer:
         return _no(*_REFUSALS[refusal])

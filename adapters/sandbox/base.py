@@ -145,7 +145,6 @@ class ProviderSide(ABC):
     submit_paths: ClassVar[tuple[str, ...]]
     poll_method: ClassVar[str] = "GET"
     poll_path: ClassVar[str]
-    calls_back: ClassVar[bool] = False
 
     def key_fault(self, headers: Mapping[str, str], keys: frozenset[str] | None) -> Answer | None:
         """The refusal of a request with no key, or with one that is not in `keys` (None: any will do)."""
@@ -183,9 +182,13 @@ class ProviderSide(ABC):
         """Which task a poll asks for, where the path does not hold it; None where the poll names none."""
         return None
 
+
+class CallingSide(ProviderSide):
+    """One that calls back, where a submit names a URL for it."""
+
+    @abstractmethod
     def callback(self, task: Task, stage: Stage) -> Json:
-        """The body of the callback that says that `task` ended in `stage`; only where `calls_back`."""
-        raise NotImplementedError(f"{type(self).__name__} sends no callbacks")
+        """The body of the callback that says that `task` ended in `stage`."""
 
 
 def has_url(fields: Mapping[str, Json]) -> bool:

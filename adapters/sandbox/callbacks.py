@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.sandbox.base import ProviderSide, Stage, Task
+from adapters.sandbox.base import CallingSide, Stage, Task
 from adapters.sandbox.ledger import now_ms
 from adapters.sandbox.steering import Word
 from receiver import json_text
@@ -30,7 +30,7 @@ class Courier:
         self._timers: dict[Task, asyncio.TimerHandle] = {}
         self._runs: set[asyncio.Task[None]] = set()
 
-    async def start(self, task: Task, side: ProviderSide) -> None:
+    async def start(self, task: Task, side: CallingSide) -> None:
         """See to the callback of a new task; returns after the first try where it is to come early."""
         if Word.EARLY in task.words:
             task.finish(time.monotonic())
@@ -51,17 +51,17 @@ class Courier:
         await asyncio.gather(*self._runs, return_exceptions=True)
         await self._client.aclose()
 
-    def _due(self, task: Task, side: ProviderSide) -> None:
+    def _due(self, task: Task, side: CallingSide) -> None:
         del self._timers[task]
         task.finish(time.monotonic())
         self._run(task, side, accepted=None)
 
-    def _run(self, task: Task, side: ProviderSide, *, accepted: bool | None) -> None:
+    def _run(self, task: Task, side: CallingSide, *, accepted: bool | None) -> None:
         run = asyncio.get_running_loop().create_task(self._insist(task, side, accepted))
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
 
-    async def _insist(self, task: Task, side: ProviderSide, accepted: bool | None) -> None:
+    async def _insist(self, task: Task, side: CallingSide, accepted: bool | None) -> None:
         """See one callback through, and another where the task is to be called back twice.
 
         `accepted` is how the first try went, None where there was none yet.
@@ -72,14 +72,14 @@ class Courier:
         if accepted and Word.TWICE in task.words and not await self._post(task, side):
             await self._retry(task, side)
 
-    async def _retry(self, task: Task, side: ProviderSide) -> bool:
+    async def _retry(self, task: Task, side: CallingSide) -> bool:
         for _ in range(RETRIES):
             await asyncio.sleep(self._retry_after_s)
             if await self._post(task, side):
                 return True
         return False
 
-    async def _post(self, task: Task, side: ProviderSide) -> bool:
+    async def _post(self, task: Task, side: CallingSide) -> bool:
         stage, url = task.stage(time.monotonic()), task.order.callback_url or ""
         self._on_final(task, stage)
         claimed = Stage.SUCCEEDED if Word.FORGE in task.words else stage

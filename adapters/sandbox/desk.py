@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from adapters.reading import object_in
-from adapters.sandbox.base import Answer, Order, ProviderSide, Refusal, Task
+from adapters.sandbox.base import Answer, CallingSide, Order, ProviderSide, Refusal, Task
 from adapters.sandbox.callbacks import Courier
 from adapters.sandbox.ledger import Ledger, Request, now_ms
 from adapters.sandbox.steering import RETRY_AFTER_S, SLOW_FACTOR, TAKES_TIME, Word, words_in
@@ -52,7 +52,7 @@ class Desk:
         if isinstance(outcome, Answer):
             return _respond(request, outcome)
         request.task_id = outcome.id
-        if self._will_call_back(outcome):
+        if isinstance(self._side, CallingSide) and _wants_a_callback(outcome):
             await self._courier.start(outcome, self._side)
         if Word.HANG in outcome.words:
             return await _silence(http)
@@ -116,7 +116,7 @@ class Desk:
             created_at=created_at,
             started_s=time.monotonic(),
             takes_s=self._seconds_for(order, words),
-            fails=Word.FAIL in words or (Word.FORGE in words and self._side.calls_back),
+            fails=Word.FAIL in words or (Word.FORGE in words and isinstance(self._side, CallingSide)),
         )
         self._ledger.add(task)
         return task
@@ -127,10 +127,6 @@ class Desk:
         if order.instant and not words & TAKES_TIME:
             return 0.0
         return self._manners.finish_after_s * (SLOW_FACTOR if Word.SLOW in words else 1)
-
-    def _will_call_back(self, task: Task) -> bool:
-        wanted = self._side.calls_back and task.order.callback_url is not None
-        return wanted and Word.NO_CALLBACK not in task.words and math.isfinite(task.takes_s)
 
     def _note(self, http: HttpRequest, *, kind: str, route: str, raw: bytes | None) -> Request:
         return self._ledger.note_request(
@@ -143,6 +139,11 @@ class Desk:
             headers=http.headers,
             body=raw,
         )
+
+
+def _wants_a_callback(task: Task) -> bool:
+    wanted = task.order.callback_url is not None and Word.NO_CALLBACK not in task.words
+    return wanted and math.isfinite(task.takes_s)
 
 
 def _respond(request: Request, answer: Answer) -> Response:

@@ -1,12 +1,13 @@
 """What a sender is: it gets parcels to one destination, and tells of each what became of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from receiver import formats, json_text
-from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
+from receiver.domain import Attempt, Destination, Ms
 from receiver.ids import new_id
+from receiver.operators import of_no_task
 from receiver.store.records import Parcel
 
 PING_SEQ = 0
@@ -40,17 +41,7 @@ class Sender(Protocol):
 def a_ping(destination: Destination, now: Ms) -> Parcel:
     """An event that is not recorded, to try a destination with."""
     event_id = new_id("evt", now)
-    delivery = Delivery(
-        id=new_id("dlv", now),
-        tenant=destination.tenant,
-        event_id=event_id,
-        task_id="",
-        destination_id=destination.id,
-        state=DeliveryState.PENDING,
-        created_at=now,
-        due_at=now,
-        attempts=1,
-    )
+    delivery = replace(of_no_task(destination, event_id, now), attempts=1)
     data = {"destination_id": destination.id}
     body = {"id": event_id, "type": "ping", "timestamp": formats.timestamp(now), "data": data}
     return Parcel(delivery=delivery, seq=PING_SEQ, body=json_text.write(body), input=None, was_due_at=now)

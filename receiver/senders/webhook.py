@@ -1,6 +1,6 @@
 """Writes an event in its destination's format, signs it and posts it to a user's URL."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from adapters.base import retry_after_seconds
 from receiver import formats
@@ -8,7 +8,7 @@ from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Format, Ms
 from receiver.errors import NotVerified
 from receiver.outbound import Audience, Outbound
-from receiver.rendering import rendered
+from receiver.rendering import Rendered, rendered
 from receiver.sealing import Seal
 from receiver.senders.answers import KEPT_BYTES, kept_text
 from receiver.senders.base import Sent
@@ -18,6 +18,9 @@ from receiver.unsealing import blocked_reason, own_headers, secrets_of
 from receiver.wire import Call, NoReply
 
 DEADLINE_S = 15.0
+_UNNEEDED = "not sent: the answer to the submit itself was the provider's refusal"
+
+AsCallback = Callable[[Destination, Parcel], Awaitable[Rendered | None]]
 
 
 class WebhookSender:
@@ -25,11 +28,20 @@ class WebhookSender:
 
     batch = 1
 
-    def __init__(self, outbound: Outbound, seal: Seal, clock: Clock, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        seal: Seal,
+        clock: Clock,
+        *,
+        as_callback: AsCallback,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self._outbound = outbound
         self._seal = seal
         self._clock = clock
         self.longest_attempt_s = deadline_s
+        self._as_callback = as_callback
 
     def blocked_reason(self, destination: Destination) -> str | None:
         return blocked_reason(self._seal, destination)
@@ -43,7 +55,14 @@ class WebhookSender:
             secrets, own = secrets_of(self._seal, destination, at), own_headers(self._seal, destination)
         except NotVerified as error:
             return Sent(attempt=Attempt(number=number, at=at, duration_ms=0, error=str(error)))
-        call = _call(destination, parcel, own, secrets, at)
+        if destination.format is Format.PROVIDER:
+            message = await self._as_callback(destination, parcel)
+        else:
+            prompt = formats.prompt_of(parcel.input) if destination.format is Format.FLAT else None
+            message = rendered(destination.format, parcel.body, seq=parcel.seq, prompt=prompt)
+        if message is None:
+            return Sent(attempt=Attempt(number=number, at=at, duration_ms=0, response=_UNNEEDED))
+        call = _call(destination, parcel, message, own, secrets, at)
         reply = await self._outbound.send(
             call, deadline_s=self.longest_attempt_s, cap=KEPT_BYTES, kind=Audience.WEBHOOK
         )
@@ -56,9 +75,9 @@ class WebhookSender:
         return Sent(attempt=attempt, retry_after_s=retry_after_seconds(reply.headers, now))
 
 
-def _call(destination: Destination, parcel: Parcel, own: dict[str, str], secrets: Sequence[str], at: Ms) -> Call:
-    prompt = formats.prompt_of(parcel.input) if destination.format is Format.FLAT else None
-    message = rendered(destination.format, parcel.body, seq=parcel.seq, prompt=prompt)
+def _call(
+    destination: Destination, parcel: Parcel, message: Rendered, own: dict[str, str], secrets: Sequence[str], at: Ms
+) -> Call:
     signed = sign(secrets, message_id=parcel.delivery.event_id, at=at, body=message.body)
     headers = {**own, **message.headers, **signed}
     return Call(method="POST", url=destination.target, headers=headers, body=message.body)

@@ -21,6 +21,22 @@ class DestinationVerbs(Statements):
         if self.count("enable_again", id=destination.id):
             self.count("delete_breaker", destination_id=destination.id)
 
+    def record_hook(self, hook: Destination) -> str:
+        self.count("upsert_hook", **destination_row(hook))  # from here on it is held, and nobody deletes it
+        [row] = self.run("select_hook", tenant=hook.tenant, target=hook.target, hook=hook.hook)
+        self.count("delete_breaker", destination_id=row["id"])
+        return str(row["id"])
+
+    def list_hooks(self, page: Page) -> Sequence[Destination]:
+        where = Where()
+        where.add("tenant = ?", page.tenant)
+        where.add("id < ?", page.cursor)
+        where.clauses.append("hook IS NOT NULL")
+        where.add("target = ?", (page.where or {}).get("target"))
+        where.add("hook = ?", (page.where or {}).get("hook"))
+        rows = self.page("SELECT * FROM destinations", where, order="id DESC", limit=page.limit)
+        return [destination_of(row) for row in rows]
+
     def hidden_destination(self, destination_id: str) -> Destination | None:
         row = self.one("select_hidden_destination", id=destination_id)
         return destination_of(row) if row else None

@@ -145,10 +145,21 @@ VALUES (:seq, :id, :tenant, :task_id, :provider, :type, :at, :body)
 -- insert_destination --
 INSERT INTO destinations (id, tenant, type, target, created_at, event_types, providers, models, metadata, format,
   description, headers, signature, ordered, max_in_flight, rate_per_second, retention_days, enabled, disabled_reason,
-  hidden, sealed_secret)
+  hidden, hook, sealed_secret)
 VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :providers, :models, :metadata, :format,
   :description, :headers, :signature, :ordered, :max_in_flight, :rate_per_second, :retention_days, :enabled,
-  :disabled_reason, :hidden, :sealed_secret)
+  :disabled_reason, :hidden, :hook, :sealed_secret)
+
+-- upsert_hook --
+-- Whoever subscribes the same URL to the same event again finds it, and enables it.
+INSERT INTO destinations (id, tenant, type, target, created_at, event_types, format, description, max_in_flight,
+  rate_per_second, enabled, hook, sealed_secret)
+VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :description, :max_in_flight,
+  :rate_per_second, 1, :hook, :sealed_secret)
+ON CONFLICT (tenant, target, hook) WHERE hook IS NOT NULL DO UPDATE SET enabled = 1, disabled_reason = NULL
+
+-- select_hook --
+SELECT id FROM destinations WHERE tenant = :tenant AND target = :target AND hook = :hook
 
 -- update_destination --
 UPDATE destinations SET target = :target, event_types = :event_types, providers = :providers, models = :models,
@@ -580,3 +591,28 @@ SELECT * FROM idempotency_keys WHERE tenant = :tenant AND key = :key
 
 -- answer_key --
 UPDATE idempotency_keys SET status = :status WHERE tenant = :tenant AND key = :key AND status IS NULL
+
+-- insert_api_key --
+INSERT INTO api_keys (id, tenant, label, scopes, digest, hint, created_at, last_used_at)
+VALUES (:id, :tenant, :label, :scopes, :digest, :hint, :created_at, :last_used_at)
+
+-- select_api_key_by_digest --
+SELECT * FROM api_keys WHERE digest = :digest
+
+-- select_api_key --
+SELECT * FROM api_keys WHERE id = :id
+
+-- delete_api_key --
+DELETE FROM api_keys WHERE id = :id
+
+-- note_use --
+UPDATE api_keys SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :now)
+
+-- select_tenant_spelt_otherwise --
+SELECT tenant FROM api_keys WHERE lower(tenant) = lower(:tenant) AND tenant <> :tenant LIMIT 1
+
+-- select_part_of_history --
+-- In the index alone: the oldest of the newest so many.
+SELECT min(id) AS first, count(*) AS count FROM (
+  SELECT id FROM tasks WHERE tenant = :tenant AND id >= :since AND id < :before ORDER BY id DESC LIMIT :limit
+) AS part

@@ -180,6 +180,29 @@ class Chronicle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tallied:
+    """How many tasks agree in all of this, and the sum of what they cost; `metadata` are the values asked for."""
+
+    provider: str
+    model: str
+    status: str
+    unit: str | None
+    phase: str | None
+    metadata: tuple[str | None, ...]
+    tasks: int
+    amount: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """So many tasks of a tenant's history, the oldest of which is `first`, counted."""
+
+    first: str
+    count: int
+    rows: Sequence[Tallied]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Which part of a list: at most `limit` rows of one tenant beyond `cursor`, newest first unless said otherwise.
 

@@ -16,6 +16,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "standings": ("provider",),
     "idempotency_keys": ("tenant", "key"),
     "tenant_secrets": ("tenant",),
+    "api_keys": ("id",),
     "notes": ("task_id", "number"),
     "tallies": ("task_id", "after", "kind"),
     "breakers": ("destination_id",),

@@ -1,5 +1,6 @@
 """All verbs that the engines share."""
 
+from receiver.store.api_keys import ApiKeyVerbs
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
@@ -10,11 +11,13 @@ from receiver.store.secrets import SecretVerbs
 from receiver.store.sides import MARK
 from receiver.store.standings import StandingVerbs
 from receiver.store.tasks import TaskVerbs
+from receiver.store.usage import UsageVerbs
 
 
 class SharedVerbs(
     TaskVerbs,
     KeyVerbs,
+    ApiKeyVerbs,
     StandingVerbs,
     EventVerbs,
     DestinationVerbs,
@@ -22,6 +25,7 @@ class SharedVerbs(
     NoteVerbs,
     SecretVerbs,
     RetentionVerbs,
+    UsageVerbs,
 ):
     """What a store can do; an engine adds how statements run, and what only it can know of leases."""
 

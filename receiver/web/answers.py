@@ -12,6 +12,7 @@ from receiver.errors import (
     Busy,
     Conflict,
     Fault,
+    Forbidden,
     Gone,
     Invalid,
     Malformed,
@@ -26,6 +27,7 @@ from receiver.errors import (
 STATUS_OF: dict[type[TaskweirError], int] = {
     Malformed: 400,
     NotVerified: 401,
+    Forbidden: 403,
     Unknown: 404,
     Conflict: 409,
     Gone: 410,
@@ -79,9 +81,14 @@ def problem(status: int, detail: str, *, faults: Sequence[Fault] = ()) -> Respon
     return response
 
 
+def status_of(error: TaskweirError) -> int:
+    """The status that an error of ours is answered with."""
+    return next((status for kind, status in STATUS_OF.items() if isinstance(error, kind)), 500)
+
+
 def problem_of(error: TaskweirError) -> Response:
     """The problem that an error of ours is to its caller."""
-    status = next((status for kind, status in STATUS_OF.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     if isinstance(error, Invalid):
         return problem(status, "The request is well-formed, but some fields are not.", faults=error.faults)
     if isinstance(error, AddressRefused):

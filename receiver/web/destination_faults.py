@@ -52,9 +52,19 @@ def faults_of_changes(
         faults.append(Fault(path="name", message="only a SQLite log has a name: remove it"))
     if asked.name is not None and before.type == "sqlite" and asked.name != before.target:
         faults.append(Fault(path="name", message="a log keeps its name: make another"))
+    if before.hook is not None:
+        faults += _hook_faults(asked)
     if "url" in asked.model_fields_set and not asked.url and before.type != "sqlite":
         faults.append(Fault(path="url", message=f"required for {_CALLED[before.type]}"))
     return faults
+
+
+def _hook_faults(asked: ChangesIn) -> list[Fault]:
+    """What a REST hook was made by stays: whoever subscribed knows it by that, and reads one format."""
+    told = "a REST hook keeps it: DELETE /v1/hooks/{id}, and subscribe again"
+    return [
+        Fault(path=name, message=told) for name in ("url", "event_types", "format") if name in asked.model_fields_set
+    ]
 
 
 def _foreign(asked: Asked, type: str) -> list[Fault]:

@@ -16,11 +16,15 @@ _CENTURY_DAYS = 36_500
 TYPES = ("webhook", "sqlite", *KINDS)
 
 
+def known_type(word: str) -> str:
+    """An event's type, or a group of them; raises `ValueError` on another word."""
+    if word not in _EVENT_TYPES:
+        raise ValueError(f"no event type {word!r}; there are {', '.join(sorted(_EVENT_TYPES))}")
+    return word
+
+
 def _known(types: list[str]) -> list[str]:
-    for word in types:
-        if word not in _EVENT_TYPES:
-            raise ValueError(f"no event type {word!r}; there are {', '.join(sorted(_EVENT_TYPES))}")
-    return types
+    return [known_type(word) for word in types]
 
 
 def _of_a_type(word: str) -> str:

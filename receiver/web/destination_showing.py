@@ -65,6 +65,7 @@ def _shown_webhook(destination: Destination, seal: Seal) -> dict[str, Any]:
         "headers": dict.fromkeys(destination.headers, "set"),
         "signature": destination.signature.value,
         "rate_per_second": destination.rate_per_second,
+        "hook": destination.hook,
     }
     if destination.signature is not Scheme.V1A:
         return fields

@@ -132,8 +132,7 @@ def _changed(doors: Doors, before: Destination, asked: ChangesIn) -> Destination
 async def delete_destination(request: Request, caller: Caller) -> Response:
     """`DELETE /v1/destinations/{id}`: what is still owed to it is canceled."""
     destination, storage = await known_destination(request, caller), doors_of(request).storage
-    await owed.cancel(storage, destination.id)
-    await storage.write(lambda store: store.delete_destination(destination.id))
+    await owed.forget(storage, destination.id)
     return Response(status_code=204)
 
 

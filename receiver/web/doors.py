@@ -8,20 +8,24 @@ from typing import Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as Asked
 
 from receiver.action_policy import Refusal
+from receiver.api_keys import Scope
 from receiver.bell import Bell
 from receiver.budget import Room
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Task
 from receiver.due import Ticked
-from receiver.errors import Conflict, Fault, Invalid, Malformed, NotVerified, TooLarge, Unavailable
+from receiver.errors import Conflict, Fault, Forbidden, Invalid, Malformed, NotVerified, TooLarge, Unavailable
 from receiver.health import Health
+from receiver.keyring import Keyring
 from receiver.providers import CallbackUrls, Providers
 from receiver.roles import ServerRole
 from receiver.sealing import Seal
 from receiver.store.protocol import Storage, Store
+from receiver.usage import Counting
 
 Result = TypeVar("Result")
 
@@ -30,6 +34,7 @@ MOST = 200
 PAGE = ("limit", "tenant")  # what every list takes
 CURSORS = ("cursor", "after")
 MOST_FAULTS = 100  # told at once: the refusal of a body must not be larger than the body
+ROOTS_OWN = "default"  # the tenant that root acts for where nothing else is said
 _ID = re.compile(r"[0-9a-z]{26}")
 
 
@@ -69,6 +74,8 @@ class Doors:
     wake_courier: Callable[[], None]
     ping: Callable[[Destination], Awaitable[Attempt]]
     check_target: Callable[[str], Awaitable[None]]
+    keyring: Keyring
+    counting: Counting
     health: Health
     room: Callable[[str], Room]
     api_key: str = field(repr=False)
@@ -88,16 +95,23 @@ class Door:
 
     answer: Callable[[Request], Awaitable[Response]]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
         response = await self.answer(Request(scope, receive, send))
         await response(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a tenant, by one of its keys."""
+    """Who asks: a tenant, by one of its keys; `root` is all tenants, and acts for this one."""
 
     tenant: str
+    scopes: tuple[Scope, ...] = ()
+    root: bool = False
+    label: str = ""
+    key_id: str | None = None
+
+    def may(self, scope: Scope) -> bool:
+        return any(each.covers(scope) for each in self.scopes)
 
 
 def doors_of(request: Request) -> Doors:
@@ -106,19 +120,42 @@ def doors_of(request: Request) -> Doors:
     return doors
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Who asks, by the bearer key; raises `NotVerified`."""
-    if not hmac.compare_digest(_bearer(request), doors_of(request).api_key.encode()):
+    return await caller_by(doors_of(request), _bearer(request))
+
+
+async def caller_by(doors: Doors, key: bytes) -> Caller:
+    """Whose key this is, wherever it was sent; raises `NotVerified`."""
+    if hmac.compare_digest(key, doors.api_key.encode()):
+        return Caller(tenant=ROOTS_OWN, scopes=tuple(Scope), root=True, label="root")
+    held = await doors.keyring.holder(key)
+    if held is None:
         raise NotVerified("this API key is not known here")
-    return Caller(tenant="default")
+    return Caller(tenant=held.tenant, scopes=held.scopes, label=held.label, key_id=held.id)
 
 
-def check_clock(request: Request) -> None:
-    """Let only the root key, and the secret of whoever calls by the clock, make us work; raises `NotVerified`."""
+def check_scope(caller: Caller, needs: Scope | None) -> None:
+    """Raises `Forbidden` unless the caller has this scope, or is root where none will do."""
+    if needs is None and not caller.root:
+        raise Forbidden("this takes the root key, TASKWEIR_API_KEY")
+    if needs is not None and not caller.may(needs):
+        raise Forbidden(f"this takes a key with the scope `{needs}`; this one has {', '.join(caller.scopes)}")
+
+
+async def check_clock(request: Request) -> None:
+    """Let only the root key, and the secret of whoever calls by the clock, make us work.
+
+    Raises `NotVerified`, or `Forbidden` of a key that is a tenant's.
+    """
     doors, given = doors_of(request), _bearer(request)
-    wanted = [each.encode() for each in (doors.api_key, doors.cron_secret) if each is not None]
-    if sum(hmac.compare_digest(given, each) for each in wanted) == 0:  # each is looked at, whichever it is
-        raise NotVerified("this takes the root key, or TASKWEIR_CRON_SECRET")
+    if doors.cron_secret is not None and hmac.compare_digest(given, doors.cron_secret.encode()):
+        return
+    try:
+        caller = await caller_by(doors, given)
+    except NotVerified:
+        raise NotVerified("this takes the root key, or TASKWEIR_CRON_SECRET") from None
+    check_scope(caller, None)
 
 
 def _bearer(request: Request) -> bytes:

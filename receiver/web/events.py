@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.delivery_actions import destination_named
-from receiver.delivery_policy import GROUPS, wants_type
+from receiver.delivery_policy import GROUPS, named_types
 from receiver.domain import Destination, EventType, OperatorEvent
 from receiver.errors import Fault, Gone, Invalid, Unknown
 from receiver.replays import replay, replay_to
@@ -156,5 +156,4 @@ def _types(request: Request) -> list[str] | None:
             raise Invalid([Fault(path="type", message=f"no event type {word!r}")])
     if not asked and "type" in request.query_params:
         raise Invalid([Fault(path="type", message="names no event type: give one, or leave it out")])
-    named = [kind.value for kind in OperatorEvent if kind in asked]
-    return [*named, *(kind.value for kind in EventType if wants_type(asked, kind))] if asked else None
+    return [kind.value for kind in named_types(asked)] if asked else None

@@ -4,14 +4,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.web.doors import caller_of, doors_of
+from receiver.web.doors import caller_of, check_scope, doors_of
 
 
 async def metrics(request: Request) -> Response:
     """`GET /metrics`, for Prometheus: the root key, or open where `TASKWEIR_METRICS_OPEN=1`."""
     doors = doors_of(request)
     if not doors.metrics_open:
-        caller_of(request)
+        check_scope(await caller_of(request), None)
     report = await doors.health.report()
     registry = CollectorRegistry()
     moved = Gauge("taskweir_loop_moved_seconds_ago", "Since a loop last came round.", ["loop"], registry=registry)

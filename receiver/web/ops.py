@@ -27,7 +27,7 @@ async def ready(request: Request) -> Response:
 
 async def tick(request: Request) -> Response:
     """`GET` and `POST /internal/tick?budget_ms=`: do all that is due, for whoever calls by the clock."""
-    check_clock(request)
+    await check_clock(request)
     doors = doors_of(request)
     if not doors.role.works:
         raise Unknown("this process serves with `--role web`: its workers do what is due, nobody need call")
@@ -38,4 +38,4 @@ async def tick(request: Request) -> Response:
 
 async def me(request: Request, caller: Caller) -> Response:
     """`GET /v1/me`."""
-    return json_answer({"tenant": caller.tenant, "label": "root", "scopes": ["read", "submit", "admin"]})
+    return json_answer({"tenant": caller.tenant, "label": caller.label, "scopes": list(caller.scopes)})

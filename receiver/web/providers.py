@@ -21,7 +21,9 @@ async def list_providers(request: Request, caller: Caller) -> Response:
     check_query(request)
     doors = doors_of(request)
     items = await doors.storage.read(
-        lambda store: [_fields(doors, store, served) for _, served in sorted(doors.providers.items())]
+        lambda store: [
+            _fields(doors, store, served, whole=caller.root) for _, served in sorted(doors.providers.items())
+        ]
     )
     return json_answer({"items": items, "next_cursor": None})
 
@@ -46,7 +48,7 @@ async def _set(request: Request, decide: Any) -> Response:
         now = doors.clock.now()
         before = store.standing(name)
         turn = heard(store, before, decide(before, now), now)
-        return _fields(doors, store, served), turn
+        return _fields(doors, store, served, whole=True), turn
 
     fields, turn = await doors.storage.write(write)
     log_turn(turn)
@@ -54,7 +56,8 @@ async def _set(request: Request, decide: Any) -> Response:
     return json_answer(fields)
 
 
-def _fields(doors: Doors, store: Store, served: Served) -> dict[str, Any]:
+def _fields(doors: Doors, store: Store, served: Served, *, whole: bool) -> dict[str, Any]:
+    """How a provider stands; `whole` with what all tenants together have there, which is for root."""
     name = served.provider.name
     standing: Standing = store.standing(name)
     return {
@@ -66,7 +69,7 @@ def _fields(doors: Doors, store: Store, served: Served) -> dict[str, Any]:
         "reason": standing.paused.value if standing.paused else None,
         "since": standing.since and formats.timestamp(standing.since),
         "next_probe_at": standing.probe_at and formats.timestamp(max(standing.probe_at, doors.clock.now())),
-        "in_flight": store.count_timers(Work.POLL, name),
-        "waiting": store.count_timers(Work.SUBMIT, name),
-        "last_error": standing.error,
+        "in_flight": store.count_timers(Work.POLL, name) if whole else None,
+        "waiting": store.count_timers(Work.SUBMIT, name) if whole else None,
+        "last_error": standing.error if whole else None,
     }

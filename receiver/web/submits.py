@@ -1,6 +1,7 @@
 """How a submit is answered: recorded once, waited for, with the code that tells how far it got."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -13,12 +14,17 @@ from receiver.web.doors import Caller, doors_of, refuse_if_stopping
 from receiver.web.idempotency import Record, once, remember, replayed, use_of
 from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until
 
+Answering = Callable[[str, bool], Awaitable[Response]]
 
-async def submitted(request: Request, caller: Caller, asked: Any, record: Record) -> Response:
+
+async def submitted(
+    request: Request, caller: Caller, asked: Any, record: Record, *, answering: Answering | None = None
+) -> Response:
     """Have a new task recorded, once per Idempotency-Key, and answer when it is handed over.
 
     `asked` is the JSON that the request asks for: the same key with another one is refused. `Prefer: respond-async`
-    does not wait, `?wait=` waits for the end as well.
+    does not wait, `?wait=` waits for the end as well. `answering` says how the task of an id is answered, and hears
+    whether that is so again; without it as the task.
     """
     doors, wait_s = doors_of(request), query_wait(request)
     answer_by = asyncio.get_running_loop().time() + doors.answer_within_s
@@ -30,8 +36,11 @@ async def submitted(request: Request, caller: Caller, asked: Any, record: Record
         left_s = answer_by - asyncio.get_running_loop().time()  # looking up the host of a webhook may take seconds
         await wait_until(doors, task_id, caller, handed_over, within_s=left_s)
         await wait_until(doors, task_id, caller, ended, within_s=wait_s)
-    fields, status = await shown(doors, task_id, caller)
-    response = json_answer(fields, submit_code(status))
+    if answering is None:
+        fields, status = await shown(doors, task_id, caller)
+        response = json_answer(fields, submit_code(status))
+    else:
+        response = await answering(task_id, earlier is not None)
     if earlier is not None:
         return replayed(earlier, response)
     return await remember(doors, use, response) if use else response

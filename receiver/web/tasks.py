@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.domain import Status, Task
+from receiver.domain import Format, Status, Task
 from receiver.errors import Fault, Invalid
 from receiver.ids import new_id
 from receiver.providers import Served
@@ -52,24 +52,34 @@ class TaskIn(WorkIn):
 
 async def create_task(request: Request, caller: Caller) -> Response:
     """`POST /v1/tasks`."""
-    doors, body = doors_of(request), await read_json(request)
+    body = await read_json(request)
 
     async def record(keep: Keep) -> str:
-        asked = model_of(body, TaskIn)
-        served = served_by(doors, asked.provider)
-        _check(asked, served)
-        task = task_of(asked, served, doors, caller, callback_expected=doors.callbacks.expected(served))
-        task, record_webhook = await attach(doors, asked, task)
-
-        def also(store: Store) -> None:
-            keep(store, task.id)
-            record_webhook(store)
-
-        refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
-        await doors.accept(task, also=also, later=left_for_later(request))
-        return task.id
+        return await record_task(request, caller, model_of(body, TaskIn), keep)
 
     return await submitted(request, caller, body, record)
+
+
+async def record_task(
+    request: Request, caller: Caller, asked: TaskIn, keep: Keep, *, format: Format | None = None
+) -> str:
+    """Check what is asked for, commit it as a new task and begin to hand it over; its id. Raises `Invalid`.
+
+    `format` is how its webhook is written, where that is not the caller's to say.
+    """
+    doors = doors_of(request)
+    served = served_by(doors, asked.provider)
+    _check(asked, served)
+    task = task_of(asked, served, doors, caller, callback_expected=doors.callbacks.expected(served))
+    task, record_webhook = await attach(doors, asked, task, format=format)
+
+    def also(store: Store) -> None:
+        keep(store, task.id)
+        record_webhook(store)
+
+    refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
+    await doors.accept(task, also=also, later=left_for_later(request))
+    return task.id
 
 
 def served_by(doors: Doors, name: str) -> Served:

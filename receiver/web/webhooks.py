@@ -11,7 +11,7 @@ from starlette.responses import Response
 from receiver.delivery_policy import GROUPS, OWN_EVENT_TYPES
 from receiver.destination_actions import retire
 from receiver.domain import Destination, EventType, Format, Scheme, Task
-from receiver.errors import AddressRefused, Fault, Invalid, Malformed
+from receiver.errors import AddressRefused, Fault, Invalid, Malformed, Unresolved
 from receiver.ids import id_of
 from receiver.sealing import tenant_row
 from receiver.store.protocol import Store
@@ -54,11 +54,11 @@ class RotationIn(BaseModel):
     overlap_seconds: Annotated[int, Field(ge=0, le=MONTH_S)] = 86_400
 
 
-async def attach(doors: Doors, asked: WebhookIn, task: Task) -> tuple[Task, Record]:
+async def attach(doors: Doors, asked: WebhookIn, task: Task, *, format: Format | None = None) -> tuple[Task, Record]:
     """The task with its webhook, and what must be recorded in the transaction that records it.
 
-    One hidden destination serves a tenant's tasks with one URL and format. Raises `Invalid` where the URL may not be
-    dialled; looks its host up, so this may take seconds.
+    One hidden destination serves a tenant's tasks with one URL and format, the one asked for where none is given here.
+    Raises `Invalid` where the URL may not be dialled; looks its host up, so this may take seconds.
     """
     url = asked.webhook_url
     if url is None:
@@ -66,8 +66,8 @@ async def attach(doors: Doors, asked: WebhookIn, task: Task) -> tuple[Task, Reco
         if alone:
             raise Invalid([Fault(path=name, message="goes with webhook_url only") for name in alone])
         return task, lambda store: None
-    await _check(doors, url)
-    wanted = Format(asked.webhook_format or Format.STANDARD)
+    await _check(doors, url, now=format is not Format.PROVIDER)
+    wanted = format or Format(asked.webhook_format or Format.STANDARD)
     destination = Destination(
         id=id_of("dst", task.tenant, url, wanted),
         tenant=task.tenant,
@@ -88,10 +88,13 @@ async def attach(doors: Doors, asked: WebhookIn, task: Task) -> tuple[Task, Reco
     return replace(task, webhook_id=destination.id, webhook_events=events), record
 
 
-async def _check(doors: Doors, url: str) -> None:
+async def _check(doors: Doors, url: str, *, now: bool) -> None:
+    """Raises `Invalid`; `now` is whether the host must have an address already, which no provider asks for."""
     try:
         await doors.check_target(url)
     except Malformed as error:
+        if isinstance(error, Unresolved) and not now:
+            return
         refused = str(error)
     except AddressRefused as error:
         refused = error.told

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters import base, calls, flat_wire, reading
+from adapters import base, calls, drop_in, flat_wire, reading
 from adapters.base import Adapter
 from receiver.domain import Provider
 from tests.adapters import hostile
@@ -81,7 +81,7 @@ def test_the_example_believes_no_gateway(example: Adapter) -> None:
 
 def test_every_helper_is_listed() -> None:
     """Whoever writes an adapter learns from the README what need not be written again."""
-    for module in (base, calls, reading, flat_wire):
+    for module in (base, calls, reading, drop_in, flat_wire):
         ours = [name for name, value in vars(module).items() if inspect.isfunction(value)]
         made_here = [name for name in ours if vars(module)[name].__module__ == module.__name__]
         assert {name for name in made_here if not name.startswith("_") and f"`{name}`" not in README} == set()

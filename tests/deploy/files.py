@@ -12,7 +12,14 @@ from jsonschema.validators import validator_for
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 SCHEMAS = Path(__file__).parent / "schemas"
-MADE = {".env", "secret.json", "build", "__pycache__"}  # by whoever follows the steps; none of it is ours
+MADE = {
+    ".env",
+    "secret.json",
+    "build",
+    "__pycache__",
+    "node_modules",
+    "package-lock.json",
+}  # by whoever follows the steps; none of it is ours
 OURS = [path for path in sorted(DEPLOY.rglob("*")) if path.is_file() and not MADE & set(path.relative_to(DEPLOY).parts)]
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.deploy.files import DEPLOY
 from tests.deploy.host import loaded
 
@@ -25,7 +27,8 @@ def test_the_linter_accepts_the_template(tmp_path: Path) -> None:
     assert "E3002" in told
 
 
-def test_the_template_means_the_handler_and_its_events() -> None:
+@pytest.mark.anyio  # mangum opens an event loop where none runs, and closes it never
+async def test_the_template_means_the_handler_and_its_events() -> None:
     """By the name that it has; the scheduler sends what the handler is tested with."""
     text = TEMPLATE.read_text()
     [handler] = re.findall(r"Handler: handler\.(\w+)", text)

@@ -17,6 +17,7 @@ from tests.deploy.test_settings import STAND_INS, lines
 from tests.test_docs import in_bash
 
 PAGES = [path.relative_to(DEPLOY) for path in OURS if path.suffix == ".md"]
+ELSEWHERE = ("backups.md", "no-code.md")
 RUN_HERE = {"docker/README.md": 1, "heroku/README.md": 1, "aws-lambda/README.md": 2, "vercel/README.md": 1}
 
 
@@ -38,9 +39,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_every_block_is_run() -> None:
-    """Here, or, those of the backups, in `test_backups.py`."""
+    """Here, or elsewhere: those of the backups in `test_backups.py`, of hooks in `test_no_code.py`."""
     counted = {str(page): len(blocks(str(page))) for page in PAGES}
-    assert {page: count for page, count in counted.items() if count and page != "backups.md"} == RUN_HERE
+    assert {page: count for page, count in counted.items() if count and page not in ELSEWHERE} == RUN_HERE
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -65,7 +66,13 @@ def test_composes_environment_is_made(checkout: Path) -> None:
     assert len(set(keys)) == 3
     assert all(re.fullmatch(r"[0-9a-f]{64}", key) for key in keys)
     settings_of(given | {"TASKWEIR_DATABASE_URL": STAND_INS["TASKWEIR_DATABASE_URL"]}, load_adapters())
-    assert (DEPLOY / ".gitignore").read_text().split() == [".env", "aws-lambda/build/", "aws-lambda/secret.json"]
+    assert (DEPLOY / ".gitignore").read_text().split() == [
+        ".env",
+        "aws-lambda/build/",
+        "aws-lambda/secret.json",
+        "zapier/node_modules/",
+        "zapier/package-lock.json",
+    ]
 
 
 def test_heroku_gets_what_it_reads(checkout: Path) -> None:

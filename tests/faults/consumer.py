@@ -4,14 +4,13 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from standardwebhooks import Webhook
 
-from tests.raw_servers import RawServer, raw_server
+from tests.raw_servers import RawServer, raw_server_beside
 
 SECRET = "whsec_" + "c2VjcmV0" * 4
 
@@ -51,7 +50,7 @@ class Inbox:
 @contextmanager
 def an_inbox(*, answers_after_s: float = 0) -> Iterator[tuple[Inbox, str]]:
     """The endpoint and its URL; it is as far away as `answers_after_s`."""
-    inbox, running = Inbox(), Future[tuple[str, Callable[[], None]]]()
+    inbox = Inbox()
 
     async def answer(server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -62,18 +61,5 @@ def an_inbox(*, answers_after_s: float = 0) -> Iterator[tuple[Inbox, str]]:
             writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             await writer.drain()
 
-    async def serve() -> None:
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        async with raw_server(answer) as server:
-            running.set_result((server.url("/hook"), lambda: loop.call_soon_threadsafe(over.set)))
-            await over.wait()
-
-    # One thread, however many connections: where coverage is measured, a thread that begins beside another may not.
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
-    thread.start()
-    url, end = running.result(30)
-    try:
-        yield inbox, url
-    finally:
-        end()
-        thread.join()
+    with raw_server_beside(answer) as (server, _):
+        yield inbox, server.url("/hook")

@@ -1,14 +1,10 @@
 """Processes that die with deliveries under way, ten times in a row: who is to blame is dead, and nobody else."""
 
 import asyncio
-import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from receiver.service import Limits
 from receiver.suspicion import GIVEN_UP_AFTER, SUSPECT_AFTER
 from tests.faults.launch import start_replica
 from tests.processes import environment, eventually, every, wait_until_up
+from tests.raw_servers import RawServer, raw_server_beside
 from tests.service.owing import happen
 from tests.service.world import API_KEY, a_world, free_port
 
@@ -31,82 +28,65 @@ INNOCENT = HOOKS * EVENTS
 LONG_S = 0.2  # what an innocent consumer takes: no poison waits so long
 
 
-@dataclass
 class Consumers:
     """`/poison` kills the server that sends to it, the first few times once all others are there too.
 
-    These hang until they are `released`, and then take a while; `there` counts what this life of the server has sent.
+    These hang until they are released, and then take a while; `there` counts what this life of the server has sent.
     """
 
-    url: str = ""
-    released: threading.Event = field(default_factory=threading.Event)
-    there: Counter[str] = field(default_factory=Counter)
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    server: ForkServerProcess | None = None
-    kills: int = 0
+    def __init__(self) -> None:
+        self.there: Counter[str] = Counter()
+        self.server: ForkServerProcess | None = None
+        self.kills = 0
+        self._arrival = asyncio.Condition()
+        self._released = asyncio.Event()
 
-    def arrived(self, path: str) -> bool:
-        """Whether to answer."""
-        with self.changed:
-            self.there[path.split("/")[1]] += 1
-            self.changed.notify_all()
-        if path == "/poison":
-            if self.kills < SUSPECT_AFTER:
-                self.all_there()
-            self.kill()
-            if self.kills == SUSPECT_AFTER:
-                self.released.set()
-            return False
-        self.released.wait()
-        threading.Event().wait(LONG_S)
-        return True
+    async def answer(self, raw: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Each request of a connection."""
+        while True:
+            head, _ = await raw.read(reader)
+            path = head.split()[1].decode()
+            async with self._arrival:
+                self.there[path.split("/")[1]] += 1
+                self._arrival.notify_all()
+            if path == "/poison":
+                await self._poison()
+                return
+            await self._released.wait()
+            await asyncio.sleep(LONG_S)
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            await writer.drain()
 
-    def all_there(self) -> None:
-        with self.changed:
-            assert self.changed.wait_for(lambda: self.there["fine"] == INNOCENT, 30)
+    async def _poison(self) -> None:
+        if self.kills < SUSPECT_AFTER:
+            async with self._arrival:
+                await asyncio.wait_for(self._arrival.wait_for(self.all_there), 30)
+        self.kill()
+        if self.kills == SUSPECT_AFTER:
+            self.release()
+
+    def all_there(self) -> bool:
+        return self.there["fine"] == INNOCENT
+
+    def release(self) -> None:
+        """Let what hangs be answered; called in the loop of the consumers."""
+        self._released.set()
 
     def kill(self) -> None:
         assert self.server is not None
-        assert self.server.pid is not None
         self.kills += 1
-        os.kill(self.server.pid, signal.SIGKILL)
+        self.server.kill()
 
 
-@contextmanager
-def consumers() -> Iterator[Consumers]:
-    """The endpoints, on a free port."""
-    found = Consumers()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            if found.arrived(self.path):
-                self.send_response(204)
-                self.end_headers()
-
-        def log_message(self, format: str, *values: Any) -> None:
-            """Nothing."""
-
-        def handle(self) -> None:
-            with suppress(OSError):  # whoever sent this is dead
-                super().handle()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        found.url = f"http://127.0.0.1:{server.server_address[1]}"
-        yield found
-        server.shutdown()
-
-
-async def owe(directory: Path, hooks: Consumers, *, poison: bool) -> None:
+async def owe(directory: Path, url: str, *, poison: bool) -> None:
     """What is owed before the first server starts."""
     async with a_world(directory) as world:
         world.clock.time = SystemClock().now()  # retention deletes what is old and delivered
         for number in range(HOOKS):
-            await world.destination(f"{hooks.url}/fine/{number}", event_types=["task.succeeded"])
+            await world.destination(f"{url}/fine/{number}", event_types=["task.succeeded"])
         await happen(world, EVENTS)
         if poison:
-            await world.destination(f"{hooks.url}/poison", event_types=["task.running"])
+            await world.destination(f"{url}/poison", event_types=["task.running"])
             await happen(world, 1, first=100, statuses=(Status.RUNNING,))
 
 
@@ -142,42 +122,51 @@ class House:
     def until(self, happened: Callable[[], bool]) -> None:
         eventually(happened, self.log)
 
+    def ends(self) -> Counter[str]:
+        """What became of everything, once the server that runs now has settled it."""
+        server = self.hooks.server
+        assert server is not None
+        assert server.is_alive(), self.log()
+        self.until(self.settled)
+        found = Counter(each["state"] for each in self.deliveries())
+        server.kill()
+        server.join()
+        return found
+
+
+@contextmanager
+def a_house(directory: Path, *, poison: bool) -> Iterator[tuple[House, Callable[[], object]]]:
+    """Where all is owed already, its consumers, and how to release what hangs there."""
+    hooks = Consumers()
+    with raw_server_beside(hooks.answer) as (server, loop):
+        asyncio.run(owe(directory, server.url(""), poison=poison))
+        yield House(directory, hooks), lambda: loop.call_soon_threadsafe(hooks.release)
+
 
 def test_what_kills_its_process_is_dead_after_ten_and_nobody_else(tmp_path: Path) -> None:
     """Sixteen under way, one of which ends the process whenever it is sent: the other fifteen arrive."""
-    with consumers() as hooks:
-        asyncio.run(owe(tmp_path, hooks, poison=True))
-        house = House(tmp_path, hooks)
+    with a_house(tmp_path, poison=True) as (house, _):
         for _ in range(GIVEN_UP_AFTER + 1):
             server = house.start()
-            house.until(lambda server=server: not server.is_alive() or house.settled())  # type: ignore[misc]
-        assert server.is_alive(), house.log()
-        found = house.deliveries()
-        server.kill()
-        server.join()
-    assert Counter(each["state"] for each in found) == {"delivered": INNOCENT, "dead": 1}
-    assert hooks.kills == GIVEN_UP_AFTER
+            house.until(lambda alive=server.is_alive: not alive() or house.settled())
+        assert house.ends() == {"delivered": INNOCENT, "dead": 1}
+        assert house.hooks.kills == GIVEN_UP_AFTER
 
 
 def test_what_was_under_way_in_ten_crashes_is_innocent(tmp_path: Path) -> None:
     """Something else kills the process ten times in a row, in the middle of whatever it sends: all of it arrives."""
-    with consumers() as hooks:
-        asyncio.run(owe(tmp_path, hooks, poison=False))
-        house = House(tmp_path, hooks)
+    with a_house(tmp_path, poison=False) as (house, release):
+        hooks = house.hooks
         for life in range(GIVEN_UP_AFTER + 1):
             server = house.start()
             if life < SUSPECT_AFTER:
-                hooks.all_there()
+                house.until(hooks.all_there)
             else:
                 wait_until_up(f"http://127.0.0.1:{house.port}/health/ready", server, tmp_path / "server.log")
                 house.until(lambda: hooks.there["fine"] > 0)
             hooks.kill()
             server.join()
-        hooks.released.set()
-        server = house.start()
-        house.until(house.settled)
-        found = house.deliveries()
-        server.kill()
-        server.join()
-    assert Counter(each["state"] for each in found) == {"delivered": INNOCENT}
-    assert hooks.kills == GIVEN_UP_AFTER + 1
+        release()
+        house.start()
+        assert house.ends() == {"delivered": INNOCENT}
+        assert hooks.kills == GIVEN_UP_AFTER + 1

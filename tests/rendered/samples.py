@@ -89,6 +89,9 @@ def body_of(type: str) -> str:
     return json_text.write(formats.envelope(event))
 
 
+FORMATS = [each for each in Format if each is not Format.PROVIDER]  # that one is their adapters'
+
+
 def rendered_as(format: Format, type: str) -> Rendered:
     """An event of this type, in this format."""
     return rendered(format, body_of(type), seq=0 if type == "ping" else SEQ, prompt=PROMPT if "task." in type else None)
@@ -97,7 +100,7 @@ def rendered_as(format: Format, type: str) -> Rendered:
 def page_of(type: str) -> str:
     """Every format of one type, as it stands in that type's file."""
     pages = []
-    for each in Format:
+    for each in FORMATS:
         result = rendered_as(each, type)
         lines = [f"{name}: {value}" for name, value in result.headers.items()]
         pages.append("\n".join([f"=== {each}", *lines, "", result.body.decode()]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adapters.sandbox.base import Media, Order, ProviderSide, Stage, Task
+from adapters.sandbox.base import CallingSide, Media, Order, ProviderSide, Stage, Task
 from adapters.sandbox.reve2img import Reve2img
 from adapters.sandbox.server import create_app, installed_providers, running
 from receiver.errors import ConfigurationError
@@ -143,10 +143,15 @@ async def test_a_further_provider_needs_no_edit(foreign_distribution: str, anyio
         assert (await client.get("/_sandbox/tasks")).json()["items"][0]["provider"] == "kling"
 
 
-def test_a_provider_without_callbacks_has_no_body_for_them() -> None:
-    """Only what calls back needs a callback body; asking another for one is a programming error."""
-    with pytest.raises(NotImplementedError):
-        Reve2img().callback(_task(takes_s=1.0), Stage.SUCCEEDED)
+def test_only_what_calls_back_has_a_body_for_it() -> None:
+    """Nobody can ask another one for it, and what calls back cannot be made without."""
+    assert [name for name, side in installed_providers().items() if isinstance(side, CallingSide)] == ["apikley"]
+
+    class Speechless(Reve2img, CallingSide):
+        """What would have nothing to say."""
+
+    with pytest.raises(TypeError, match="callback"):
+        Speechless()
 
 
 def test_stages_follow_the_clock() -> None:

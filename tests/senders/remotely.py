@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from receiver import formats, json_text
-from receiver.domain import Attempt, Destination, EventType
+from receiver.domain import Attempt, Destination, EventType, Format
 from receiver.guard import Guard
 from receiver.names import LookUp, look_up
+from receiver.rendering import Rendered, rendered
 from receiver.senders.kinds import KINDS
 from receiver.senders.remote import RemoteSender
 from receiver.store.records import Parcel
@@ -15,6 +16,7 @@ from receiver.streams import Streams
 from receiver.targets import read_target
 from tests.make import NOW, StoppedClock, a_delivery, a_destination, a_task, an_event
 from tests.senders.sending import SEAL
+from tests.senders.servers import Got, Server
 
 
 @asynccontextmanager
@@ -73,3 +75,13 @@ def ids(got: Sequence[Any]) -> list[str]:
 def at(address: str) -> Callable[[str, int], list[tuple[Any, ...]]]:
     """Every name is there."""
     return lambda _, port: [(0, 0, 0, "", (address, port))]
+
+
+async def arrives_rendered(server: Server, format: Format) -> tuple[Got, Rendered]:
+    """What is there of an event that was sent in a format, and the webhook that it would have been."""
+    parcel = an_owed(7, prompt="a red panda")
+    async with a_remote(server.kind) as sender:
+        await arrives(sender, a_place(server.kind, server.url(), format=format), parcel)
+    [got] = await server.got()
+    prompt = formats.prompt_of(parcel.input) if format is Format.FLAT else None
+    return got, rendered(format, parcel.body, seq=7, prompt=prompt)

@@ -8,6 +8,7 @@ from receiver.clock import Clock
 from receiver.domain import Destination, Ms, RetiredSecret
 from receiver.guard import Guard
 from receiver.outbound import Outbound
+from receiver.rendering import Rendered
 from receiver.sealing import Seal
 from receiver.senders.base import Sent
 from receiver.senders.webhook import WebhookSender
@@ -23,7 +24,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 async def a_sender(clock: Clock | None = None, *, deadline_s: float = 5.0) -> AsyncIterator[WebhookSender]:
     """Loopback is open to it."""
     async with Outbound(Guard("loopback")) as outbound:
-        yield WebhookSender(outbound, SEAL, clock or StoppedClock(), deadline_s=deadline_s)
+        yield WebhookSender(outbound, SEAL, clock or StoppedClock(), as_callback=as_callback, deadline_s=deadline_s)
+
+
+async def as_callback(destination: Destination, parcel: Parcel) -> Rendered:
+    """In place of a provider's own callback."""
+    return Rendered(headers={"content-type": "application/json"}, body=parcel.delivery.event_id.encode())
 
 
 def a_target(

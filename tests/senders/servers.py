@@ -13,7 +13,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ class Server(ABC):
         self.port = free_port()
         self._folder = folder
         self._certificate = certificate
-        self._process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
     def url(self, login: str = f"{USER}:{QUOTED}@", *, host: str = "127.0.0.1", tls: bool = False) -> str:
@@ -64,10 +63,35 @@ class Server(ABC):
         """Nothing is there any more."""
 
     @abstractmethod
+    def start(self) -> None:
+        """Return once it takes connections; it may do so already."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it at once; it may have ended already."""
+
+    @abstractmethod
+    def paused(self) -> AbstractContextManager[None]:
+        """It takes connections, as far as the system does that for it, and answers nothing."""
+
+    @asynccontextmanager
+    async def under_tls(self, context: ssl.SSLContext, certificate: Path) -> AsyncIterator["Server"]:
+        """Another one of the kind, that speaks TLS."""
+        with a_server(type(self), certificate=certificate) as server:
+            yield server
+
+
+class Program(Server):
+    """One that is a single process, begun by one command."""
+
+    def __init__(self, folder: Path, *, certificate: Path | None = None) -> None:
+        super().__init__(folder, certificate=certificate)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
     def _command(self) -> list[str]: ...
 
     def start(self) -> None:
-        """Return once it takes connections; it may do so already."""
         if self._process is not None:
             return
         libraries = os.pathsep.join(str(each) for each in UNPACKED.glob("lib/*"))
@@ -95,15 +119,8 @@ class Server(ABC):
             self._process.wait()
             self._process = None
 
-    @asynccontextmanager
-    async def under_tls(self, context: ssl.SSLContext, certificate: Path) -> AsyncIterator["Server"]:
-        """Another one of the kind, that speaks TLS."""
-        with a_server(type(self), certificate=certificate) as server:
-            yield server
-
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """It takes connections, as far as the system does that for it, and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         _wait_until_stopped(self._process.pid)
@@ -113,7 +130,7 @@ class Server(ABC):
             self._process.send_signal(signal.SIGCONT)
 
 
-class Nats(Server):
+class Nats(Program):
     """A stream takes the subject, once `empty` was called."""
 
     kind = "nats"
@@ -162,7 +179,7 @@ class Nats(Server):
         return [dict(each.headers) | {"id": each.headers["Nats-Msg-Id"], "body": each.data} for each in found]
 
 
-class Redis(Server):
+class Redis(Program):
     kind = "redis"
 
     def url(self, login: str = f"{USER}:{QUOTED}@", *, host: str = "127.0.0.1", tls: bool = False) -> str:
@@ -217,9 +234,6 @@ class Postgres(Server):
 
     def url(self, login: str = f"{USER}:{QUOTED}@", *, host: str = "127.0.0.1", tls: bool = False) -> str:
         return f"postgresql://{login}{host}:{self.port}/shop{'?sslmode=verify-full' if tls else ''}"
-
-    def _command(self) -> list[str]:
-        raise NotImplementedError
 
     @asynccontextmanager
     async def under_tls(self, context: ssl.SSLContext, certificate: Path) -> AsyncIterator[Server]:

@@ -18,14 +18,14 @@ from receiver.clock import SystemClock
 from receiver.domain import Format, Scheme
 from receiver.signing import new_secret, public_key, verify
 from tests.raw_servers import answer_all, raw_server
-from tests.rendered.samples import PROMPT, SEQ, TYPES, body_of, rendered_as
+from tests.rendered.samples import FORMATS, PROMPT, SEQ, TYPES, body_of, rendered_as
 from tests.senders.sending import SECRET, a_parcel, a_sender, a_target, headers_of, sent
 
 PRIVATE = new_secret(bytes(range(32)), Scheme.V1A)
 PUBLIC = public_key(PRIVATE)
 PACKAGES = Path(sys.prefix) / "judges" / "node_modules"  # `make setup` puts them there
 JUDGE = Path(__file__).parent.parent / "js" / "judge.js"
-CASES = [(each, kind) for each in Format for kind in TYPES]
+CASES = [(each, kind) for each in FORMATS for kind in TYPES]
 CLOUDEVENTS = [case for case in CASES if case[0] in (Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY)]
 
 

@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from receiver import formats
 from receiver.domain import Format
-from receiver.rendering import rendered
-from tests.senders.remotely import a_place, a_remote, an_owed, arrives, attempts, error_of, ids
+from tests.senders.remotely import a_place, a_remote, an_owed, arrives, arrives_rendered, attempts, error_of, ids
 from tests.senders.servers import SUBJECT, Nats, a_server
 
 pytestmark = pytest.mark.anyio
@@ -21,12 +19,7 @@ def running(nats_server: Nats) -> Nats:
 @pytest.mark.parametrize("format", Format)
 async def test_a_message_is_the_event_in_its_format(server: Nats, format: Format) -> None:
     """The body that a webhook would get, its headers, and the event's id for NATS."""
-    parcel = an_owed(7, prompt="a red panda")
-    async with a_remote("nats") as sender:
-        await arrives(sender, a_place("nats", server.url(), format=format), parcel)
-    [got] = await server.got()
-    prompt = formats.prompt_of(parcel.input) if format is Format.FLAT else None
-    message = rendered(format, parcel.body, seq=7, prompt=prompt)
+    got, message = await arrives_rendered(server, format)
     assert got["body"] == message.body
     assert {name: got[name] for name in message.headers} == message.headers
     assert got["Nats-Msg-Id"] == "evt_7"

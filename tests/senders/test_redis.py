@@ -4,12 +4,10 @@ import asyncio
 
 import pytest
 
-from receiver import formats
 from receiver.domain import Format
-from receiver.rendering import rendered
 from tests.dials import dials
 from tests.raw_servers import RawServer, raw_server
-from tests.senders.remotely import a_place, a_remote, an_owed, arrives, attempts, error_of, ids
+from tests.senders.remotely import a_place, a_remote, an_owed, arrives, arrives_rendered, attempts, error_of, ids
 from tests.senders.servers import Redis
 
 pytestmark = pytest.mark.anyio
@@ -23,12 +21,7 @@ def running(redis_server: Redis) -> Redis:
 @pytest.mark.parametrize("format", Format)
 async def test_an_entry_is_the_event_in_its_format(server: Redis, format: Format) -> None:
     """Its id and type, the headers that a webhook would get, and the body."""
-    parcel = an_owed(7, prompt="a red panda")
-    async with a_remote("redis") as sender:
-        await arrives(sender, a_place("redis", server.url(), format=format), parcel)
-    [got] = await server.got()
-    prompt = formats.prompt_of(parcel.input) if format is Format.FLAT else None
-    message = rendered(format, parcel.body, seq=7, prompt=prompt)
+    got, message = await arrives_rendered(server, format)
     assert got == {"id": "evt_7", "type": "task.submitted", **message.headers, "body": message.body}
 
 

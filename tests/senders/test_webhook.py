@@ -19,7 +19,7 @@ from receiver.signing import new_secret, public_key, verify
 from tests.make import NOW, StoppedClock
 from tests.outbound.test_faults import DRIPS
 from tests.raw_servers import RawServer, answer, answer_all, raw_server, says
-from tests.rendered.samples import body_of
+from tests.rendered.samples import FORMATS, body_of
 from tests.senders.sending import SEAL, SECRET, a_parcel, a_sender, a_target, headers_of, sent
 
 pytestmark = pytest.mark.anyio
@@ -154,9 +154,9 @@ async def test_the_prompt_is_in_flat_only() -> None:
     prompt = "\U0001f43c" * 125_000
     parcel = a_parcel(body_of("task.succeeded"), input={"prompt": prompt})
     async with raw_server(answer_all) as server, a_sender() as sender:
-        for each in Format:
+        for each in FORMATS:
             await sent(sender, a_target(server.url(), format=each), parcel)
-    bodies = dict(zip(Format, [body for _, body in server.requests], strict=True))
+    bodies = dict(zip(FORMATS, [body for _, body in server.requests], strict=True))
     assert json.loads(bodies.pop(Format.FLAT))["prompt"] == prompt
     assert all(prompt[:2].encode() not in body for body in bodies.values())
 

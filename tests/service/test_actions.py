@@ -9,6 +9,7 @@ import pytest
 
 from receiver.domain import Status, Timer, Work
 from tests.make import DAY, NOW, a_task
+from tests.service.tenants import a_holder
 from tests.service.world import World, a_pair, a_world, created, held_writes, keep, record, scripted
 
 pytestmark = pytest.mark.anyio
@@ -314,8 +315,9 @@ async def test_what_is_not_there_is_404(tmp_path: Path, action: str) -> None:
     body = {"status": "failed"} if action == "resolve" else None
     async with a_world(tmp_path) as world:
         await keep(world, a_task(id="task_theirs", tenant="other", provider_task_id="p1"))
+        holder = await a_holder(world, "default", "submit")
         for task_id in ("task_nope", "task_theirs", "apikley:p1", "apikley:p2"):
-            answer = await act(world, task_id, action, body)
+            answer = await holder.ask("POST", f"/v1/tasks/{task_id}/{action}", json=body)
             assert (answer.status_code, task_id in answer.json()["detail"]) == (404, True)
 
 

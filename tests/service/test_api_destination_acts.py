@@ -16,6 +16,7 @@ from tests.service.asking import complaint, everything, failures, holds
 from tests.service.consumer import Consumer, a_consumer
 from tests.service.engines import makes_a_log
 from tests.service.instant import OTHER, a_quick_world, add_other_tenant, finish, last_event, post
+from tests.service.tenants import a_holder
 from tests.service.world import API_KEY, PUBLIC_URL, World, a_reachable_world, a_world, scripted
 
 pytestmark = pytest.mark.anyio
@@ -333,6 +334,8 @@ async def test_another_tenants_are_not_there(tmp_path: Path) -> None:
         await finish(world)
         await add_other_tenant(world)
         event = (await world.events())[0]["id"]
+        holder = await a_holder(world, "default", "admin")
+        await holder.get("/v1/me")
         before = everything(tmp_path)
         theirs = OTHER["destinations"]
         calls: list[tuple[str, str, Any]] = [
@@ -349,7 +352,7 @@ async def test_another_tenants_are_not_there(tmp_path: Path) -> None:
         ]
         wrong = {
             f"{method} {path} {body}": complaint(
-                await (world.api.request(method, path, json=body) if body else world.api.request(method, path)), 404
+                await (holder.ask(method, path, json=body) if body else holder.ask(method, path)), 404
             )
             for method, path, body in calls
         }

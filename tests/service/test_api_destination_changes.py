@@ -28,6 +28,7 @@ DEFAULTS = {
     "ordered": False,
     "max_in_flight": 32,
     "rate_per_second": None,
+    "hook": None,
     "enabled": True,
 }
 FULL = {

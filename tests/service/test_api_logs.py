@@ -14,6 +14,7 @@ from adapters.sandbox.server import create_app, running
 from receiver.telemetry import configure_logs
 from tests.service.asking import everything, holds
 from tests.service.consumer import a_consumer
+from tests.service.tenants import a_holder
 from tests.service.world import API_KEY, World, a_reachable_world
 
 pytestmark = pytest.mark.anyio
@@ -51,10 +52,14 @@ async def main_job(world: World, sandbox: str, url: str) -> list[str]:
         await client.delete(f"{sandbox}/_sandbox/tasks")  # from now on no poll is answered
     for _ in range(10):
         await world.turn(60)
+    holder = await a_holder(world, "acme", "submit")
+    await holder.post("/v1/tasks", {"provider": "reapi", "model": SUBMITS[1][1], "input": {"prompt": PROMPT}})
+    await holder.ask("DELETE", f"/v1/keys/{holder.key_id}", params={"tenant": holder.key})
     await world.api.get("/v1/me", headers={"authorization": "Bearer not-the-key-but-a-secret"})
     await world.api.get(f"/v1/destinations/{hook['id']}/secret")
     await world.api.get("/v1/tasks?limit=not-the-key-but-a-secret")
-    return [*tokens, *(token.split(".")[1] for token in tokens), hook["secret"], hook["secret"].removeprefix("whsec_")]
+    found = [hook["secret"], hook["secret"].removeprefix("whsec_"), holder.key, holder.key.removeprefix("tw_")]
+    return [*tokens, *(token.split(".")[1] for token in tokens), *found]
 
 
 @pytest.mark.parametrize("style", ["json", "console"])

@@ -15,6 +15,7 @@ from tests.logs import capture_logs
 from tests.make import a_task
 from tests.service.asking import everything, holds
 from tests.service.engines import looks_into_the_file
+from tests.service.tenants import a_holder
 from tests.service.world import (
     APIKLEY_MODEL,
     UNKNOWN_TASK,
@@ -257,7 +258,8 @@ async def test_anothers_task_is_refused_under_the_name_it_was_asked_by(tmp_path:
 
     async with a_world(tmp_path) as world:
         await keep(world, a_task(id="task_secret", tenant="other", provider_task_id="guess"))
-        answer = await world.api.get(f"/v1/tasks/apikley:guess{query}")
+        holder = await a_holder(world, "default", "read")
+        answer = await holder.ask("GET", f"/v1/tasks/apikley:guess{query}")
         assert (answer.status_code, "apikley:guess" in answer.text) == (404, True)
         assert "task_secret" not in answer.text
 

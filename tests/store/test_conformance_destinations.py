@@ -106,6 +106,58 @@ async def test_deleting_a_destination_cancels_what_is_owed_to_it(storage: Storag
     assert await storage.read(lambda store: store.queues()) == []
 
 
+A_HOOK = a_destination(
+    id="dst_hook",
+    format=Format.FLAT,
+    description="REST hook",
+    rate_per_second=14.0,
+    sealed_secret="s",
+    hook="task.finished",
+)
+
+
+async def test_a_hook_is_there_once_for_its_url_and_event(storage: Storage) -> None:
+    """Whoever subscribes again gets the same one, enabled again if it was not, and as it was made."""
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == []
+    first = await storage.write(lambda store: store.record_hook(A_HOOK))
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == [A_HOOK]
+    again = replace(A_HOOK, id="dst_again", sealed_secret="other", created_at=NOW + 1)
+    off = replace(A_HOOK, enabled=False, disabled_reason="failing")
+    fares = Breaker(destination_id="dst_hook", failures=5, failing=("a", "b", "c"), failing_since=1, opened_at=1)
+    await storage.write(lambda store: [store.save_destination(off), store.save_breaker(fares)])
+    assert await _kept(storage, "dst_hook") == off
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == []
+    assert await storage.write(lambda store: store.record_hook(again)) == first == "dst_hook"
+    assert await storage.write(lambda store: store.enabled_destinations("default")) == [A_HOOK]
+    assert await _kept(storage, "dst_hook") == A_HOOK
+    assert await storage.read(lambda store: store.breaker("dst_hook")) == Breaker(destination_id="dst_hook")
+    assert await _kept(storage, "dst_again") is None
+
+
+async def test_hooks_are_listed_by_url_and_event(storage: Storage) -> None:
+    """A tenant's, newest first; what is no hook is not among them, a hook is among the destinations."""
+    others = [
+        replace(A_HOOK, id="dst_other_event", hook="task.failed"),
+        replace(A_HOOK, id="dst_other_url", target="https://example.com/other"),
+        replace(A_HOOK, id="dst_theirs", tenant="other"),
+    ]
+    await storage.write(lambda store: store.record_destination(a_destination(target=A_HOOK.target)))
+    recorded = await storage.write(lambda store: [store.record_hook(each) for each in (A_HOOK, *others)])
+    assert recorded == [A_HOOK.id, *(each.id for each in others)]
+
+    async def listed(**where: str) -> list[str]:
+        page = Page(tenant="default", limit=9, where=where)
+        return [each.id for each in await storage.read(lambda store: store.list_hooks(page))]
+
+    assert await listed() == ["dst_other_url", "dst_other_event", "dst_hook"]
+    assert await listed(target=A_HOOK.target) == ["dst_other_event", "dst_hook"]
+    assert await listed(target=A_HOOK.target, hook="task.failed") == ["dst_other_event"]
+    after = Page(tenant="default", limit=1, cursor="dst_other_url")
+    assert [each.id for each in await storage.read(lambda store: store.list_hooks(after))] == ["dst_other_event"]
+    found = await storage.read(lambda store: store.list_destinations(Page(tenant="default", limit=9)))
+    assert A_HOOK in found
+
+
 async def test_a_hidden_destination_is_made_once_and_not_shown(storage: Storage) -> None:
     """It is found by its id alone; no list, no tenant's view and no match has it."""
     hidden = a_destination(id="dst_own", hidden=True)

@@ -1,0 +1,1 @@
+"""Callers who speak the providers' own wires, to the sandbox and to us."""
