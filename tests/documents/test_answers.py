@@ -165,6 +165,32 @@ async def _events(walk: Walk, destination_id: str, consumer: Consumer) -> None:
     await ask("GET", "/v1/deliveries", 200)
 
 
+async def _subscribe(walk: Walk, url: str) -> None:
+    """The operations of hooks, of keys, and what the tasks came to."""
+    ask, hook = walk.ask, {"targetUrl": url, "event": "task.finished", "more": 1}
+    made = await ask("POST", "/v1/hooks", 201, json=hook)
+    await ask("POST", "/v1/hooks", 422, json={"event": "task.finished"})
+    await ask("GET", f"/v1/hooks?url={url}", 200)
+    assert await ask("GET", "/v1/hooks/sample?event=task.expired", 200)
+    assert len(await ask("GET", f"/v1/hooks/sample?event={OperatorEvent.DELIVERY_DEAD}", 200)) == 1
+    assert await ask("GET", "/v1/hooks/sample", 200)
+    await ask("DELETE", f"/v1/hooks/{made['id']}", 204)
+    await ask("DELETE", f"/v1/hooks?url={url}", 204)
+    await ask("DELETE", "/v1/hooks", 422)
+    key = await ask("POST", "/v1/keys", 201, json={"label": "a reader", "scopes": ["read"]})
+    await ask("POST", "/v1/keys", 422, json={"label": "", "scopes": ["all"]})
+    await ask("GET", "/v1/me", 200, headers={"authorization": f"Bearer {key['key']}"})
+    await ask("POST", "/v1/tasks", 403, headers={"authorization": f"Bearer {key['key']}"})
+    await ask("GET", "/v1/keys", 200)
+    await ask("GET", f"/v1/keys/{key['id']}", 200)
+    await ask("DELETE", f"/v1/keys/{key['id']}", 204)
+    report = await ask(
+        "GET", "/v1/usage?group_by=provider,metadata.order&from=2025-01-01T00:00:00Z&to=2030-01-01T00:00:00Z", 200
+    )
+    assert {group["group"]["metadata.order"] for group in report["items"]} == {None, "42"}
+    await ask("GET", "/v1/usage?group_by=x", 422)
+
+
 async def _operate(walk: Walk, task_id: str) -> None:
     """The rest: what operators ask for, and lists once there is something in them."""
     ask = walk.ask
@@ -192,6 +218,7 @@ async def test_every_answer_is_as_documented(tmp_path: Path) -> None:
         task_id = await _submit(walk, apikley)
         await _act(walk, apikley, task_id)
         await _events(walk, destination_id, consumer)
+        await _subscribe(walk, consumer.url)
         await _operate(walk, task_id)
         assert failures(walk.wrong) == {}
         assert set(successes()) - walk.seen - ELSEWHERE == set()

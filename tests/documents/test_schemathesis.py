@@ -57,6 +57,7 @@ def ids_of_things(url: str, consumer: str) -> dict[str, str]:
 
         destination = made("/v1/destinations", type="webhook", url=consumer, event_types=["task.*"])
         spare = made("/v1/destinations", type="webhook", url=consumer)
+        key = made("/v1/keys", label="a reader", scopes=["read"])
         asked = {"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "A red panda [slow]"}}
         task = made("/v1/tasks", **asked)
 
@@ -66,17 +67,18 @@ def ids_of_things(url: str, consumer: str) -> dict[str, str]:
         eventually(deliveries, lambda: "no delivery")
         [first, *_] = deliveries()
     ids = {"/v1/tasks/": task, "/v1/destinations/": destination, "/v1/deliveries/": first["id"]}
-    return ids | {"/v1/events/": first["event_id"], "/v1/providers/": "apikley", "DELETE": spare}
+    ids |= {"/v1/events/": first["event_id"], "/v1/providers/": "apikley", "/v1/keys/": key}
+    return ids | {"DELETE /v1/destinations/": spare, "DELETE /v1/hooks/": spare, "DELETE /v1/keys/": first["id"]}
 
 
 def rules(ids: dict[str, str]) -> str:
     """The configuration: each operation is asked about something that is there."""
     sections = [RULES]
     for each in OPERATIONS:
-        begins = next((path for path in ids if each.path.startswith(path)), None)
-        if each.ids and begins:
+        begins = f"{each.path.partition('{')[0]}"
+        thing = ids.get(f"{each.method} {begins}", ids.get(begins))
+        if thing is not None:
             [name] = each.ids
-            thing = ids["DELETE"] if each.method == "DELETE" else ids[begins]
             named = f'include-name = "{each.method} {each.path}"'
             sections.append(f'[[operations]]\n{named}\nparameters = {{ "path.{name}" = {json.dumps(thing)} }}\n')
     return "\n".join(sections)

@@ -10,6 +10,7 @@ from receiver.web import app, front
 from receiver.web.documents import pages
 from receiver.web.documents.table import OPERATIONS, TAGS
 from receiver.web.documents.texts import FIELDS
+from receiver.web.doors import Door
 from tests.documents.judging import document
 
 # Routes that are no operations of the API: the providers' doors, in their own words; the dashboard; the documents.
@@ -42,13 +43,17 @@ def test_every_operation_has_a_name_of_its_own_a_tag_and_a_success() -> None:
 
 
 def test_whoever_needs_a_key_is_told_which() -> None:
-    """The scope of contract section 5: reading, submitting tasks, or administering; the rest is root's."""
-    for each in OPERATIONS:
-        if each.scope in ("read", "submit", "admin"):
-            secret = each.path.endswith(("/secret", "/webhook-secret"))
-            acts_on_tasks = each.path.startswith("/v1/tasks")
-            wanted = "submit" if acts_on_tasks else "admin"
-            assert each.scope == ("read" if each.method == "GET" and not secret else wanted), each.path
+    """By the very scopes that the routes take; what has a gate of its own says so, too."""
+    told = {(each.method, each.path): each.scope for each in OPERATIONS}
+    for route in app.routes():
+        guarded = route.app.answer if isinstance(route, Route) and isinstance(route.app, Door) else None
+        for method, scope in guarded.needs.items() if isinstance(guarded, app.Guarded) else ():
+            assert told.pop((method, route.path)) == (scope or "root")
+    assert {path: scope for (_, path), scope in told.items()} == {
+        "/metrics": "root",
+        "/internal/tick": "clock",
+        **dict.fromkeys(("/health/live", "/healthz", "/health/ready", "/readyz")),
+    }
 
 
 def test_every_field_is_explained_and_nothing_else() -> None:

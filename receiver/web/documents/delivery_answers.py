@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from receiver.domain import DeliveryState, Format, Scheme
+from receiver.domain import DeliveryState, Scheme
+from receiver.web.destination_models import FormatName
 from receiver.web.documents.kinds import Count, Time, absent
 
 
@@ -65,11 +66,12 @@ class Destination(BaseModel):
     providers: list[str] | None
     models: list[str] | None
     metadata: dict[str, str] | None
-    format: Format
+    format: FormatName
     description: str
     headers: dict[str, Literal["set"]] = absent()
     signature: Scheme = absent()
     public_key: str | None = absent()
+    hook: str | None = absent()
     login: Literal["set"] | None = absent()
     rate_per_second: float | None = absent()
     retention_days: int | None = absent()

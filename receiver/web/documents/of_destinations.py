@@ -17,7 +17,7 @@ from receiver.web.documents.delivery_answers import (
     Secret,
     TenantSecret,
 )
-from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation
+from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, Answer, Operation
 from receiver.web.documents.task_answers import Counted
 from receiver.web.webhooks import RotationIn
 
@@ -63,7 +63,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List destinations",
         scope="read",
-        parameters=(LIMIT, CURSOR),
+        parameters=(LIMIT, CURSOR, TENANT),
         answers={200: Answer(text="Newest first.", model=Destinations, example=examples.page(examples.DESTINATION))},
     ),
     Operation(
@@ -167,7 +167,8 @@ OPERATIONS = (
         "POST",
         "/v1/webhook-secret/rotate",
         "rotateWebhookSecret",
-        "Make a new one; the one before signs along for `overlap_seconds`",
+        "Make a new secret for tasks' own webhooks",
+        text="The one before signs along for `overlap_seconds`.",
         body=RotationIn,
         needed=False,
         examples={"within an hour": {"overlap_seconds": 3600}},

@@ -6,7 +6,7 @@ from receiver.web.bodies import NothingIn
 from receiver.web.documents import examples
 from receiver.web.documents.delivery_answers import Deliveries, DeliveryWhole
 from receiver.web.documents.event_answers import Events, RecordedEvent, Replayed
-from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, Answer, Operation, Parameter, text
 from receiver.web.documents.samples import DESTINATION_ID, SEQ
 from receiver.web.events import EventReplayIn
 
@@ -40,6 +40,7 @@ OPERATIONS = (
         parameters=(
             LIMIT,
             AFTER,
+            TENANT,
             Parameter(
                 name="order",
                 schema={"type": "string", "enum": ["asc", "desc"], "default": "asc"},
@@ -99,6 +100,7 @@ OPERATIONS = (
         parameters=(
             LIMIT,
             CURSOR,
+            TENANT,
             text("state", "Deliveries that stand so.", enum=[each.value for each in DeliveryState]),
             text("destination_id", "Deliveries to this destination."),
             text("task_id", "Deliveries of this task's events."),

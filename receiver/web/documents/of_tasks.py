@@ -9,7 +9,7 @@ from receiver.web.adopt import AdoptIn
 from receiver.web.bodies import NothingIn
 from receiver.web.bulk import BulkIn
 from receiver.web.documents import examples
-from receiver.web.documents.operation import CURSOR, LIMIT, WAIT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, WAIT, Answer, Operation, Parameter, text
 from receiver.web.documents.samples import PROMPT
 from receiver.web.documents.task_answers import Counted, Task, Tasks, Timeline
 from receiver.web.tasks import TaskIn
@@ -69,7 +69,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List tasks",
         scope="read",
-        parameters=(LIMIT, CURSOR, *_FILTERS),
+        parameters=(LIMIT, CURSOR, TENANT, *_FILTERS),
         answers={200: Answer(text="Newest first.", model=Tasks, example=examples.page(examples.TASK))},
     ),
     Operation(

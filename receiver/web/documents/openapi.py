@@ -15,7 +15,7 @@ from receiver.web.documents.samples import TYPES
 from receiver.web.documents.schemas import components, model_of
 from receiver.web.documents.table import OPERATIONS, TAGS
 
-_ABOUT = """One event stream for every async generation API. Taskweir submits tasks with a callback URL where the \
+_ABOUT = """Taskweir submits tasks with a callback URL where the \
 provider takes one, polls where it does not, turns both into one stream of events, and forwards each event to the \
 webhooks that users configure, or to a log.
 
@@ -106,7 +106,8 @@ def _ids(each: Operation) -> list[dict[str, Any]]:
 
 def _parameter(each: Parameter) -> dict[str, Any]:
     empty = {"allowEmptyValue": True} if each.may_be_empty else {}
-    return {"name": each.name, "in": each.place, "description": each.text, **empty, "schema": dict(each.schema)}
+    more = ({"required": True} if each.needed else {}) | empty
+    return {"name": each.name, "in": each.place, "description": each.text, **more, "schema": dict(each.schema)}
 
 
 def _body(each: Operation) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Parameter:
     text: str
     place: str = "query"
     may_be_empty: bool = False
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Operation:
     def refusals(self) -> list[int]:
         """Every status that a problem may have here."""
         found = {*ANYWHERE, *self.problems}
-        found |= {401} if self.scope else set()
+        found |= {401, 403} if self.scope else set()
         found |= {404} if self.ids else set()
         found |= {422} if self.body or any(each.place == "query" for each in self.parameters) else set()
         return sorted(found - self.answers.keys())
@@ -77,6 +78,7 @@ LIMIT = Parameter(
     text="How many items a page has at most.",
     may_be_empty=True,
 )
+TENANT = text("tenant", "Those of this tenant, which only the root key may ask for.", pattern="^[A-Za-z0-9_-]{1,64}$")
 CURSOR = Parameter(
     name="cursor", schema={"type": "string"}, text="The `next_cursor` of the page before.", may_be_empty=True
 )

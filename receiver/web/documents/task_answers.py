@@ -8,7 +8,18 @@ from receiver.domain import FailureKind, Kind, Role, Status
 from receiver.web.documents.kinds import Count, Time
 
 HappenedKind = Literal[
-    "task", "submit", "callback", "poll", "action", "event", "provider", "delivery", "attempt", "unkept", "cut"
+    "task",
+    "submit",
+    "callback",
+    "poll",
+    "action",
+    "event",
+    "provider",
+    "delivery",
+    "attempt",
+    "told_ours",
+    "unkept",
+    "cut",
 ]
 
 
