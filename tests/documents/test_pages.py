@@ -127,6 +127,16 @@ async def test_the_page_for_language_models_is_as_its_convention_says(public: ht
     assert {link[1].rpartition("/")[2] for link in links if link and "#" in link[1]} == names
 
 
+async def test_the_readme_names_what_is_served(public: httpx.AsyncClient) -> None:
+    """The paths of its paragraph on the documents."""
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    [paragraph] = re.findall(r"^The whole of it stands at.*?(?=^$)", readme, re.MULTILINE | re.DOTALL)
+    paths = re.findall(r"`(/\S+)`", paragraph)
+    assert len(paths) == 6
+    for path in paths:
+        assert (await public.get(path)).status_code == 200, path
+
+
 def test_the_documents_name_no_machine() -> None:
     """They are the same wherever they are served, so that one can be compared with another."""
     assert "127.0.0.1" not in json.dumps([openapi(), asyncapi()])

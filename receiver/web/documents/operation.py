@@ -78,7 +78,12 @@ LIMIT = Parameter(
     text="How many items a page has at most.",
     may_be_empty=True,
 )
-TENANT = text("tenant", "Those of this tenant, which only the root key may ask for.", pattern="^[A-Za-z0-9_-]{1,64}$")
+TENANT = Parameter(
+    name="tenant",
+    schema={"type": "string", "pattern": "^[A-Za-z0-9_-]{0,64}$"},
+    text="Those of this tenant, which only the root key may ask for.",
+    may_be_empty=True,
+)
 CURSOR = Parameter(
     name="cursor", schema={"type": "string"}, text="The `next_cursor` of the page before.", may_be_empty=True
 )
