@@ -3,22 +3,13 @@
 from typing import Any
 
 from receiver import formats
-from receiver.domain import SECOND
-from receiver.web.documents.samples import (
-    AT,
-    DELIVERY_ID,
-    DESTINATION_ID,
-    EVENT_ID,
-    PROMPT,
-    SEQ,
-    TASK_ID,
-    sample,
-    sample_task,
-)
+from receiver.domain import SECOND, EventType
+from receiver.made_up import DELIVERY_ID, DESTINATION_ID, PROMPT, task_of
+from receiver.web.documents.samples import AT, SEQ, sample
 
 NOW = formats.timestamp(AT)
 
-TASK: dict[str, Any] = formats.task_fields(sample_task()) | {
+TASK: dict[str, Any] = formats.task_fields(task_of(EventType.SUBMITTED)) | {
     "input": {"prompt": PROMPT},
     "waiting_for": {
         "what": "poll",
@@ -27,13 +18,13 @@ TASK: dict[str, Any] = formats.task_fields(sample_task()) | {
         "text": "handed over to apikley 2 s ago; callback expected; next poll in 72 s",
     },
 }
-EVENT: dict[str, Any] = {"seq": SEQ, **sample("task.succeeded")}
+EVENT: dict[str, Any] = {"seq": SEQ, **sample(EventType.SUCCEEDED)}
 ATTEMPT: dict[str, Any] = {"number": 1, "at": NOW, "status": 503, "duration_ms": 12, "error": None, "response": "later"}
 DELIVERY: dict[str, Any] = {
     "id": DELIVERY_ID,
-    "event_id": EVENT_ID,
+    "event_id": EVENT["id"],
     "destination_id": DESTINATION_ID,
-    "task_id": TASK_ID,
+    "task_id": EVENT["data"]["task"]["id"],
     "state": "pending",
     "attempts": 1,
     "next_attempt_at": formats.timestamp(AT + 5 * SECOND),

@@ -4,13 +4,14 @@ from typing import Any
 
 from receiver import json_text
 from receiver.domain import Format
+from receiver.ids import id_of
 from receiver.web.documents.operation import JSON
-from receiver.web.documents.samples import AT, EVENT_ID, TYPES, sample_as
+from receiver.web.documents.samples import AT, TYPES, sample_as
 from receiver.web.documents.schemas import model_of, narrowed, told_of
 
 STRUCTURED = "application/cloudevents+json"
 _SIGNED = {
-    "webhook-id": ("The event's id, the same on every attempt and replay.", EVENT_ID),
+    "webhook-id": ("The event's id, the same on every attempt and replay.", id_of("evt", "made up")),
     "webhook-timestamp": ("When this attempt was made, in seconds since 1970.", str(AT // 1000)),
     "webhook-signature": (
         "`v1,…`, or `v1a,…` where the destination asks for it; several, with spaces between, during a rotation.",

@@ -2,12 +2,13 @@
 
 from receiver.delivery_policy import GROUPS
 from receiver.domain import DeliveryState, EventType, OperatorEvent
+from receiver.made_up import DESTINATION_ID
 from receiver.web.bodies import NothingIn
 from receiver.web.documents import examples
 from receiver.web.documents.delivery_answers import Deliveries, DeliveryWhole
 from receiver.web.documents.event_answers import Events, RecordedEvent, Replayed
 from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, Answer, Operation, Parameter, text
-from receiver.web.documents.samples import DESTINATION_ID, SEQ
+from receiver.web.documents.samples import SEQ
 from receiver.web.events import EventReplayIn
 
 TAG, DELIVERIES = "Events", "Deliveries"

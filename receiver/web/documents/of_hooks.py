@@ -4,12 +4,13 @@ from pydantic import BaseModel, RootModel
 
 from receiver.domain import Format
 from receiver.json_text import read_strict
+from receiver.made_up import DESTINATION_ID
 from receiver.web.documents.event_answers import FlatEvent
 from receiver.web.documents.examples import NOW, page
 from receiver.web.documents.kinds import Time
 from receiver.web.documents.of_events import TYPES
 from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, Answer, Operation, Parameter, text
-from receiver.web.documents.samples import DESTINATION_ID, sample_as
+from receiver.web.documents.samples import sample_as
 from receiver.web.hook_models import HookIn
 
 TAG = "Hooks"

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from receiver.domain import FailureKind, Status
+from receiver.made_up import PROMPT
 from receiver.web.actions import ResolveIn
 from receiver.web.adopt import AdoptIn
 from receiver.web.bodies import NothingIn
 from receiver.web.bulk import BulkIn
 from receiver.web.documents import examples
 from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, WAIT, Answer, Operation, Parameter, text
-from receiver.web.documents.samples import PROMPT
 from receiver.web.documents.task_answers import Counted, Task, Tasks, Timeline
 from receiver.web.tasks import TaskIn
 
