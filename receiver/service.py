@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
@@ -39,7 +40,7 @@ from receiver.senders.remote import RemoteSender
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.senders.webhook import WebhookSender
 from receiver.settings import Mode, Settings
-from receiver.signing import CallbackTokens
+from receiver.signing import CallbackTokens, WatchTokens
 from receiver.storages import storage_of
 from receiver.store.protocol import Store
 from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
@@ -53,6 +54,9 @@ from receiver.web.doors import Doors
 from receiver.web.front import create_app
 from receiver.web.in_turn import InTurn
 
+if TYPE_CHECKING:
+    from receiver.feed import Feed
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -63,10 +67,15 @@ class Limits:
     delivery: DeliveryLimits = field(default_factory=DeliveryLimits)
     answer_within_s: float = 20.0
     drain_s: float = 13.0
+    heartbeat_s: float = 15.0
+    stream_s: float | None = None
 
 
 # Whoever calls by the clock gives 25 s: what hangs ends as its own failure within them, not with the call.
-SERVERLESS = Limits(submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0)
+# Streams are over before that, so that they end as they should.
+SERVERLESS = Limits(
+    submit=SubmitLimits(deadline_s=20.0), poll=PollLimits(deadline_s=15.0), answer_within_s=25.0, stream_s=24.0
+)
 
 
 class Service:
@@ -153,6 +162,7 @@ class Service:
             (self.submitter.wake.set, self.poller.wake.set, self.courier.look_again),
             works=self._works,
         )
+        self.feed: Feed | None = None
         self.bell.listen(self._wake)
         delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
         working = [
@@ -200,6 +210,8 @@ class Service:
             seal=seal,
             clock=self._clock,
             bell=self.bell,
+            watch=WatchTokens(settings.secret_keys),
+            feed=self._open_feed,
             accept=self._accept,
             follow_up=follow_up if self._serverless else self._tell_poller,
             tick=self.tick,
@@ -220,6 +232,7 @@ class Service:
             role=settings.role,
             max_body=settings.max_body,
             answer_within_s=limits.answer_within_s,
+            stream_s=limits.stream_s,
         )
         self.app = create_app(self.doors, lifespan=self._lifespan)
         if self._serverless:
@@ -271,6 +284,8 @@ class Service:
         self.health.draining = True
         self.hand_off.open = False
         self.courier.fresh.close()
+        if self.feed is not None:
+            await self.feed.close()
         await asyncio.gather(*(loop.stop() for loop in self.loops))
         workers = (self.submitter, self.poller, self.courier)
         await asyncio.gather(*(worker.crew.stop(self._limits.drain_s) for worker in workers))
@@ -293,6 +308,16 @@ class Service:
         if self._serverless:
             await self.replicas.hear()
         await self.submitter.accept(task, also=also, later=later or not self._works)
+
+    def _open_feed(self) -> "Feed":
+        """Who reads along with the events; made for the first of them, for no start needs it."""
+        if self.feed is None:
+            from receiver.feed import Feed, most_streams
+
+            others, heartbeat_s = not self.doors.keeps_logs, self._limits.heartbeat_s
+            self.feed = Feed(self.storage, self.bell, others=others, most=most_streams(), heartbeat_s=heartbeat_s)
+            self.feed.closed = self.health.draining
+        return self.feed
 
     async def _tell_poller(self, task_id: str, rang: bool) -> None:
         """What follows from a callback, where a loop takes it up."""

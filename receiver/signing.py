@@ -1,4 +1,4 @@
-"""Signatures that travel: Standard Webhooks on what we send, our own tokens in callback URLs.
+"""Signatures that travel: Standard Webhooks on what we send, our own tokens in the URLs that we give away.
 
 Texts of signatures and tokens are malleable, so none is ever a key for telling repeats apart: the event id and the
 task id are.
@@ -26,6 +26,7 @@ from receiver.signing_keys import (
 
 __all__ = [
     "CallbackTokens",
+    "WatchTokens",
     "check_secret",
     "judge",
     "new_secret",
@@ -137,12 +138,36 @@ class CallbackTokens:
         if signer is None:
             if len(self._signers) >= _MOST_SIGNERS:  # names come from the address: anybody can make some up
                 self._signers.clear()
-            salt = f"taskweir callback {provider_name}".encode()
-            # What itsdangerous derives by "hmac", once and not for every token.
-            keys = [hmac.digest(key.encode(), salt, "sha256") for key in self._keys]
-            signer = Signer(keys, key_derivation="none", digest_method=hashlib.sha256)
-            self._signers[provider_name] = signer
+            signer = self._signers[provider_name] = _signer_of(self._keys, f"taskweir callback {provider_name}")
         return signer
+
+
+class WatchTokens:
+    """Makes and reads the token by which anybody may watch one task. `keys` are as those of callback tokens.
+
+    It says nothing of when it ends: that depends on when the task does.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._signer = _signer_of(tuple(reversed(keys)), "taskweir watch")
+
+    def issue(self, task_id: str) -> str:
+        """The token of one task: safe in a URL's path."""
+        return self._signer.sign(task_id).decode()
+
+    def read(self, token: str) -> str:
+        """The id of the task that a token names; raises `NotVerified` on any token that we did not make."""
+        try:
+            return self._signer.unsign(_bytes(token)).decode()
+        except BadSignature:
+            raise NotVerified("the token is not ours") from None
+
+
+def _signer_of(keys: Sequence[str], purpose: str) -> Signer:
+    """The last of the keys signs, all verify, and nothing that was signed for another purpose."""
+    # What itsdangerous derives by "hmac", once and not for every token.
+    derived = [hmac.digest(key.encode(), purpose.encode(), "sha256") for key in keys]
+    return Signer(derived, key_derivation="none", digest_method=hashlib.sha256)
 
 
 def token_in(url: str) -> str | None:

@@ -62,6 +62,13 @@ class EventVerbs(Searches):
         [row] = self.run("select_newest_seq", tenant=tenant)
         return int(row["seq"] or 0)
 
+    def last_seq(self) -> int:
+        [counted], [kept] = self.run("select_seq"), self.run("select_last_seq")
+        return max(int(counted["value"]), int(kept["seq"] or 0))
+
+    def events_after(self, seq: int, *, limit: int) -> Sequence[Recorded]:
+        return [_recorded(row) for row in self.run("select_events_after", seq=seq, limit=limit)]
+
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Found[Recorded]:
         filters = page.where or {}
         task_id, types = filters.get("task_id"), filters.get("type")
@@ -98,4 +105,12 @@ class EventVerbs(Searches):
 
 
 def _recorded(row: Row) -> Recorded:
-    return Recorded(seq=row["seq"], id=row["id"], type=row["type"], task_id=row["task_id"], body=row["body"])
+    return Recorded(
+        seq=row["seq"],
+        id=row["id"],
+        type=row["type"],
+        task_id=row["task_id"],
+        body=row["body"],
+        tenant=row["tenant"],
+        provider=row["provider"],
+    )

@@ -44,6 +44,9 @@ class Store(Protocol):
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         """Compare-and-set; False when somebody else changed it since."""
 
+    def task_versions(self, task_ids: Collection[str]) -> Mapping[str, int]:
+        """How often each of these was changed; those that are not kept are missing."""
+
     def resubmitted(self, task_id: str) -> bool:
         """Whether a task was resubmitted: another one names it as what it retries."""
 
@@ -162,6 +165,12 @@ class Store(Protocol):
 
     def newest_seq(self, tenant: str) -> int:
         """Where a tenant's newest event stands; 0 where none is kept."""
+
+    def last_seq(self) -> int:
+        """The highest place that was given to an event of anybody's."""
+
+    def events_after(self, seq: int, *, limit: int) -> Sequence[Recorded]:
+        """What comes behind a place, of all tenants, in the order of their `seq`."""
 
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Found[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading.

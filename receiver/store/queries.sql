@@ -387,6 +387,15 @@ UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = 
 -- select_newest_seq --
 SELECT max(seq) AS seq FROM events WHERE tenant = :tenant
 
+-- select_last_seq --
+SELECT max(seq) AS seq FROM events
+
+-- select_events_after --
+SELECT * FROM events WHERE seq > :seq ORDER BY seq LIMIT :limit
+
+-- select_versions --
+SELECT id, version FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
 -- select_span --
 -- By the index of ids, not by the tenant's, which would be read from its beginning.
 SELECT min(seq) AS first, max(seq) AS last FROM events

@@ -30,6 +30,8 @@ class Recorded:
     type: str
     task_id: str
     body: str
+    tenant: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

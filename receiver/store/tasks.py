@@ -1,6 +1,6 @@
 """Verbs about tasks, their timers and their callbacks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from receiver import json_text
@@ -40,6 +40,10 @@ class TaskVerbs(Searches):
 
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         return self.count("update_task", **task_row(task), expected=expected_version) == 1
+
+    def task_versions(self, task_ids: Collection[str]) -> Mapping[str, int]:
+        rows = self.run("select_versions", ids=json_text.write(list(task_ids)))
+        return {row["id"]: row["version"] for row in rows}
 
     def resubmitted(self, task_id: str) -> bool:
         return self.one("select_resubmission", task_id=task_id) is not None

@@ -14,7 +14,7 @@ from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.bodies import read_model
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
-from receiver.web.showing import ended, query_wait, shown, wait_until
+from receiver.web.showing import ended, query_wait, shown, wait_until, watch_url
 from receiver.web.tasks import WorkIn, served_by, task_of
 from receiver.web.webhooks import attach
 
@@ -53,4 +53,5 @@ async def adopt_task(request: Request, caller: Caller) -> Response:
         doors.bell.ring(made)
     await wait_until(doors, task.id, caller, ended, within_s=wait_s)
     fields, _ = await shown(doors, task.id, caller)
+    fields["watch_url"] = watch_url(request, task.id)
     return json_answer(fields, 201 if isinstance(made, Taken) else 200)

@@ -23,9 +23,11 @@ from receiver.web import (
     metrics,
     ops,
     providers,
+    stream,
     tasks,
     timeline,
     usage,
+    watch,
     webhooks,
 )
 from receiver.web.acting import acting
@@ -71,6 +73,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/tasks/{id}/resubmit", changes=Scope.SUBMIT, POST=actions.resubmit_task),
         _private("/v1/tasks/{id}/timeline", GET=timeline.get_timeline),
         _private("/v1/events", GET=events.list_events),
+        _private("/v1/events/stream", GET=stream.stream_events),
         _private("/v1/events/{id}", GET=events.get_event),
         _private("/v1/events/{id}/replay", POST=events.replay_event),
         *_of_destinations(),
@@ -83,6 +86,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
         _private("/v1/deliveries/{id}/retry", POST=deliveries.retry_delivery),
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
+        Route("/v1/watch/{token}", Door(watch.watch_task), methods=["GET"]),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", changes=ROOT, POST=keys.rotate_secrets),
         *pages.routes(),

@@ -4,7 +4,7 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,8 +24,12 @@ from receiver.keyring import Keyring
 from receiver.providers import CallbackUrls, Providers
 from receiver.roles import ServerRole
 from receiver.sealing import Seal
+from receiver.signing import WatchTokens
 from receiver.store.protocol import Storage, Store
 from receiver.usage import Counting
+
+if TYPE_CHECKING:
+    from receiver.feed import Feed
 
 Result = TypeVar("Result")
 
@@ -66,6 +70,8 @@ class Doors:
     seal: Seal
     clock: Clock
     bell: Bell
+    watch: WatchTokens
+    feed: Callable[[], "Feed"]
     accept: Accept
     follow_up: FollowUp
     tick: Callable[[float], Awaitable[Ticked]]
@@ -86,6 +92,7 @@ class Doors:
     keeps_logs: bool = True
     metrics_open: bool = False
     answer_within_s: float = 20.0
+    stream_s: float | None = None
     keys_under_way: set[tuple[str, str]] = field(default_factory=set)
 
 

@@ -1,7 +1,6 @@
 """The door for events: read them from a cursor, or one; deliver one again."""
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +10,8 @@ from starlette.responses import Response
 from receiver.delivery_actions import destination_named
 from receiver.delivery_policy import GROUPS, named_types
 from receiver.domain import Destination, EventType, OperatorEvent
-from receiver.errors import Fault, Gone, Invalid, Unknown
+from receiver.errors import Fault, Invalid, Unknown
+from receiver.places import LAST_SEQ, Place, forward, place_in
 from receiver.replays import replay, replay_to
 from receiver.store.protocol import Store
 from receiver.store.records import Found, Page, Recorded
@@ -19,9 +19,6 @@ from receiver.web.answers import json_answer, text_answer
 from receiver.web.bodies import read_optional
 from receiver.web.deliveries import shown
 from receiver.web.doors import Caller, allowed, check_query, doors_of, query_filters, query_limit
-
-_LAST_SEQ = 2**62
-_CURSOR = re.compile(r"([0-9]{1,19})(?::([0-9]{1,19}))?")
 
 
 class EventReplayIn(BaseModel):
@@ -36,59 +33,28 @@ async def list_events(request: Request, caller: Caller) -> Response:
     """`GET /v1/events?after=<seq>`: ascending from the cursor; `order=desc` newest first."""
     check_query(request, "after", "order", "type", "task_id", "provider", several=("type",))
     doors, limit = doors_of(request), query_limit(request)
-    read = _backward if _order(request) == "desc" else _forward
-    after = _place(request)
+    read = _backward if _order(request) == "desc" else forward
+    after = place_of(request.query_params.get("after") or "0", "after")
     where = query_filters(request, "task_id", "provider")
-    page = Page(tenant=caller.tenant, limit=limit + 1, where=where | {"type": _types(request)})
+    page = Page(tenant=caller.tenant, limit=limit + 1, where=where | {"type": types_asked(request)})
     rows, end = await doors.storage.read(lambda store: read(store, page, after))
     shown = rows[:limit]
-    items = ",".join(_item(row) for row in shown)
+    items = ",".join(item(row) for row in shown)
     last = shown[-1].seq if len(rows) > limit else rows.to
     more, cursor = ("false", end) if last is None else ("true", replace(end, seq=last))
     return text_answer(f'{{"items":[{items}],"next_cursor":"{cursor}","has_more":{more}}}')
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a reader stands: behind the event `seq`, aware of what was deleted up to `pruned`.
-
-    Of these only what is still owed is there to be read, so that none of it is missed by going on.
-    """
-
-    seq: int
-    pruned: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.seq}:{self.pruned}" if self.seq < self.pruned else f"{self.seq}"
-
-
-def _forward(store: Store, page: Page, after: _Place) -> tuple[Found[Recorded], _Place]:
-    """What comes after a place, and where a reader of it stands after the last: at the newest event of all, whatever
-    its filter let through, so that one who reads on never falls behind what is kept.
-
-    Raises `Gone` where he has missed something that was deleted; who begins with the oldest has not.
-    """
-    pruned = store.pruned_seq(page.tenant)
-    if after.seq and pruned > max(after.seq, after.pruned):
-        raise Gone(
-            f"events after {after.seq} were deleted, up to {pruned}: read on with after=0, which begins with the "
-            "oldest that is kept, and from there with `next_cursor`"
-        )
-    newest = store.newest_seq(page.tenant)  # asked first: what comes in between is not passed over
-    rows = store.list_events(page, after=after.seq, newest_first=False)
-    return rows, _Place(max(after.seq, newest, pruned, *(row.seq for row in rows[-1:])), pruned)
-
-
-def _backward(store: Store, page: Page, before: _Place) -> tuple[Found[Recorded], _Place]:
+def _backward(store: Store, page: Page, before: Place) -> tuple[Found[Recorded], Place]:
     """What comes before a seq (0: all), newest first, and the last of it."""
     rows = store.list_events(page, after=before.seq or None, newest_first=True)
-    return rows, _Place(rows[-1].seq if rows else before.seq)
+    return rows, Place(rows[-1].seq if rows else before.seq)
 
 
 async def get_event(request: Request, caller: Caller) -> Response:
     """`GET /v1/events/{id}`."""
     event_id = request.path_params["id"]
-    return text_answer(_item(await doors_of(request).storage.read(lambda store: _owned(store, event_id, caller))))
+    return text_answer(item(await doors_of(request).storage.read(lambda store: _owned(store, event_id, caller))))
 
 
 async def replay_event(request: Request, caller: Caller) -> Response:
@@ -127,19 +93,18 @@ def _target(store: Store, asked: EventReplayIn, caller: Caller) -> Destination |
     return found
 
 
-def _item(row: Recorded) -> str:
+def item(row: Recorded) -> str:
     """The envelope with its `seq`: the very text that was signed, opened at its first brace."""
     return f'{{"seq":{row.seq},{row.body[1:]}'
 
 
-def _place(request: Request) -> _Place:
-    """`?after=`: a seq, or the `next_cursor` of a page; raises `Invalid`."""
-    text = request.query_params.get("after") or "0"
-    found = _CURSOR.fullmatch(text)
-    if found is None or int(found[1]) > _LAST_SEQ:
-        message = f"must be a whole number from 0 to {_LAST_SEQ}, or the `next_cursor` of an earlier page"
-        raise Invalid([Fault(path="after", message=message)])
-    return _Place(int(found[1]), int(found[2] or 0))
+def place_of(text: str, named: str) -> Place:
+    """The place that a caller names: a seq, or the `next_cursor` of a page; raises `Invalid`."""
+    place = place_in(text)
+    if place is None:
+        message = f"must be a whole number from 0 to {LAST_SEQ}, or the `next_cursor` of an earlier page"
+        raise Invalid([Fault(path=named, message=message)])
+    return place
 
 
 def _order(request: Request) -> str:
@@ -149,7 +114,8 @@ def _order(request: Request) -> str:
     return order
 
 
-def _types(request: Request) -> list[str] | None:
+def types_asked(request: Request) -> list[str] | None:
+    """The event types that a reader asks for, groups spelt out; None: all. Raises `Invalid`."""
     asked = [word for text in request.query_params.getlist("type") for word in text.split(",") if word]
     for word in asked:
         if word not in {*EventType, *OperatorEvent, *GROUPS}:

@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver.turns import Turns
+from receiver.web.limits import ENDLESS
 
 ANSWER_S = 4.0  # of the 5 s within which a callback is answered; what then came of it is recorded in the rest
 
@@ -15,7 +16,9 @@ class InTurn:
         self._turns = turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith(
+            ENDLESS
+        ):  # who only reads along keeps nobody from resting
             await self._app(scope, receive, send)
             return
         async with self._turns.turn(ANSWER_S) as turn:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 KIB = 1024
 MIB = 1024 * KIB
+ENDLESS = ("/v1/events/stream", "/v1/watch/")  # answers that go on for as long as they are read
+TAKEN = "taskweir.taken"  # the extension by which a connection says when all that was written is taken
 SPARE = 4 * MIB  # for the framing of a body, and for the rest of one that its door did not want
 
 

@@ -17,6 +17,7 @@ from receiver.web.limits import ReceiveLimits, Refusal, Wait
 
 # A callback is never answered 4xx: one that does not arrive whole is hung up on, so that it is sent again.
 _HUNG_UP_ON = b"/callbacks/"
+_ENDLESS = tuple(each.encode() for each in rules.ENDLESS)
 _ROOM_MADE = 64
 _OF_AN_UPGRADE = (b"connection", b"upgrade", b"http2-settings")
 
@@ -113,6 +114,8 @@ class Reception(HttpToolsProtocol):
         if self._fault is not None:
             raise Refused
         super().on_headers_complete()
+        if self.url.startswith(_ENDLESS):
+            self.scope["extensions"] = {rules.TAKEN: {"wait": self.taken}}
         self.headers = []  # what comes behind a chunked body would become headers: nobody has looked at those
         self._heading, self._size = False, 0
         self._owed += 1
@@ -140,6 +143,13 @@ class Reception(HttpToolsProtocol):
     def shutdown(self) -> None:
         if not self._ending:
             super().shutdown()
+
+    # What an answer that does not end asks
+
+    async def taken(self) -> None:
+        """Return when all that was written so far is taken; from now on none of it piles up here."""
+        self.transport.set_write_buffer_limits(high=0)
+        await self.flow.drain()
 
     # What the server asks at intervals
 

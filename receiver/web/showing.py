@@ -11,7 +11,7 @@ from receiver.domain import EventType, Status, Task
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.waiting import waiting_for
-from receiver.web.doors import Caller, Doors, query_integer
+from receiver.web.doors import Caller, Doors, doors_of, query_integer
 from receiver.web.holders import Holders
 
 MOST_WAIT_S = 60
@@ -96,3 +96,10 @@ def task_answer(holders: Holders, store: Store, task: Task) -> dict[str, Any]:
         "text": waiting.text,
     }
     return fields
+
+
+def watch_url(request: Request, task_id: str) -> str:
+    """Where anybody may watch a task: at our public URL, or where we were asked."""
+    doors = doors_of(request)
+    base = doors.callbacks.public_url or str(request.base_url).rstrip("/")
+    return f"{base}/v1/watch/{doors.watch.issue(task_id)}"

@@ -12,7 +12,7 @@ from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
 from receiver.web.idempotency import Record, once, remember, replayed, use_of
-from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until
+from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until, watch_url
 
 Answering = Callable[[str, bool], Awaitable[Response]]
 
@@ -38,7 +38,7 @@ async def submitted(
         await wait_until(doors, task_id, caller, ended, within_s=wait_s)
     if answering is None:
         fields, status = await shown(doors, task_id, caller)
-        response = json_answer(fields, submit_code(status))
+        response = json_answer(fields | {"watch_url": watch_url(request, task_id)}, submit_code(status))
     else:
         response = await answering(task_id, earlier is not None)
     if earlier is not None:

@@ -1,11 +1,26 @@
 """Callers with keys of their own, beside root."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from starlette.routing import Route
 
+from receiver.web.app import routes
+from receiver.web.drop_in import ProvidersOwn
 from tests.service.world import World
+
+PUBLIC = {"/v1/watch/{token}"}  # open to whoever has the link
+
+
+def doors() -> Iterator[tuple[str, str]]:
+    """Every method and path of ours that takes a key; what is a provider's own has its tests in `tests.drop_in`."""
+    for route in routes():
+        assert isinstance(route, Route)
+        if route.path not in PUBLIC and not isinstance(route, ProvidersOwn):
+            for method in sorted((route.methods or set()) - {"HEAD"}):
+                yield method, route.path
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ async def test_a_task_is_shown_whole(tmp_path: Path) -> None:
         task = answer.json()
         assert answer.status_code == 201
         assert answer.headers["content-type"] == "application/json"
+        assert task.pop("watch_url").startswith(f"http://taskweir.test/v1/watch/{task['id']}.")
         assert task == (await world.task(task["id"])) == (await world.api.get("/v1/tasks")).json()["items"][0]
         waiting = task.pop("waiting_for")
         assert waiting["what"] == "poll"

@@ -1,15 +1,12 @@
 """What each scope opens: every route by every kind of key."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from starlette.routing import Route
 
-from receiver.web.app import routes
 from tests.service.asking import complaint, counts, failures
-from tests.service.tenants import Holder, a_holder
+from tests.service.tenants import Holder, a_holder, doors
 from tests.service.world import a_world
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +37,7 @@ NEEDS = {
     "POST /v1/tasks/{id}/resubmit": "submit",
     "GET /v1/tasks/{id}/timeline": "read",
     "GET /v1/events": "read",
+    "GET /v1/events/stream": "read",
     "GET /v1/events/{id}": "read",
     "POST /v1/events/{id}/replay": "admin",
     "GET /v1/destinations": "read",
@@ -53,6 +51,11 @@ NEEDS = {
     "POST /v1/destinations/{id}/replay": "admin",
     "POST /v1/destinations/{id}/enable": "admin",
     "POST /v1/destinations/{id}/disable": "admin",
+    "GET /v1/hooks": "read",
+    "POST /v1/hooks": "admin",
+    "DELETE /v1/hooks": "admin",
+    "GET /v1/hooks/sample": "read",
+    "DELETE /v1/hooks/{id}": "admin",
     "GET /v1/webhook-secret": "admin",
     "POST /v1/webhook-secret/rotate": "admin",
     "GET /v1/deliveries": "read",
@@ -65,17 +68,9 @@ NEEDS = {
 }
 
 
-def doors() -> Iterator[str]:
-    """Every method of every route that takes a key."""
-    for route in routes():
-        assert isinstance(route, Route)
-        for method in sorted((route.methods or set()) - {"HEAD"}):
-            yield f"{method} {route.path}"
-
-
 def test_every_route_says_what_it_needs() -> None:
     """A new one is caught here."""
-    assert sorted(doors()) == sorted(NEEDS)
+    assert sorted(f"{method} {path}" for method, path in doors()) == sorted(NEEDS)
 
 
 async def wrongs(holder: Holder, scope: str) -> dict[str, str | None]:
@@ -84,7 +79,8 @@ async def wrongs(holder: Holder, scope: str) -> dict[str, str | None]:
     for door, needs in NEEDS.items():
         method, path = door.split()
         path = path.replace("{id}", "x").replace("{name}", "nobody")
-        answer = await holder.ask(method, path, content=b"{")
+        asked = "HEAD" if path.endswith("/stream") else method  # what never ends is not waited for
+        answer = await holder.ask(asked, path, content=b"{")
         if ORDER.index(scope) < ORDER.index(needs):
             found[f"{scope}: {door}"] = complaint(answer, 403)
             head = await holder.ask("HEAD", path) if method == "GET" else answer

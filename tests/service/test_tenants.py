@@ -1,23 +1,25 @@
 """Two tenants, every route: nothing of one is seen or touched by the other."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.routing import Route
 
-from receiver.web.app import routes
+from receiver.ids import new_id
+from tests.make import a_task
 from tests.service.asking import Rows, complaint, everything, failures
 from tests.service.consumer import Consumer, a_consumer
 from tests.service.engines import makes_a_log
-from tests.service.tenants import Holder, a_holder
+from tests.service.tenants import Holder, a_holder, doors
 from tests.service.world import APIKLEY_MODEL, ON_POSTGRES, World, a_pair, created, record, scripted
+from tests.sse import happen, streamed
 
 pytestmark = pytest.mark.anyio
 
+HOOK = "/v1/hooks/{id}"  # 204 where there is none, too: `no_hooks` is its case
 TASK = {
     "provider": "apikley",
     "model": APIKLEY_MODEL,
@@ -36,12 +38,13 @@ class Things:
     destination: str = ""
     delivery: str = ""
     key: str = ""
+    hook: str = ""
     seq: int = 0
     secrets: list[str] = field(default_factory=list)
 
     @property
     def ids(self) -> list[str]:
-        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.key]
+        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.key, self.hook]
 
     def of(self, path: str) -> list[str]:
         """What may stand in the place of the id in this path."""
@@ -85,6 +88,7 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
     found = (await owner.get("/v1/deliveries", destination_id=things.destination))["items"]
     things.delivery = found[0]["id"]
     things.key = owner.key_id
+    things.hook = (await owner.post("/v1/hooks", {"url": f"{consumer.url}/hook", "event": "task.failed"}))["id"]
     return things
 
 
@@ -101,13 +105,6 @@ async def two_tenants(directory: Path) -> AsyncIterator[Two]:
         yield Two(world, directory, owner, rival, theirs, consumer)
 
 
-def doors() -> Iterator[tuple[str, str]]:
-    for route in routes():
-        assert isinstance(route, Route)
-        for method in sorted((route.methods or set()) - {"HEAD"}):
-            yield method, route.path
-
-
 # What a body must have for the door to look for the object at all.
 BODIES: dict[str, Any] = {
     "POST /v1/destinations/{id}/replay": {"since": "2025-01-01T00:00:00Z", "only": "all"},
@@ -120,7 +117,7 @@ async def test_what_a_path_names_is_another_tenants(tmp_path: Path) -> None:
     """404, as if there were none, for every route with an id; and nothing is changed. Its owner finds it there."""
     async with two_tenants(tmp_path) as two:
         before, wrong, found = two.kept(), {}, 0
-        named = [(method, path) for method, path in doors() if "{id}" in path]
+        named = [(method, path) for method, path in doors() if "{id}" in path and path != HOOK]
         for method, path in named:
             body = BODIES.get(f"{method} {path}")
             for each in two.theirs.of(path):
@@ -220,6 +217,40 @@ async def own_usage(two: Two) -> str | None:
     return None if (mine, theirs) == (0, 1) else f"{mine} and {theirs} tasks"
 
 
+async def own_hook(two: Two) -> str | None:
+    """The same URL and event is another hook."""
+    made = await two.rival.post("/v1/hooks", {"url": f"{two.consumer.url}/hook", "event": "task.failed"})
+    return "another's hook" if made["id"] == two.theirs.hook else None
+
+
+async def no_hooks(two: Two) -> str | None:
+    """What is not there was deleted before, as far as anybody can tell: 204; its owner still has it."""
+    for path in (HOOK.replace("{id}", two.theirs.hook), f"/v1/hooks?url={two.consumer.url}/hook"):
+        if (await two.rival.ask("DELETE", path)).status_code != 204:
+            return f"{path} tells that it is there"
+    return None if two.theirs.hook in f"{await two.owner.get('/v1/hooks')}" else "another's hook is gone"
+
+
+async def own_samples(two: Two) -> str | None:
+    """Made up, for want of events of one's own."""
+    shown = f"{await two.rival.get('/v1/hooks/sample', event='task.submitted')}"
+    return shown if any(each in shown for each in two.theirs.ids) else None
+
+
+async def own_stream(two: Two) -> str | None:
+    """From the very beginning: of another's events there are none."""
+    async with streamed(two.world) as reached:
+        heard = {}
+        for holder in (two.owner, two.rival):
+            key = {"authorization": f"Bearer {holder.key}"}
+            async with reached.listening("/v1/events/stream?after=0", headers=key) as listener:
+                await happen(two.world, 1, task=a_task(id=new_id("task", 0), tenant=holder.tenant))
+                reached.look()
+                await listener.until(lambda each, count=2 if holder is two.owner else 1: len(each.messages) >= count)
+                heard[holder.tenant] = [each.data["data"]["task"]["tenant"] for each in listener.messages]
+    return None if heard == {"acme": ["acme"] * 2, "rival": ["rival"]} else f"{heard}"
+
+
 async def own_name(two: Two) -> str | None:
     me = await two.rival.get("/v1/me")
     return None if me["tenant"] == "rival" else f"{me}"
@@ -267,11 +298,16 @@ CASES: dict[str, Case] = {
         "task_id={task}&event_id={event}",
     ),
     "GET /v1/keys": sees_nothing("/v1/keys"),
+    "GET /v1/hooks": sees_nothing("/v1/hooks", "event=task.failed"),
+    "GET /v1/hooks/sample": own_samples,
+    "DELETE /v1/hooks": no_hooks,
+    "GET /v1/events/stream": own_stream,
     "GET /v1/webhook-secret": own_secret,
     "POST /v1/tasks/adopt": adopts,
     "POST /v1/tasks/bulk": many,
     "POST /v1/webhook-secret/rotate": new_secret,
     "POST /v1/keys": own_key,
+    "POST /v1/hooks": own_hook,
     "POST /v1/destinations": own_destination,
     "POST /v1/tasks": own_task,
     **{
