@@ -1,5 +1,6 @@
 """What the API really answers is what the document says of it, field by field."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from receiver.domain import Failure, FailureKind, Kind, OperatorEvent, Output, Status, Usage
+from receiver.web.documents.event_answers import Watched
 from receiver.web.documents.table import OPERATIONS
 from tests.documents.judging import complaint, path_of
 from tests.make import NOW, a_task
@@ -19,7 +21,8 @@ from tests.service.world import APIKLEY_MODEL, Scripted, World, a_pair, created,
 pytestmark = pytest.mark.anyio
 
 # What is only answered by other kinds of servers, or needs a fault: their own tests see those.
-ELSEWHERE = {("GET", "/health/ready", 503), ("GET", "/readyz", 503)}
+# The stream does not end; what it tells is what is listed (service/test_stream.py).
+ELSEWHERE = {("GET", "/health/ready", 503), ("GET", "/readyz", 503), ("GET", "/v1/events/stream", 200)}
 VIDEO = Output(kind=Kind.VIDEO, url="https://files.example/1.mp4", expires_at=NOW)
 
 
@@ -83,7 +86,9 @@ async def _act(walk: Walk, apikley: Scripted, task_id: str) -> None:
     await ask("POST", f"{one}/cancel", 200, json={})
     await ask("POST", f"{one}/cancel", 409)
     apikley.say(created("p3"))
-    await ask("POST", f"{one}/resubmit", 201)
+    again = await ask("POST", f"{one}/resubmit", 201)
+    await ask("POST", f"/v1/tasks/{again['id']}/cancel", 200)
+    await _watch(walk, again["watch_url"])
     for number, status in enumerate(Status):
         error = Failure(kind=FailureKind.QUOTA, message="no", code="402", request_id="r1", retryable=True)
         ended = (
@@ -100,6 +105,18 @@ async def _act(walk: Walk, apikley: Scripted, task_id: str) -> None:
     await ask("POST", "/v1/tasks/task_in_doubt/resolve", 200, json={"provider_task_id": "p10"})
     await ask("POST", "/v1/tasks/bulk", 200, json={"action": "cancel", "filter": {"status": "queued"}})
     await ask("POST", "/v1/tasks/bulk", 422, json={"action": "cancel", "filter": {"x": 1}})
+
+
+async def _watch(walk: Walk, url: str) -> None:
+    """A task that has ended, by its link: what is told of it, and that nothing more will come."""
+    told = await walk.world.api.get(url)
+    *messages, end, _ = told.text.split("\n\n")
+    assert end.startswith("event: end\n")
+    for message in messages[1:]:
+        Watched.model_validate_json(message.partition("data: ")[2], extra="forbid")
+    last = re.findall(r"^id: (.+)$", told.text, re.MULTILINE)[-1]
+    await walk.ask("GET", url, 204, headers={"last-event-id": last})
+    await walk.ask("GET", f"{url}x", 404)
 
 
 async def _destinations(walk: Walk, url: str) -> str:

@@ -61,6 +61,8 @@ def test_the_asyncapi_parser_accepts_the_document(parsed: list[dict[str, Any]]) 
     assert any(each["severity"] == ERROR for each in broken)
 
 
-def test_every_type_of_event_is_a_message_of_the_webhook(parsed: list[dict[str, Any]]) -> None:
-    """As the parser found it."""
-    assert parsed[0]["messages"]["webhook"] == [*TYPES]
+def test_every_channel_has_its_messages(parsed: list[dict[str, Any]]) -> None:
+    """As the parser found them: of the webhook, one for each type of event."""
+    assert parsed[0]["messages"].pop("webhook") == [*TYPES]
+    recorded = [f"Recorded{each}Event" for each in ("Task", "Provider", "Destination", "Delivery")]
+    assert parsed[0]["messages"] == {"stream": recorded, "watch": ["Watched"]}

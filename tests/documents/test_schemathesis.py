@@ -32,6 +32,7 @@ expected-statuses = [400, 401, 403, 404, 409, 410, 414, 422]
 [parameters]
 wait = 0
 """
+STREAMS = ["/v1/events/stream", "/v1/watch/{token}"]  # they do not end
 
 
 @pytest.fixture
@@ -93,10 +94,11 @@ def test_schemathesis_finds_nothing(servers: tuple[str, str], tmp_path: Path) ->
     config.write_text(rules(ids_of_things(server, f"{sandbox}/nobody/takes/this")))
     command = [BIN / "schemathesis", "--config-file", str(config), "run", f"{server}/openapi.json", "--no-color"]
     bounds = ["--phases", PHASES, "--max-examples", str(EXAMPLES), "--seed", str(SEED), "--generation-database", "none"]
-    header = ["--header", f"Authorization: Bearer {API_KEY}"]
-    done = subprocess.run([*command, *bounds, *header], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command += [word for path in STREAMS for word in ("--exclude-path", path)]
+    command += ["--header", f"Authorization: Bearer {API_KEY}"]
+    done = subprocess.run([*command, *bounds], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8000:]
     counted = re.search(r"(\d+) generated", done.stdout)
     assert counted is not None
     assert int(counted[1]) > 1000, done.stdout[-2000:]
-    assert f"Tested: {len(OPERATIONS)}" in done.stdout
+    assert f"Tested: {len(OPERATIONS) - len(STREAMS)}" in done.stdout

@@ -52,6 +52,7 @@ def test_whoever_needs_a_key_is_told_which() -> None:
     assert {path: scope for (_, path), scope in told.items()} == {
         "/metrics": "root",
         "/internal/tick": "clock",
+        "/v1/watch/{token}": None,
         **dict.fromkeys(("/health/live", "/healthz", "/health/ready", "/readyz")),
     }
 

@@ -18,6 +18,7 @@ TASK: dict[str, Any] = formats.task_fields(task_of(EventType.SUBMITTED)) | {
         "text": "handed over to apikley 2 s ago; callback expected; next poll in 72 s",
     },
 }
+NEW_TASK = TASK | {"watch_url": "https://taskweir.example/v1/watch/eyJ0YXNrIjoi"}
 EVENT: dict[str, Any] = {"seq": SEQ, **sample(EventType.SUCCEEDED)}
 ATTEMPT: dict[str, Any] = {"number": 1, "at": NOW, "status": 503, "duration_ms": 12, "error": None, "response": "later"}
 DELIVERY: dict[str, Any] = {

@@ -7,7 +7,7 @@ from receiver.web.bodies import NothingIn
 from receiver.web.documents import examples
 from receiver.web.documents.delivery_answers import Deliveries, DeliveryWhole
 from receiver.web.documents.event_answers import Events, RecordedEvent, Replayed
-from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation, Parameter, text
 from receiver.web.documents.samples import SEQ
 from receiver.web.events import EventReplayIn
 
@@ -16,9 +16,10 @@ TYPES = [*EventType, *OperatorEvent, *sorted(GROUPS)]
 _EVENT = {"id": "The event's id."}
 _DELIVERY = {"id": "The delivery's id."}
 _ONE = Answer(text="The delivery.", model=DeliveryWhole, example=examples.DELIVERY_WHOLE)
+PLACE = "^([0-9]{1,18}(:[0-9]{1,18})?)?$"
 AFTER = Parameter(
     name="after",
-    schema={"type": "string", "pattern": "^([0-9]{1,18}(:[0-9]{1,18})?)?$", "default": "0"},
+    schema={"type": "string", "pattern": PLACE, "default": "0"},
     text="A `seq`, or the `next_cursor` of the page before; 0 begins with the oldest event that is kept.",
 )
 OF_TYPE = Parameter(
@@ -41,7 +42,6 @@ OPERATIONS = (
         parameters=(
             LIMIT,
             AFTER,
-            TENANT,
             Parameter(
                 name="order",
                 schema={"type": "string", "enum": ["asc", "desc"], "default": "asc"},
@@ -101,7 +101,6 @@ OPERATIONS = (
         parameters=(
             LIMIT,
             CURSOR,
-            TENANT,
             text("state", "Deliveries that stand so.", enum=[each.value for each in DeliveryState]),
             text("destination_id", "Deliveries to this destination."),
             text("task_id", "Deliveries of this task's events."),

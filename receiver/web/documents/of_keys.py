@@ -6,7 +6,7 @@ from receiver.api_keys import Scope
 from receiver.web.api_keys import KeyIn
 from receiver.web.documents.examples import NOW, page
 from receiver.web.documents.kinds import Count, Time, absent
-from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation, Parameter, text
 
 TAG, USAGE = "Keys", "Usage"
 _ID = {"id": "The key's id."}
@@ -137,7 +137,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List API keys",
         scope="read",
-        parameters=(LIMIT, CURSOR, TENANT),
+        parameters=(LIMIT, CURSOR),
         answers={200: Answer(text="Newest first.", model=Keys, example=page(_KEY))},
     ),
     Operation(
@@ -175,7 +175,6 @@ OPERATIONS = (
                 schema={"type": "string", "minLength": 1},
                 text="`provider`, `model`, `metadata.<key>`: up to five of them, with commas between.",
             ),
-            TENANT,
         ),
         answers={200: Answer(text="In groups, the largest first, and together.", model=UsageReport, example=_USAGE)},
     ),

@@ -10,8 +10,8 @@ from receiver.web.adopt import AdoptIn
 from receiver.web.bodies import NothingIn
 from receiver.web.bulk import BulkIn
 from receiver.web.documents import examples
-from receiver.web.documents.operation import CURSOR, LIMIT, TENANT, WAIT, Answer, Operation, Parameter, text
-from receiver.web.documents.task_answers import Counted, Task, Tasks, Timeline
+from receiver.web.documents.operation import CURSOR, LIMIT, WAIT, Answer, Operation, Parameter, text
+from receiver.web.documents.task_answers import Counted, NewTask, Task, Tasks, Timeline
 from receiver.web.tasks import TaskIn
 
 TAG = "Tasks"
@@ -56,9 +56,13 @@ def _task(told: str, headers: Mapping[str, str] = MappingProxyType({})) -> Answe
     return Answer(text=told, model=Task, example=examples.TASK, headers=headers)
 
 
+def _new(told: str, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+    return Answer(text=told, model=NewTask, example=examples.NEW_TASK, headers=headers)
+
+
 _SUBMITTED = {
-    201: _task("The task: handed over, finished, or refused by its provider; `status` tells which.", headers=_REPLAYED),
-    202: _task("The task, while it is `queued`, `submitting` or `unconfirmed`.", headers=_REPLAYED),
+    201: _new("The task: handed over, finished, or refused by its provider; `status` tells which.", headers=_REPLAYED),
+    202: _new("The task, while it is `queued`, `submitting` or `unconfirmed`.", headers=_REPLAYED),
 }
 
 OPERATIONS = (
@@ -69,7 +73,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List tasks",
         scope="read",
-        parameters=(LIMIT, CURSOR, TENANT, *_FILTERS),
+        parameters=(LIMIT, CURSOR, *_FILTERS),
         answers={200: Answer(text="Newest first.", model=Tasks, example=examples.page(examples.TASK))},
     ),
     Operation(
@@ -97,7 +101,7 @@ OPERATIONS = (
         parameters=(WAIT,),
         body=AdoptIn,
         examples={"a task of apikley's": {"provider": "apikley", "provider_task_id": "task_bytedance_1765186736545"}},
-        answers={200: _task("The caller has this task already."), 201: _task("From now on it is followed.")},
+        answers={200: _new("The caller has this task already."), 201: _new("From now on it is followed.")},
         problems=(409,),
     ),
     Operation(

@@ -83,7 +83,7 @@ def _operation(each: Operation) -> dict[str, Any]:
     told = "\n\n".join(filter(None, (each.text, scope and f"**Takes** {scope[0].lower()}{scope[1:]}")))
     refusals = {str(status): {"$ref": f"#/components/responses/{status}"} for status in each.refusals}
     answers = {str(status): _answer(answer) for status, answer in each.answers.items()} | refusals
-    parameters = [*_ids(each), *map(_parameter, each.parameters)]
+    parameters = [*_ids(each), *map(_parameter, each.asked)]
     return {
         "operationId": each.name,
         "tags": [each.tag],

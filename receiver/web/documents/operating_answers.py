@@ -28,8 +28,8 @@ class Provider(BaseModel):
     reason: Reason | None
     since: Time | None
     next_probe_at: Time | None
-    in_flight: Count
-    waiting: Count
+    in_flight: Count | None
+    waiting: Count | None
     last_error: str | None
 
 

@@ -58,12 +58,17 @@ class Operation:
     problems: tuple[int, ...] = ()
 
     @property
+    def asked(self) -> tuple[Parameter, ...]:
+        """Its parameters, and the one that whoever has the root key may add to nearly everything."""
+        return (*self.parameters, TENANT) if self.scope and self.path.startswith("/v1/") else self.parameters
+
+    @property
     def refusals(self) -> list[int]:
         """Every status that a problem may have here."""
         found = {*ANYWHERE, *self.problems}
         found |= {401, 403} if self.scope else set()
         found |= {404} if self.ids else set()
-        found |= {422} if self.body or any(each.place == "query" for each in self.parameters) else set()
+        found |= {422} if self.body or any(each.place == "query" for each in self.asked) else set()
         return sorted(found - self.answers.keys())
 
 
@@ -81,7 +86,7 @@ LIMIT = Parameter(
 TENANT = Parameter(
     name="tenant",
     schema={"type": "string", "pattern": "^[A-Za-z0-9_-]{0,64}$"},
-    text="Those of this tenant, which only the root key may ask for.",
+    text="Act for this tenant: the root key only.",
     may_be_empty=True,
 )
 CURSOR = Parameter(

@@ -1,11 +1,12 @@
 """Every operation of the API, in the order in which it is told."""
 
-from receiver.web.documents import of_destinations, of_events, of_hooks, of_keys, of_operating, of_tasks
+from receiver.web.documents import of_destinations, of_events, of_hooks, of_keys, of_operating, of_stream, of_tasks
 from receiver.web.documents.operation import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *of_tasks.OPERATIONS,
     *of_events.OPERATIONS,
+    *of_stream.OPERATIONS,
     *of_destinations.OPERATIONS,
     *of_hooks.OPERATIONS,
     *of_keys.OPERATIONS,

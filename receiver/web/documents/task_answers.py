@@ -90,6 +90,12 @@ class Task(EventTask):
     waiting_for: WaitingFor | None
 
 
+class NewTask(Task):
+    """A task as its submit answers it."""
+
+    watch_url: str
+
+
 class Tasks(BaseModel):
     """A page of tasks, newest first."""
 
