@@ -15,6 +15,11 @@ PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-t
 ON_POSTGRES := $(patsubst %,tests/service/test_%.py,api_replays breaker bulk callbacks deliveries hand_off held ordered owed \
   rate retention standing submit timeline)
 
+# Half of what a test takes is waiting, for processes and for clocks: two for each core of a small machine.
+AT_ONCE := --numprocesses 4 --dist worksteal
+# Else each process that the tests start would compile the program again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-postgres faults moving bench bench-scale lint run setup lock clean
 .DEFAULT_GOAL := demo
 
@@ -23,14 +28,14 @@ demo: $(READY)
 
 test: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 	@rm -f .coverage .coverage.*
-	$(VENV)/bin/coverage run -m pytest --numprocesses 2
-	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/coverage run -m pytest --numprocesses 2 $(ON_POSTGRES)
+	$(VENV)/bin/coverage run -m pytest $(AT_ONCE)
+	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/coverage run -m pytest $(AT_ONCE) $(ON_POSTGRES)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --fail-under 95
 
 # All of the service's tests on PostgreSQL, but for those that are about SQLite alone: some six minutes.
 test-postgres: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
-	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/python -m pytest --numprocesses 2 tests/service
+	TASKWEIR_TEST_ENGINE=postgres $(VENV)/bin/python -m pytest $(AT_ONCE) tests/service
 
 # kill -9, 2,000 times, 100,000 tasks at a provider in trouble, and three servers on one PostgreSQL that are killed, paused
 # and terminated 1,000 times each: some four hours; the tests run a part of everything.

@@ -7,6 +7,7 @@ from receiver import breaker_policy, delivery_policy, formats, operators
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, Destination, Ms, OperatorEvent
 from receiver.store.protocol import Store
+from receiver.store.records import BEHIND_ALL, BITE
 
 CALLER, GONE, FAILING = "caller", "gone", "failing"
 
@@ -90,13 +91,21 @@ def heard(store: Store, kept: Destination, ended: Sequence[Ended], now: Ms) -> T
     turn = _turn(before, after, [each.attempt for each in ended], now)
     if turn is None:
         return None
-    if turn.reason == GONE and kept.hook is not None:
-        store.delete_destination(kept.id)  # whoever subscribed says that nobody is there any more
-    elif turn.kind is OperatorEvent.DESTINATION_DISABLED:
+    if turn.kind is OperatorEvent.DESTINATION_DISABLED and not (turn.reason == GONE and _forgotten(store, kept)):
         store.save_destination(replace(kept, enabled=False, disabled_reason=turn.reason))
     if any(each.delivery.task_id for each in ended):
         _tell(store, kept, turn, now)
     return turn
+
+
+def _forgotten(store: Store, kept: Destination) -> bool:
+    """Delete a REST hook: who subscribed it says that nobody is there. One that is owed more than may be canceled in
+    one transaction stays, disabled, until retention deletes it.
+    """
+    if kept.hook is None or store.cancel_owed(kept.id, before=BEHIND_ALL, limit=BITE) is not None:
+        return False
+    store.delete_destination(kept.id)
+    return True
 
 
 def _turn(before: Breaker, after: Breaker, attempts: Sequence[Attempt], now: Ms) -> Turn | None:

@@ -60,6 +60,11 @@ class Feed:
     def full(self) -> bool:
         return len(self._readers) >= self._most
 
+    @property
+    def crowded(self) -> bool:
+        """Whether no more are let in who have no key: they must not keep out those who have one."""
+        return len(self._readers) >= self._most // 2
+
     @asynccontextmanager
     async def reader(self, wanted: Wanted) -> AsyncIterator[Reader]:
         """Somebody who reads along within this block; raises `Unavailable` where too many do."""

@@ -62,7 +62,7 @@ _REASONS: Mapping[OperatorEvent, str | None] = {
     OperatorEvent.DESTINATION_RECOVERED: None,
     OperatorEvent.DESTINATION_DISABLED: "failing",
 }
-DESTINATION_ID, DELIVERY_ID = id_of("dst", "made up"), id_of("dlv", "made up")
+DESTINATION_ID, DELIVERY_ID = id_of("dst", "nowhere"), id_of("dlv", "nowhere")
 
 
 def newest_first(kinds: set[EventType | OperatorEvent]) -> list[str]:
@@ -80,7 +80,7 @@ def envelope_of(kind: EventType | OperatorEvent) -> str:
 def _event(kind: EventType, at: Ms) -> Event:
     source, verified_by = _SPOKE.get(kind, (Source.CALLBACK, Verified.POLL))
     return Event(
-        id=id_of("evt", "made up", kind),
+        id=id_of("evt", "never happened", kind),
         seq=0,
         type=kind,
         at=at,
@@ -94,7 +94,7 @@ def _event(kind: EventType, at: Ms) -> Event:
 def task_of(kind: EventType, at: Ms = _AT) -> Task:
     """The task of a made-up event, as it was then."""
     values: dict[str, Any] = {
-        "id": id_of("task", "made up task", kind),
+        "id": id_of("task", "a task that never was", kind),
         "tenant": "default",
         "provider": "apikley",
         "model": "bytedance/v1-pro-text-to-video",
@@ -112,7 +112,7 @@ def task_of(kind: EventType, at: Ms = _AT) -> Task:
 
 
 def _of_operators(kind: OperatorEvent, at: Ms) -> dict[str, Any]:
-    body = {"id": id_of("evt", "made up", kind), "type": kind.value, "timestamp": formats.timestamp(at)}
+    body = {"id": id_of("evt", "never happened", kind), "type": kind.value, "timestamp": formats.timestamp(at)}
     return body | {"data": _told_operators(kind, formats.timestamp(at - _MINUTE))}
 
 
@@ -123,8 +123,8 @@ def _told_operators(kind: OperatorEvent, since: str) -> dict[str, Any]:
         return {
             "delivery_id": DELIVERY_ID,
             "destination_id": DESTINATION_ID,
-            "event_id": id_of("evt", "made up", EventType.SUCCEEDED),
-            "task_id": id_of("task", "made up task", EventType.SUCCEEDED),
+            "event_id": id_of("evt", "never happened", EventType.SUCCEEDED),
+            "task_id": id_of("task", "a task that never was", EventType.SUCCEEDED),
             "attempts": 10,
             "status": 503,
             "error": None,

@@ -1,6 +1,5 @@
 """The command line: the only module that knows everyone."""
 
-import asyncio
 import os
 from contextlib import closing
 from typing import Annotated
@@ -15,7 +14,6 @@ from receiver.clock import SystemClock
 from receiver.errors import ConfigurationError, TaskweirError
 from receiver.roles import ServerRole
 from receiver.serving import load_adapters, serve, settings_of
-from receiver.setting_faults import setting_faults
 from receiver.settings import describe
 
 app = typer.Typer(
@@ -25,6 +23,23 @@ app = typer.Typer(
     help="One event stream for every async generation API.",
 )
 console = Console()
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"taskweir {version('taskweir')}")
+        raise typer.Exit
+
+
+@app.callback()
+def taskweir(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """One event stream for every async generation API."""
 
 
 @app.command(name="serve")
@@ -66,6 +81,8 @@ def reconcile(
     since: Annotated[str, typer.Option(help="When the backup was made: 2026-11-20T19:48:00Z, or 90min, 2h, 3d ago.")],
 ) -> None:
     """After a restore, before a server starts: ask again about what may have happened since, and send nothing twice."""
+    import asyncio
+
     from receiver.cli.text import since_of
     from receiver.formats import time_of
     from receiver.reconciling import reconcile_all
@@ -87,7 +104,7 @@ def _move(source: str, target: str) -> None:
 
     now = SystemClock().now()
     with closing(side_of(source, now=now)) as out, closing(side_of(target, now=now)) as into:
-        moved = move(out, into, told=lambda table, rows: console.print(f"{table}: {rows} more", style="dim"))
+        moved = move(out, into, told=lambda table, rows: console.print(f"{table}: {rows:,}", style="dim"))
     table = Table("table", "rows", "SHA-256 of both")
     for each in moved:
         table.add_row(each.table, str(each.rows), each.digest)
@@ -113,14 +130,37 @@ def tick(
 
 
 @app.command()
-def settings() -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of what was found.")] = False,
+) -> None:
+    """Look at settings, disk, store, clock, providers, port and public URL; tell what is wrong, and its remedy."""
+    from receiver.cli.doctor import examine, tell
+
+    tell(examine(os.environ, load_adapters()), as_json=as_json)
+
+
+@app.command()
+def settings(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
+) -> None:
     """Print every setting with its value, secrets only as "set", and all that is wrong with them: status 2."""
+    from receiver.setting_faults import setting_faults
+
     adapters = load_adapters()
     faults = setting_faults(os.environ, {name: adapter.profile.base_url for name, adapter in adapters.items()})
-    table = Table("setting", "value", "for")
-    for name, value, purpose in describe(os.environ, adapters):
-        table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), purpose)
-    console.print(table)
+    rows = describe(os.environ, adapters)
+    if as_json:
+        told_faults = {name: str(fault) for name, fault in faults.items()}
+        console.print_json(
+            data=[
+                {"name": name, "value": value, "for": use, "wrong": told_faults.get(name)} for name, value, use in rows
+            ]
+        )
+    else:
+        table = Table("setting", "value", "for")
+        for name, value, use in rows:
+            table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), use)
+        console.print(table)
     ends = [told(2, str(fault), fault.hint) for fault in faults.values()]
     if ends:
         raise ends[-1]

@@ -19,6 +19,17 @@ async def forget(storage: Storage, destination_id: str) -> None:
     await storage.write(lambda store: store.delete_destination(destination_id))
 
 
+async def forget_gone_hooks(storage: Storage) -> None:
+    """Delete the hooks that a 410 ended while they were owed too much for one transaction."""
+    for hook_id in await storage.read(lambda store: store.gone_hooks()):
+        await cancel(storage, hook_id)
+        await storage.write(partial(_delete_gone_hook, hook_id))
+
+
+def _delete_gone_hook(hook_id: str, store: Store) -> None:
+    store.delete_gone_hook(hook_id)
+
+
 async def form_lines(storage: Storage, destination_id: str) -> None:
     """Let what is pending wait in the line of its task, of a destination that is ordered already."""
     await _bites(storage, lambda store, before: store.form_lines(destination_id, before=before, limit=BITE))

@@ -20,7 +20,7 @@ from receiver.intake import Taken
 from receiver.outbound import Audience, Outbound
 from receiver.poll_answers import settle
 from receiver.provider_policy import Pause
-from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
+from receiver.providers import NO_TASK, PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.signing import token_in
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
@@ -40,7 +40,6 @@ class PollLimits:
     in_flight: int = 64
 
 
-NO_TASK = "taskweir-probe-00000000"
 MOST_SETTLED = 1000
 MOST_HASTENED = 1000
 

@@ -12,6 +12,8 @@ from receiver.wire import Call, Callback, NoReply, Reply
 
 # A provider's answer may echo the whole input, which may fill a request of ours.
 PROVIDER_CAP = 4 * 1024 * 1024
+# What is asked about where the question is only whether a provider answers us.
+NO_TASK = "taskweir-probe-00000000"
 
 
 @dataclass(frozen=True, slots=True)

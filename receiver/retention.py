@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
+from receiver import owed
 from receiver.clock import Clock
 from receiver.domain import Destination, Ms
 from receiver.store.protocol import Storage, Store
@@ -64,6 +65,7 @@ class Retention:
     async def _bites(self, now: Ms) -> AsyncIterator[Mapping[str, int]]:
         """Events first, then the tasks that these have left, then rows of logs; what each bite deleted, by table."""
         await self._storage.write(lambda store: store.prune_retired_secrets(now))
+        await owed.forget_gone_hooks(self._storage)
         for prune in (_events, _tasks):
             after: str | None = ""
             while after is not None:

@@ -42,6 +42,9 @@ class Limits:
     groups: int = 1000
 
 
+MOST = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class TooManyTasks:
     """More than are counted for one question; from `since` on there are not."""
@@ -108,9 +111,9 @@ class Usage:
 class Counting:
     """Adds up for one request of a tenant's after the other, so that many of them leave the store to others."""
 
-    def __init__(self, storage: Storage, limits: Limits | None = None) -> None:
+    def __init__(self, storage: Storage, limits: Limits = MOST) -> None:
         self._storage = storage
-        self._limits = limits or Limits()
+        self._limits = limits
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, asked: Question) -> Usage | TooManyTasks | TooManyGroups:

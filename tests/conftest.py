@@ -1,18 +1,32 @@
 """What every test may ask for."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from receiver.store.postgres_schema import bring_up_to_date
 from receiver.telemetry import configure_logs
-from tests.postgres_server import PostgresServer, remove_servers
+from tests.postgres_server import PostgresServer, forget, remove_servers
 
 # What a developer's shell may hold, and no test asked for.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "FORCE_COLOR"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.upper(), None)
+
+# On a disk, most of the time would be waiting for it. What is written is the same, and the tests pull no plug.
+MEMORY, ROOM = Path("/dev/shm"), 1 << 30
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """As pytest has it; where it is gone with a test that passed, its name may be another one's soon."""
+    yield tmp_path
+    forget(tmp_path)
 
 
 @pytest.fixture

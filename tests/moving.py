@@ -1,6 +1,7 @@
 """`python -m tests.moving 1000000`: finished tasks go from SQLite to PostgreSQL and back, and must be the same."""
 
 import asyncio
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from receiver.storages import side_of
 from receiver.store.protocol import Store
 from receiver.store.records import Page
 from tests.bench.bulk import replicate
+from tests.bench.machine import memory_mb
 from tests.bench.seeding import database, now_ms, prepare
 from tests.make import a_destination
 from tests.postgres_server import PostgresServer
@@ -55,6 +57,8 @@ def main(
     console.print(table)
     console.print(", ".join(f"{what} in {seconds:.0f} s" for what, seconds in took.items()), highlight=False)
     console.print(", ".join(f"{what} {size / 1e6:,.0f} MB" for what, size in sizes.items()), highlight=False)
+    most_mb, load = memory_mb(os.getpid(), most=True), os.getloadavg()[2]
+    console.print(f"{most_mb:,.0f} MB of memory at most; load average of 15 minutes {load:.1f}", highlight=False)
     raise typer.Exit(0 if out == back else 1)
 
 

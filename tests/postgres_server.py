@@ -9,10 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from receiver.store.postgres_schema import bring_up_to_date
 
 SUPERUSER = "taskweir"
 # Nothing here outlives the test run; what survives the server's own end is proven where durability is the subject.
@@ -122,6 +125,11 @@ class PostgresServer:
         return pids
 
     @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.home / "data" / f".s.PGSQL.{self.settings.get('port', '5432')}"
+
+    @property
     def pid(self) -> int:
         """Of the process that the others are children of."""
         assert self._process is not None
@@ -154,19 +162,28 @@ class PostgresServer:
         shutil.rmtree(self.home)
 
 
+_SCHEMA = "schema"
 _servers: list[PostgresServer] = []
 _databases: dict[Path, str] = {}
+_numbers = count(1)
 
 
 def database_of(directory: Path) -> str:
-    """The URL of a database that belongs to a test's directory, made when it is first asked for."""
+    """The URL of a database that belongs to a test's directory, made with the schema when it is first asked for."""
     if not _servers:
         server = PostgresServer()
         server.start()
+        bring_up_to_date(server.make_database(_SCHEMA), now=0)
         _servers.append(server)
     if directory not in _databases:
-        _databases[directory] = _servers[0].make_database(f"of_{len(_databases)}")
+        _databases[directory] = _servers[0].make_database(f"of_{next(_numbers)}", like=_SCHEMA)
     return _databases[directory]
+
+
+def forget(directory: Path) -> None:
+    """What is asked for here from now on is another test's."""
+    for each in [each for each in _databases if each.is_relative_to(directory)]:
+        del _databases[each]
 
 
 def remove_servers() -> None:

@@ -17,7 +17,7 @@ from tests.make import a_task, an_event
 from tests.raw.talking import Receiving, receiving
 from tests.service.world import API_KEY, World, soon
 
-PATIENT: dict[str, float] = {"head_s": 10, "body_s": 10, "idle_s": 10, "taking_s": 30}
+PATIENT: dict[str, float] = {"look_every_s": 0.5, "head_s": 10, "body_s": 10, "idle_s": 10, "taking_s": 30}
 
 
 @dataclass(frozen=True)

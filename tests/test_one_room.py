@@ -26,8 +26,8 @@ CLIENTS = {
     "receiver/senders/postgres.py": {"psycopg"},
 }
 OUR_DATABASE = "receiver/store/postgres"
-# Not of the server: the command line talks to the server as anybody does, the sandbox plays the providers.
-OTHERS = ("receiver/cli/", "adapters/sandbox/")
+# Not of the server: client and command line talk to the server as anybody does, the sandbox plays the providers.
+OTHERS = ("receiver/calling/", "receiver/cli/", "adapters/sandbox/")
 LISTENS = "receiver/server.py"
 MODULES = {
     *("aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "socket", "ssl", "socketserver"),

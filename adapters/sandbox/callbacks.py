@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import cached_property
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,7 +27,6 @@ class Courier:
     def __init__(self, *, retry_after_s: float, on_final: Callable[[Task, Stage], None]) -> None:
         self._retry_after_s = retry_after_s
         self._on_final = on_final
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
         self._timers: dict[Task, asyncio.TimerHandle] = {}
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -49,7 +49,13 @@ class Courier:
     async def aclose(self) -> None:
         self.clear()
         await asyncio.gather(*self._runs, return_exceptions=True)
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made for the first callback: whom to trust takes a while to read."""
+        return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
 
     def _due(self, task: Task, side: CallingSide) -> None:
         del self._timers[task]

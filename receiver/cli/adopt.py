@@ -1,20 +1,12 @@
 """`taskweir adopt`: follow a task that was submitted elsewhere."""
 
-import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from receiver.cli.api import Api, server_of
-from receiver.cli.submit import (
-    WebhookEvents,
-    WebhookFormat,
-    WebhookUrl,
-    print_new,
-    read_input,
-    read_pairs,
-    webhook_of,
-)
+from receiver.cli.submit import WebhookEvents, WebhookFormat, WebhookUrl, print_new, read_input, read_pairs
+from receiver.cli.text import comma_separated
+from receiver.client import Taskweir
 
 app = typer.Typer(add_completion=False)
 
@@ -36,12 +28,17 @@ def adopt(
     as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
 ) -> None:
     """Follow a task that was submitted elsewhere; the same id again is the same task."""
-    body: dict[str, Any] = {"provider": provider, "provider_task_id": id, "model": model}
-    body["metadata"] = read_pairs(metadata or [])
-    body |= webhook_of(webhook_url, webhook_events, webhook_format)
-    if input:
-        body["input"] = read_input(input)
-    if deadline is not None:
-        body["deadline_seconds"] = deadline
-    with Api(server_of(os.environ)) as api:
-        print_new(api, api.post("/v1/tasks/adopt", body), wait=wait, as_json=as_json)
+    asked, pairs = read_input(input) if input else None, read_pairs(metadata or [])
+    with Taskweir() as client:
+        task = client.adopt(
+            provider,
+            id,
+            model=model or None,
+            input=asked,
+            metadata=pairs,
+            webhook_url=webhook_url or None,
+            webhook_events=comma_separated(webhook_events or []) or None,
+            webhook_format=webhook_format or None,
+            deadline_seconds=deadline,
+        )
+    print_new(task, wait=wait, as_json=as_json)

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from receiver.calling.errors import ClientError
 from receiver.errors import ConfigurationError, TaskweirError
 
 TRY, TALK = "Try it", "Talk to a server"
@@ -14,12 +15,14 @@ PANELS = {
     "demo": TRY,
     "sandbox": TRY,
     "sink": TRY,
+    "listen": TALK,
     "submit": TALK,
     "adopt": TALK,
     "tasks": TALK,
     "events": TALK,
     "destinations": TALK,
     "deliveries": TALK,
+    "providers": TALK,
     "keys": TALK,
 }  # each command's module has its name; the panel is where the help shows it
 
@@ -53,6 +56,10 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except Failed as failure:
             raise told(1, str(failure), *failure.lines) from None
+        except ClientError as failure:
+            from receiver.cli.text import plain  # they are the words of whoever answered, and may not steer a terminal
+
+            raise told(1, *map(plain, (failure, *failure.lines))) from None
         except ConfigurationError as error:
             raise told(2, str(error), error.hint) from None
 

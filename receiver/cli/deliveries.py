@@ -1,15 +1,14 @@
 """`taskweir deliveries`: what is owed to whom, every attempt at it, once more or no longer."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from receiver.cli.api import Api, path_of, server_of
 from receiver.cli.screen import aside, fields_of, output, print_list, print_table, say, status_text
 from receiver.cli.text import age, clock, moment, plain, pretty
+from receiver.client import Taskweir
 
 _BRIEF = 200
 
@@ -29,9 +28,16 @@ def list_deliveries(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List deliveries, newest first."""
-    asked = {"state": state, "destination_id": destination, "task_id": task, "event_id": event}
-    with Api(server_of(os.environ)) as api:
-        found = api.listed("/v1/deliveries", {name: value for name, value in asked.items() if value}, limit=limit)
+    with Taskweir(retries=0) as client:
+        found = list(
+            client.deliveries(
+                state=state or None,
+                destination_id=destination or None,
+                task_id=task or None,
+                event_id=event or None,
+                limit=limit,
+            )
+        )
     columns = ("delivery", "state", "age", "attempts", "next", "destination", "event", "task")
     print_list(found, columns, _row, whole=4, as_json=as_json, none="no deliveries")
 
@@ -39,8 +45,8 @@ def list_deliveries(
 @app.command()
 def show(id: Id, as_json: AsJson = False) -> None:
     """Show one delivery with every attempt at it, and what was answered."""
-    with Api(server_of(os.environ)) as api:
-        found = api.get(path_of("deliveries", id), holds="attempt_log")
+    with Taskweir(retries=0) as client:
+        found = client.delivery(id)
     if as_json:
         say(output(), pretty(found))
         return
@@ -69,23 +75,24 @@ def show(id: Id, as_json: AsJson = False) -> None:
 @app.command()
 def retry(id: Id, as_json: AsJson = False) -> None:
     """Try a delivery now: beside its schedule where it is pending, anew where it is dead or canceled."""
-    _act(id, "retry", as_json=as_json)
+    with Taskweir(retries=0) as client:
+        found = client.retry_delivery(id)
+    _tell(found, f"is tried now; taskweir deliveries show {plain(id)}", as_json=as_json)
 
 
 @app.command()
 def cancel(id: Id, as_json: AsJson = False) -> None:
     """Try a delivery no longer."""
-    _act(id, "cancel", as_json=as_json)
+    with Taskweir(retries=0) as client:
+        found = client.cancel_delivery(id)
+    _tell(found, "is canceled", as_json=as_json)
 
 
-def _act(id: str, how: str, *, as_json: bool) -> None:
-    with Api(server_of(os.environ)) as api:
-        found = api.post(path_of("deliveries", id, how), None, holds="state")
+def _tell(found: Mapping[str, Any], said: str, *, as_json: bool) -> None:
     if as_json:
         say(output(), pretty(found))
-        return
-    said = {"retry": f"is tried now; taskweir deliveries show {plain(id)}", "cancel": "is canceled"}[how]
-    say(aside(), f"{plain(id)} {said}")
+    else:
+        say(aside(), f"{plain(found['id'])} {said}")
 
 
 def _row(found: Mapping[str, Any]) -> Sequence[str | Text]:

@@ -1,17 +1,14 @@
 """What is done to one destination: its secret shown or renewed, a ping, a replay, the switch."""
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from receiver.cli.api import Api, path_of, server_of
 from receiver.cli.commands import Failed
 from receiver.cli.screen import aside, output, say
 from receiver.cli.text import comma_separated, duration, plain, pretty, since_of
-
-_REPLAY_S = 3600  # a long history takes its time
+from receiver.client import Destination, Taskweir
 
 Id = Annotated[str, typer.Argument(help="The destination's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -19,8 +16,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON."
 
 def secret(id: Id, as_json: AsJson = False) -> None:
     """Print a webhook's signing secret."""
-    with Api(server_of(os.environ)) as api:
-        found = api.get(path_of("destinations", id, "secret"), holds="secret")
+    with Taskweir(retries=0) as client:
+        found = client.destination_secret(id)
     _print_secret(found, as_json=as_json)
 
 
@@ -30,9 +27,8 @@ def rotate(
     as_json: AsJson = False,
 ) -> None:
     """Make a new signing secret, and print it; the old one signs along for a day, or as long as you say."""
-    with Api(server_of(os.environ)) as api:
-        body = {"overlap_seconds": overlap}
-        made = api.post(path_of("destinations", id, "rotate-secret"), body, holds="secret")
+    with Taskweir(retries=0) as client:
+        made = client.rotate_secret(id, overlap_seconds=overlap)
     _print_secret(made, as_json=as_json)
     along = f"the old one signs along for {duration(overlap)}" if overlap else "the old one signs nothing any more"
     say(aside(), f"{along}; give the new one to the consumer")
@@ -40,8 +36,8 @@ def rotate(
 
 def ping(id: Id, as_json: AsJson = False) -> None:
     """Send a ping now, and tell what came of it: status 1 unless it was taken with a 2xx."""
-    with Api(server_of(os.environ)) as api:
-        attempt = api.post(path_of("destinations", id, "test"), None, holds="duration_ms")
+    with Taskweir(retries=0) as client:
+        attempt = client.test_destination(id)
     if as_json:
         say(output(), pretty(attempt))
     status = attempt["status"]
@@ -68,39 +64,43 @@ def replay(
         raise typer.BadParameter(
             "say from when on: 2h, 3d or 2026-11-20T19:48:00Z; --dry-run counts only", param_hint="--since"
         )
-    asked: dict[str, Any] = {"since": since_of(since), "only": only, "dry_run": dry_run}
-    if until:
-        asked["until"] = since_of(until)
-    if types := comma_separated(events or []):
-        asked["event_types"] = types
-    with Api(server_of(os.environ)) as api:
-        done = api.post(path_of("destinations", id, "replay"), asked, holds="count", waits_s=_REPLAY_S)
+    with Taskweir(retries=0) as client:
+        count = client.replay(
+            id,
+            since=since_of(since),
+            until=since_of(until) if until else None,
+            event_types=comma_separated(events or []) or None,
+            only=only,
+            dry_run=dry_run,
+        )
     if as_json:
-        say(output(), pretty(done))
+        say(output(), pretty({"count": count}))
         return
-    say(output(), plain(done["count"]))
+    say(output(), str(count))
     say(aside(), "events would be delivered" if dry_run else f"events are on their way to {plain(id)}")
 
 
 def enable(id: Id, as_json: AsJson = False) -> None:
     """Deliver to it again; what waited goes out now."""
-    _switch(id, "enable", as_json=as_json)
+    with Taskweir(retries=0) as client:
+        found = client.enable_destination(id)
+    _tell_state(found, as_json=as_json)
+    if not as_json:
+        say(aside(), f"what it missed while it was disabled: taskweir destinations replay {plain(id)} --since 2d")
 
 
 def disable(id: Id, as_json: AsJson = False) -> None:
     """Deliver nothing to it until it is enabled; what is pending waits, new events are not for it."""
-    _switch(id, "disable", as_json=as_json)
+    with Taskweir(retries=0) as client:
+        found = client.disable_destination(id)
+    _tell_state(found, as_json=as_json)
 
 
-def _switch(id: str, how: str, *, as_json: bool) -> None:
-    with Api(server_of(os.environ)) as api:
-        found = api.post(path_of("destinations", id, how), None)
+def _tell_state(found: Destination, *, as_json: bool) -> None:
     if as_json:
         say(output(), pretty(found))
-        return
-    say(aside(), f"{plain(id)} {plain(found['state'])}")
-    if how == "enable":
-        say(aside(), f"what it missed while it was disabled: taskweir destinations replay {plain(id)} --since 2d")
+    else:
+        say(aside(), f"{plain(found.id)} {plain(found.state)}")
 
 
 def _print_secret(found: Mapping[str, Any], *, as_json: bool) -> None:

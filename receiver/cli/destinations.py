@@ -1,6 +1,5 @@
 """`taskweir destinations`: where events go."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -9,13 +8,12 @@ import typer
 from rich.text import Text
 
 from receiver.cli import destination_acts
-from receiver.cli.api import Api, path_of, server_of
 from receiver.cli.destination_acts import Id, tell_how_to_verify
 from receiver.cli.screen import aside, output, print_list, say
 from receiver.cli.submit import read_pairs
 from receiver.cli.text import comma_separated, plain, pretty
+from receiver.client import Taskweir
 
-_ALL = 10_000
 _SCHEMES = {
     "nats": "nats",
     "tls": "nats",
@@ -65,8 +63,8 @@ def list_destinations(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List destinations, newest first."""
-    with Api(server_of(os.environ)) as api:
-        found = api.listed("/v1/destinations", {}, limit=_ALL)
+    with Taskweir(retries=0) as client:
+        found = list(client.destinations())
     columns = ("destination", "type", "state", "to", "events", "only")
     none = "no destinations; `taskweir destinations add URL` makes one"
     print_list(found, columns, _row, whole=3, as_json=as_json, none=none)
@@ -99,13 +97,12 @@ def add(
     """
     if bool(url) == bool(sqlite):
         raise typer.BadParameter("give a URL, or --sqlite NAME")
-    kind = _SCHEMES.get(url.partition("://")[0].lower(), "webhook")
-    target = {"type": kind, "url": url} if url else {"type": "sqlite", "name": sqlite}
+    kind = _SCHEMES.get(url.partition("://")[0].lower(), "webhook") if url else "sqlite"
     lists = _lists(events, provider, model, metadata)
     scalars = _scalars(format, signature, ordered, max_in_flight, rate, retention_days, description)
     headers = {"headers": read_pairs(header, "--header")} if header else {}
-    with Api(server_of(os.environ)) as api:
-        made = api.post("/v1/destinations", target | lists | scalars | headers)
+    with Taskweir(retries=0) as client:
+        made = client.add_destination(kind, url=url or None, name=sqlite or None, **(lists | scalars | headers))
     if as_json:
         say(output(), pretty(made))
         return
@@ -147,17 +144,16 @@ def update(
     )
     if header:
         changes["headers"] = {name: value or None for name, value in read_pairs(header, "--header").items()}
-    if url is not None:
-        changes["url"] = url
     changes |= _defaults(reset or [], changes)
-    if not changes:
+    named = sorted([*changes, *(["url"] if url is not None else [])])
+    if not named:
         raise typer.BadParameter("name what shall change")
-    with Api(server_of(os.environ)) as api:
-        changed = api.patch(path_of("destinations", id), changes)
+    with Taskweir(retries=0) as client:
+        changed = client.update_destination(id, url=url, **changes)
     if as_json:
         say(output(), pretty(changed))
         return
-    say(aside(), f"{plain(id)}: {', '.join(sorted(changes))} changed")
+    say(aside(), f"{plain(id)}: {', '.join(named)} changed")
     if "signature" in changes:
         say(aside(), f"if it signs in another way now, its new secret is: taskweir destinations secret {plain(id)}")
 
@@ -207,8 +203,8 @@ def _scalars(
 @app.command()
 def delete(id: Id) -> None:
     """Delete a destination; what is still owed to it is canceled."""
-    with Api(server_of(os.environ)) as api:
-        api.delete(path_of("destinations", id))
+    with Taskweir(retries=0) as client:
+        client.delete_destination(id)
     say(aside(), f"{plain(id)} deleted")
 
 

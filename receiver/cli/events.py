@@ -1,7 +1,5 @@
 """`taskweir events`: the one stream, looked back on or followed; one of it delivered again."""
 
-import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -9,13 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from receiver.cli.api import Api, Unreachable, path_of, server_of
 from receiver.cli.follow import Patience
 from receiver.cli.screen import aside, output, padded, print_list, say, status_text
 from receiver.cli.text import age, clock, comma_separated, compact, outcome_of, plain, pretty
+from receiver.client import Event, Taskweir
 
-_PAUSE_S = 0.5
-_PAGE = 200
+_MOST = 200
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Read the stream of events; deliver one again.")
 Types = Annotated[
@@ -24,7 +21,7 @@ Types = Annotated[
 ]
 Provider = Annotated[str, typer.Option(help="Only about tasks at this provider.")]
 Task = Annotated[str, typer.Option(help="Only about this task.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=_PAGE, help="At most so many, the newest.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=_MOST, help="At most so many, the newest.")]
 
 
 @app.command("list")
@@ -36,8 +33,8 @@ def list_events(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List events, newest first."""
-    with Api(server_of(os.environ)) as api:
-        events = _newest(api, _filters(type, provider, task), limit)
+    with Taskweir(retries=0) as client:
+        events = client.newest(limit, **_filters(type, provider, task))
     columns = ("seq", "age", "type", "task", "provider", "by", "outcome")
     print_list(events, columns, _row, whole=4, as_json=as_json, none="no events")
 
@@ -58,8 +55,8 @@ def tail(
     filters = _filters(type, provider, task)
     console = output()
     try:
-        with Api(server_of(os.environ)) as api:
-            for event in _stream(api, filters, after=after, limit=limit, follow=follow):
+        with Taskweir(retries=0) as client:
+            for event in _stream(client, filters, after=after, limit=limit, follow=follow):
                 say(console, compact(event) if as_json else event_line(event))
     except KeyboardInterrupt:
         return
@@ -79,16 +76,15 @@ def replay(
             "this takes the id of one event; all since a time are sent again to one destination: "
             f"taskweir destinations replay {one} --since {plain(since) or '2h'}"
         )
-    body = {"destination_id": destination} if destination else {}
-    with Api(server_of(os.environ)) as api:
-        done = api.post(path_of("events", id, "replay"), body, holds="deliveries")
+    with Taskweir(retries=0) as client:
+        made = client.replay_event(id, destination_id=destination or None)
     if as_json:
-        say(output(), pretty(done))
+        say(output(), pretty({"count": len(made), "deliveries": made}))
         return
-    for delivery in done["deliveries"]:
-        say(output(), plain(delivery["id"]))
-        say(aside(), f"on its way to {plain(delivery['destination_id'])}")
-    if not done["deliveries"]:
+    for delivery in made:
+        say(output(), plain(delivery.id))
+        say(aside(), f"on its way to {plain(delivery.destination_id)}")
+    if not made:
         say(aside(), "no enabled destination wants this event; --destination sends it to one whatever its filters")
 
 
@@ -97,45 +93,17 @@ def _filters(types: Sequence[str] | None, provider: str, task: str) -> dict[str,
     return {name: value for name, value in asked.items() if value}
 
 
-def _newest(api: Api, filters: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
-    """The newest `limit` events, over as many pages as that takes: what is rare is looked for piece by piece."""
-    events: list[dict[str, Any]] = []
-    before: dict[str, str] = {}
-    while True:
-        query = {**filters, **before, "order": "desc", "limit": str(limit - len(events))}
-        page = api.get("/v1/events", query, holds="items")
-        events += page["items"]
-        if not page["has_more"] or len(events) >= limit:
-            return events
-        before = {"after": page["next_cursor"]}
-
-
 def _stream(
-    api: Api, filters: Mapping[str, str], *, after: int | str | None, limit: int, follow: bool
-) -> Iterator[dict[str, Any]]:
+    client: Taskweir, filters: Mapping[str, str], *, after: int | None, limit: int, follow: bool
+) -> Iterator[Event]:
     """Events in order; where `after` is None the last `limit` first."""
     if after is None:
-        last = _newest(api, filters, limit)[::-1]
+        last = client.newest(limit, **filters)[::-1]
         yield from last
-        after = last[-1]["seq"] if last else 0
+        after = (last[-1].seq if last else None) or 0
         if not follow:
             return
-    patience = Patience(None)
-    while True:
-        try:
-            page = api.get("/v1/events", {**filters, "after": after, "limit": _PAGE}, holds="items")
-        except Unreachable as failure:
-            if not follow:
-                raise
-            patience.missed(failure)
-            continue
-        patience.answered()
-        yield from page["items"]
-        after = str(page["next_cursor"])
-        if not page["has_more"]:
-            if not follow:
-                return
-            time.sleep(_PAUSE_S)
+    yield from client.events(after=after, follow=follow, patience=Patience(None), **filters)
 
 
 def event_line(event: Mapping[str, Any]) -> Text:

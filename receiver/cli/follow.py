@@ -2,7 +2,7 @@
 
 import time
 
-from receiver.cli.api import Unreachable
+from receiver.calling.errors import ClientError
 from receiver.cli.screen import aside, say
 
 _PAUSE_S = 1.0
@@ -22,7 +22,7 @@ class Patience:
             say(aside(), "the server is back")
         self._since = None
 
-    def missed(self, failure: Unreachable) -> None:
+    def missed(self, failure: ClientError) -> None:
         """It did not: wait a moment, or raise `failure` where that has lasted too long."""
         now = time.monotonic()
         if self._since is None:

@@ -1,23 +1,77 @@
-"""`taskweir keys`: the keys of the server itself."""
+"""`taskweir keys`: who may call the server, and what it seals secrets with."""
 
-import os
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from receiver.cli.api import Api, server_of
 from receiver.cli.commands import Failed
-from receiver.cli.screen import aside, output, say
-from receiver.cli.text import pretty
+from receiver.cli.screen import aside, output, print_list, say
+from receiver.cli.text import age, comma_separated, moment, plain, pretty
+from receiver.client import Taskweir
 
-_MOST_S = 3600
+AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+Tenant = Annotated[str, typer.Option(help="Of this tenant; for the root key.", show_default=False)]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look after the server's own keys.")
+app = typer.Typer(add_completion=False, help="Make, list and revoke API keys; seal secrets anew (rotate-secrets).")
 
 
-@app.callback()
-def keys() -> None:
-    """Look after the server's own keys."""
+@app.callback(invoke_without_command=True)
+def keys(context: typer.Context, tenant: Tenant = "", as_json: AsJson = False) -> None:
+    """Make, list and revoke API keys; seal secrets anew (rotate-secrets)."""
+    if context.invoked_subcommand is None:
+        list_keys(tenant, as_json)
+
+
+@app.command("list")
+def list_keys(tenant: Tenant = "", as_json: AsJson = False) -> None:
+    """List API keys, newest first; the keys themselves are kept nowhere."""
+    with Taskweir(retries=0) as client:
+        found = list(client.keys(tenant=tenant or None))
+    none = "no API keys but the root key; `taskweir keys create LABEL` makes one"
+    print_list(
+        found, ("key", "label", "scopes", "tenant", "made", "last used"), _row, whole=1, as_json=as_json, none=none
+    )
+
+
+@app.command()
+def create(
+    label: Annotated[str, typer.Argument(help="Who it is for, in words.")],
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", help="read, submit, admin; read,submit if left out.")
+    ] = None,
+    tenant: Tenant = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key; it is printed now, and never again."""
+    with Taskweir(retries=0) as client:
+        made = client.create_key(label, comma_separated(scopes or ["read,submit"]), tenant=tenant or None)
+    if as_json:
+        say(output(), pretty(made))
+        return
+    say(output(), plain(made.key))
+    say(aside(), f"{plain(made.id)} may {', '.join(map(plain, made.scopes))}; keep the key: it is not shown again")
+
+
+@app.command()
+def revoke(id: Annotated[str, typer.Argument(help="The key's id, not the key.")], tenant: Tenant = "") -> None:
+    """Let an API key open nothing any more."""
+    with Taskweir(retries=0) as client:
+        client.revoke_key(id, tenant=tenant or None)
+    say(aside(), f"{plain(id)} revoked")
+
+
+def _row(found: Mapping[str, Any]) -> Sequence[str]:
+    scopes, used = ", ".join(map(plain, found["scopes"])), found.get("last_used_at")
+    made = moment(found["created_at"])
+    return (
+        found["id"],
+        plain(found["label"]),
+        scopes,
+        plain(found["tenant"]),
+        made,
+        f"{age(used)} ago" if used else "never",
+    )
 
 
 @app.command()
@@ -28,8 +82,8 @@ def rotate_secrets(
 
     Put the new key first, restart the server, run this, take the old key away. It may be broken off and run again.
     """
-    with Api(server_of(os.environ)) as api:
-        done = api.post("/internal/rotate-secrets", None, holds="resealed", waits_s=_MOST_S)
+    with Taskweir(retries=0) as client:
+        done = client.rotate_secrets()
     if as_json:
         say(output(), pretty(done))
     else:

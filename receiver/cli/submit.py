@@ -1,6 +1,5 @@
 """`taskweir submit`: one task, and on request its outcome."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from receiver import json_text
-from receiver.cli.api import Api, Unreachable, path_of, server_of
+from receiver.calling.errors import MOMENTARY
 from receiver.cli.commands import Failed
 from receiver.cli.follow import Patience
 from receiver.cli.screen import aside, output, say, spinner_of
 from receiver.cli.text import comma_separated, doubt_of, failure_of, main_urls, plain, pretty
+from receiver.client import Task, Taskweir
 from receiver.domain import FINAL, Status
 from receiver.errors import Malformed
 
@@ -66,12 +66,6 @@ WebhookFormat = Annotated[
 ]
 
 
-def webhook_of(url: str, events: list[str] | None, format: str) -> dict[str, Any]:
-    """What a submit says of the task's own webhook; the server refuses what goes with a URL only."""
-    asked = {"webhook_url": url, "webhook_events": comma_separated(events or []), "webhook_format": format}
-    return {name: value for name, value in asked.items() if value}
-
-
 @app.command()
 def submit(
     provider: Annotated[str, typer.Argument(help="A configured provider, for example apikley.")],
@@ -87,39 +81,44 @@ def submit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the task as JSON.")] = False,
 ) -> None:
     """Submit a task; with --wait, show how it goes and print its outputs."""
-    body: dict[str, Any] = {"provider": provider, "model": model, "input": read_input(input)}
-    body["metadata"] = read_pairs(metadata or [])
-    body |= webhook_of(webhook_url, webhook_events, webhook_format)
-    body["checks"] = not no_checks
-    if deadline is not None:
-        body["deadline_seconds"] = deadline
-    with Api(server_of(os.environ)) as api:
-        print_new(api, api.post("/v1/tasks", body), wait=wait, as_json=as_json)
+    asked, pairs = read_input(input), read_pairs(metadata or [])
+    with Taskweir() as client:
+        task = client.submit(
+            provider,
+            model,
+            asked,
+            metadata=pairs,
+            webhook_url=webhook_url or None,
+            webhook_events=comma_separated(webhook_events or []) or None,
+            webhook_format=webhook_format or None,
+            deadline_seconds=deadline,
+            checks=not no_checks,
+        )
+    print_new(task, wait=wait, as_json=as_json)
 
 
-def print_new(api: Api, task: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+def print_new(task: Task, *, wait: bool, as_json: bool) -> None:
     """Print a task that was just made, on request once it is final; raises `Failed` where it then did not succeed."""
     if wait and task["status"] not in FINAL:
-        task = _finished(api, task)
+        task = _finished(task)
     _print(task, as_json=as_json)
     if task["status"] in FINAL - {Status.SUCCEEDED}:
         raise Failed(f"{task['id']} {task['status']}", *filter(None, [failure_of(task)]))
 
 
-def _finished(api: Api, task: dict[str, Any]) -> dict[str, Any]:
+def _finished(task: Task) -> Task:
     """The task when it is final; a server that restarts meanwhile is waited for."""
-    path, patience = path_of("tasks", task["id"]), Patience(_PATIENCE_S)
-    console, doubt = aside(), list[str]()
+    patience, console, doubt = Patience(_PATIENCE_S), aside(), list[str]()
     try:
-        with _shown(console, task) as show:
+        with Taskweir(retries=0) as client, _shown(console, task) as show:
             while task["status"] not in FINAL:
                 show(task)
                 if not doubt:
                     doubt = tell_doubt(console, task)
                 try:
-                    task = api.get(path, {"wait": _LOOK_S}, waits_s=_LOOK_S)
+                    task = client.task(task["id"], wait=_LOOK_S)
                     patience.answered()
-                except Unreachable as failure:
+                except MOMENTARY as failure:
                     patience.missed(failure)
     except KeyboardInterrupt:
         raise Failed("no longer waiting; the task goes on", f"taskweir tasks show {plain(task['id'])}") from None

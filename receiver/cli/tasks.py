@@ -1,16 +1,16 @@
 """`taskweir tasks`: what was submitted, and how each task stands."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from receiver.cli.api import Api, path_of, server_of
 from receiver.cli.screen import aside, fields_of, output, print_list, say, status_text
 from receiver.cli.submit import print_new, tell_doubt
-from receiver.cli.text import age, compact, failure_of, moment, outcome_of, plain, pretty
+from receiver.cli.task_filters import ErrorKind, Metadata, Model, Provider, Since, Status, Until, bulk, filters_of
+from receiver.cli.text import age, clock, compact, failure_of, moment, outcome_of, plain, pretty
+from receiver.client import Taskweir
 
 Id = Annotated[str, typer.Argument(help="The task's id, or <provider>:<the provider's own id>.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the task as JSON.")]
@@ -20,16 +20,20 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Look at task
 
 @app.command("list")
 def list_tasks(
-    status: Annotated[str, typer.Option(help="Only tasks in this status.")] = "",
-    provider: Annotated[str, typer.Option(help="Only tasks at this provider.")] = "",
-    model: Annotated[str, typer.Option(help="Only tasks for this model.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    status: Status = "",
+    provider: Provider = "",
+    model: Model = "",
+    error_kind: ErrorKind = "",
+    metadata: Metadata = None,
+    since: Since = "",
+    until: Until = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many, the newest.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """List tasks, newest first."""
-    asked = {"status": status, "provider": provider, "model": model}
-    with Api(server_of(os.environ)) as api:
-        tasks = api.listed("/v1/tasks", {name: value for name, value in asked.items() if value}, limit=limit)
+    filters = filters_of(status, provider, model, error_kind, metadata, since, until)
+    with Taskweir(retries=0) as client:
+        tasks = list(client.tasks(filters=filters, limit=limit))
     columns = ("task", "status", "age", "provider", "model", "outcome")
     print_list(tasks, columns, _row, whole=4, as_json=as_json, none="no tasks")
 
@@ -37,8 +41,8 @@ def list_tasks(
 @app.command()
 def show(id: Id, as_json: AsJson = False) -> None:
     """Show one task, its outputs and what it waits for."""
-    with Api(server_of(os.environ)) as api:
-        task = api.get(path_of("tasks", id), holds="outputs")
+    with Taskweir(retries=0) as client:
+        task = client.task(id)
     if as_json:
         say(output(), pretty(task))
         return
@@ -68,8 +72,23 @@ def show(id: Id, as_json: AsJson = False) -> None:
 @app.command()
 def cancel(id: Id, as_json: AsJson = False) -> None:
     """Cancel a task here; no provider so far can be told, and a result that it still brings is recorded as late."""
-    with Api(server_of(os.environ)) as api:
-        _print_settled(api.post(path_of("tasks", id, "cancel"), None), as_json=as_json)
+    with Taskweir(retries=0) as client:
+        _print_settled(client.cancel(id), as_json=as_json)
+
+
+@app.command()
+def refresh(id: Id, as_json: AsJson = False) -> None:
+    """Ask the provider about a task now, or hand it over now."""
+    with Taskweir(retries=0) as client:
+        _print_settled(client.refresh(id), as_json=as_json)
+
+
+@app.command()
+def timeline(id: Id, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False) -> None:
+    """Tell the story of a task: every submit, callback, poll that changed something, event, delivery, attempt."""
+    with Taskweir(retries=0) as client:
+        items = client.timeline(id)
+    print_list(items, ("at", "what", "told"), _moment, whole=2, as_json=as_json, none="nothing is kept of it")
 
 
 @app.command()
@@ -79,8 +98,9 @@ def resubmit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a final or an unconfirmed task once more, as a new task: it is paid for again."""
-    with Api(server_of(os.environ)) as api:
-        print_new(api, api.post(path_of("tasks", id, "resubmit"), None), wait=wait, as_json=as_json)
+    with Taskweir() as client:
+        task = client.resubmit(id)
+    print_new(task, wait=wait, as_json=as_json)
 
 
 @app.command()
@@ -93,9 +113,12 @@ def resolve(
     """Say what became of an unconfirmed task."""
     if bool(provider_task_id) == failed:
         raise typer.BadParameter("give --provider-task-id, or --failed")
-    found = {"status": "failed"} if failed else {"provider_task_id": provider_task_id}
-    with Api(server_of(os.environ)) as api:
-        _print_settled(api.post(path_of("tasks", id, "resolve"), found), as_json=as_json)
+    with Taskweir(retries=0) as client:
+        task = client.resolve(id, provider_task_id=provider_task_id or None, failed=failed)
+    _print_settled(task, as_json=as_json)
+
+
+app.command()(bulk)
 
 
 def _print_settled(task: Mapping[str, Any], *, as_json: bool) -> None:
@@ -116,6 +139,10 @@ def _cost(usage: Mapping[str, Any] | None) -> str:
 
 def _brief(value: Any) -> str:
     return value if isinstance(value, str) else compact(value)
+
+
+def _moment(item: Mapping[str, Any]) -> Sequence[str | Text]:
+    return f"{moment(item['at'])[:10]} {clock(item['at'])}", plain(item["kind"]), plain(item["text"])
 
 
 def _row(task: Mapping[str, Any]) -> Sequence[str | Text]:

@@ -37,6 +37,13 @@ class DestinationVerbs(Statements):
         rows = self.page("SELECT * FROM destinations", where, order="id DESC", limit=page.limit)
         return [destination_of(row) for row in rows]
 
+    def gone_hooks(self) -> Sequence[str]:
+        return [str(row["id"]) for row in self.run("select_gone_hooks")]
+
+    def delete_gone_hook(self, destination_id: str) -> None:
+        if self.count("delete_gone_hook", id=destination_id):
+            self.delete_destination(destination_id)
+
     def hidden_destination(self, destination_id: str) -> Destination | None:
         row = self.one("select_hidden_destination", id=destination_id)
         return destination_of(row) if row else None

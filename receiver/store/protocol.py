@@ -11,6 +11,8 @@ from receiver.api_keys import ApiKey
 from receiver.breaker_policy import Breaker
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
+from receiver.store.hook_protocol import HookStore
+from receiver.store.read_along import ReadAlong
 from receiver.store.records import (
     Bite,
     Chronicle,
@@ -29,7 +31,7 @@ from receiver.store.records import (
 Result = TypeVar("Result")
 
 
-class Store(Protocol):
+class Store(HookStore, ReadAlong, Protocol):
     """The verbs, each part of the transaction that its caller holds open."""
 
     # Tasks
@@ -43,9 +45,6 @@ class Store(Protocol):
 
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         """Compare-and-set; False when somebody else changed it since."""
-
-    def task_versions(self, task_ids: Collection[str]) -> Mapping[str, int]:
-        """How often each of these was changed; those that are not kept are missing."""
 
     def resubmitted(self, task_id: str) -> bool:
         """Whether a task was resubmitted: another one names it as what it retries."""
@@ -166,12 +165,6 @@ class Store(Protocol):
     def newest_seq(self, tenant: str) -> int:
         """Where a tenant's newest event stands; 0 where none is kept."""
 
-    def last_seq(self) -> int:
-        """The highest place that was given to an event of anybody's."""
-
-    def events_after(self, seq: int, *, limit: int) -> Sequence[Recorded]:
-        """What comes behind a place, of all tenants, in the order of their `seq`."""
-
     def list_events(self, page: Page, *, after: int | None, newest_first: bool) -> Found[Recorded]:
         """Filters: type (a list), task_id, provider. `after` is a seq, in the direction of reading.
 
@@ -202,12 +195,6 @@ class Store(Protocol):
 
     def record_hidden_destination(self, destination: Destination) -> None:
         """Keep the hidden destination of a webhook_url; one that is kept already is enabled again if it was not."""
-
-    def record_hook(self, hook: Destination) -> str:
-        """Keep a REST hook, or find the one with its URL and event, enabled and as if it had never failed; its id."""
-
-    def list_hooks(self, page: Page) -> Sequence[Destination]:
-        """Filters: target, hook (the event that was asked for)."""
 
     def hidden_destination(self, destination_id: str) -> Destination | None: ...
 

@@ -158,6 +158,12 @@ VALUES (:id, :tenant, :type, :target, :created_at, :event_types, :format, :descr
   :rate_per_second, 1, :hook, :sealed_secret)
 ON CONFLICT (tenant, target, hook) WHERE hook IS NOT NULL DO UPDATE SET enabled = 1, disabled_reason = NULL
 
+-- select_gone_hooks --
+SELECT id FROM destinations WHERE hook IS NOT NULL AND disabled_reason = 'gone'
+
+-- delete_gone_hook --
+DELETE FROM destinations WHERE id = :id AND hook IS NOT NULL AND disabled_reason = 'gone'
+
 -- select_hook --
 SELECT id FROM destinations WHERE tenant = :tenant AND target = :target AND hook = :hook
 

@@ -1,6 +1,6 @@
 """A database as rows, whatever they mean: what moving one into another needs of either."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 # Every table that holds something of a user's, with its key.
@@ -24,6 +24,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "pruned": ("tenant",),
     "counters": ("name",),
 }
+AT_ONCE = 500
 MARK = "moving"  # the counter that says that a database is not whole yet
 NOT_WHOLE = "a move into it was begun and is not over"
 NOT_WHOLE_HINT = "Run `taskweir migrate --from … --to …` again: it goes on where it ended."
@@ -35,34 +36,30 @@ class Side(Protocol):
     def columns(self, table: str) -> list[str]:
         """The names of a table's columns, but for those that mean something to their engine alone."""
 
-    def page(
-        self, table: str, key: Sequence[str], columns: Sequence[str], after: tuple[Any, ...] | None, limit: int
-    ) -> Sequence[Sequence[Any]]:
-        """At most so many rows beyond a key, in its order."""
+    def pages(self, table: str, key: Sequence[str], columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+        """All rows in the order of the key, at most `AT_ONCE` at a time."""
 
     def last(self, table: str, key: Sequence[str]) -> tuple[Any, ...] | None:
         """The key of the last row; None where there is none."""
 
     def put(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Add rows, all of them or none."""
+        """Add rows, all of them or none, on the disk not before `unmark` is over. Any thread may, one at a time."""
 
     def replace_counters(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Set every counter but the mark."""
+        """Set every counter but the mark; a row is a name and a value."""
 
     def marked(self) -> bool: ...
 
     def mark(self) -> None: ...
 
-    def unmark(self) -> None: ...
+    def unmark(self) -> None:
+        """Say that it is whole; this is on the disk when it returns, and with it all that came before."""
 
     def close(self) -> None: ...
 
 
-def page_sql(table: str, key: Sequence[str], columns: Sequence[str], after: tuple[Any, ...] | None, sign: str) -> str:
-    """The statement of `page`, its parameters written as `sign`: the key to begin behind, and the limit."""
-    keys, names = ", ".join(key), ", ".join(columns)
-    behind = "" if after is None else f" WHERE ({keys}) > ({', '.join(sign for _ in key)})"
-    return f"SELECT {names} FROM {table}{behind} ORDER BY {keys} LIMIT {sign}"  # noqa: S608 - names of ours
+def pages_sql(table: str, key: Sequence[str], columns: Sequence[str]) -> str:
+    return f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(key)}"  # noqa: S608 - names of ours
 
 
 def last_sql(table: str, key: Sequence[str]) -> str:

@@ -94,15 +94,19 @@ def _shown(hook: Destination) -> dict[str, object]:
 
 
 async def delete_hook(request: Request, caller: Caller) -> Response:
-    """`DELETE /v1/hooks/{id}`: 204, again too: a tool cannot know whether it, or a 410, did so before."""
+    """`DELETE /v1/hooks/{id}`: 204, again too: a tool cannot know whether it, or a 410, did so before.
+
+    404 of what is no hook, or another tenant's.
+    """
     hook_id, storage = request.path_params["id"], doors_of(request).storage
     if not _ID.fullmatch(hook_id):
         raise Unknown(f"no hook {hook_id!r}")
+    if await storage.read(lambda store: store.owner_of(hook_id)) is None:
+        return Response(status_code=204)
     found = await storage.read(lambda store: store.destination(hook_id, caller.tenant))
-    if found is not None and found.hook is None:
-        raise Unknown(f"{hook_id} is no hook: DELETE /v1/destinations/{hook_id}")
-    if found is not None:
-        await owed.forget(storage, found.id)
+    if found is None or found.hook is None:
+        raise Unknown(f"no hook {hook_id!r}")
+    await owed.forget(storage, found.id)
     return Response(status_code=204)
 
 

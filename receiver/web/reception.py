@@ -148,8 +148,9 @@ class Reception(HttpToolsProtocol):
 
     async def taken(self) -> None:
         """Return when all that was written so far is taken; from now on none of it piles up here."""
-        self.transport.set_write_buffer_limits(high=0)
-        await self.flow.drain()
+        if self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(high=0)
+            await self.flow.drain()
 
     # What the server asks at intervals
 

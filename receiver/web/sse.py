@@ -17,7 +17,7 @@ from receiver.web.events import item
 from receiver.web.limits import TAKEN
 
 HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
-LEAST_RETRY_MS, RETRIES_MS = 1000, 3000  # those who are sent away together do not come back together
+LEAST_RETRY_MS = 1000  # to four times as many: those who are sent away together do not come back together
 
 Tell = Callable[[Write], Awaitable[None]]
 
@@ -35,10 +35,15 @@ def position(seq: int | None) -> bytes:
 _streams = count()
 
 
-def hint(seq: int | None) -> bytes:
+def hint(seq: int | None, *, least_ms: int = LEAST_RETRY_MS) -> bytes:
     """What a stream begins with: after how long to come back, and the place that it begins behind, if that is news."""
-    retry = b"retry: %d\n" % (LEAST_RETRY_MS + next(_streams) * 617 % RETRIES_MS)
+    retry = b"retry: %d\n" % (least_ms + next(_streams) * 617 % (3 * least_ms))
     return retry + (b"\n" if seq is None else b"id: %d\n\n" % seq)
+
+
+def later() -> bytes:
+    """All that a stream says for which there is no room now."""
+    return hint(None, least_ms=10 * LEAST_RETRY_MS)
 
 
 @contextmanager
@@ -72,7 +77,8 @@ class EventStream(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
 
         async def write(text: bytes) -> None:
-            await begin()
+            if not begun:
+                await begin()
             await send({"type": "http.response.body", "body": text, "more_body": True})
             if taken is not None:
                 await taken()

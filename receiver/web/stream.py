@@ -6,7 +6,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.errors import NotVerified
+from receiver.errors import NotVerified, Unavailable
 from receiver.following import Follower, Write
 from receiver.places import Place, check_kept
 from receiver.readers import Reader, Wanted
@@ -67,6 +67,8 @@ def _while_known(request: Request, reader: Reader, write: Write, *, look_every_s
                 await caller_of(request)
             except NotVerified:
                 reader.end()  # who comes back is told why
+            except Unavailable:
+                pass  # asked again the next time
         if not reader.over:
             await write(text)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from receiver import formats
 from receiver.domain import DAY, FINAL, Ms, Status
 from receiver.errors import Fault, Invalid
-from receiver.usage import METADATA, PLAIN, Figures, Question, TooManyGroups, TooManyTasks, Usage
+from receiver.usage import METADATA, MOST, PLAIN, Figures, Question, TooManyGroups, TooManyTasks, Usage
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, check_query, doors_of
 
@@ -22,16 +22,19 @@ async def get_usage(request: Request, caller: Caller) -> Response:
     check_query(request, "from", "to", "group_by", several=("group_by",))
     doors = doors_of(request)
     question = _question(request, caller.tenant, doors.clock.now())
-    answer = await doors.counting.answer(question)
+    return json_answer(_fields(question, counted(await doors.counting.answer(question))))
+
+
+def counted(answer: Usage | TooManyTasks | TooManyGroups) -> Usage:
+    """What was counted; raises `Invalid` where that would have been too much, and says what would not."""
     if isinstance(answer, TooManyTasks):
         shorter = formats.timestamp(answer.since)
-        message = f"more than a million tasks were made in this time: from {shorter} on there are fewer"
+        message = f"more than {MOST.tasks:,} tasks were made in this time: from {shorter} on there are fewer"
         raise Invalid([Fault(path="from", message=message)])
     if isinstance(answer, TooManyGroups):
-        raise Invalid(
-            [Fault(path="group_by", message="gives more than 1000 groups: choose a shorter time, or other words")]
-        )
-    return json_answer(_fields(question, answer))
+        message = f"gives more than {MOST.groups:,} groups: choose a shorter time, or other words"
+        raise Invalid([Fault(path="group_by", message=message)])
+    return answer
 
 
 def _question(request: Request, tenant: str, now: Ms) -> Question:

@@ -16,7 +16,7 @@ from receiver.store.protocol import Store
 from receiver.store.records import Page, Recorded
 from receiver.web.answers import problem_of
 from receiver.web.doors import Doors, doors_of
-from receiver.web.sse import EventStream, hint, leashed, position
+from receiver.web.sse import EventStream, hint, later, leashed, position
 from receiver.web.watched import STOP, as_it_stands, beginning, frame, progress, sequence_in
 
 WATCHED_FOR: Ms = 24 * HOUR  # after the end
@@ -103,8 +103,8 @@ def _read(store: Store, task_id: str, told: int | None, now: Ms) -> _Look:
 async def _tell(doors: Doors, begun: _Look, write: Write) -> None:
     """The stream of one watcher."""
     feed, task = doors.feed(), begun.task
-    if feed.full:
-        await _come_back(write)
+    if feed.crowded:
+        await write(later())
         return
     async with feed.reader(Wanted(tenant=task.tenant, frame=frame, task_id=task.id, changes=True)) as reader:
         await write(hint(None))

@@ -184,19 +184,24 @@ def _keys(name: str) -> list[str]:
     return sorted(found)
 
 
-@every_adapter
-@every_mouth
-@settings(max_examples=40, deadline=None, database=None, derandomize=True)
-@given(data=st.data())
-def test_any_json_in_the_provider_s_own_words_is_read(name: str, mouth: str, data: st.DataObject) -> None:
-    """Objects made of the provider's own field names and any values give a value, or `Malformed` from a callback."""
+@cache
+def _objects(name: str) -> st.SearchStrategy[dict[str, Any]]:
     keys = st.sampled_from(_keys(name))
     values = st.recursive(
         _SCALARS | st.sampled_from([0, 200, 501, "200", "fail", "failed"]),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=6) | inner.map(json.dumps),
         max_leaves=12,
     )
-    body = json.dumps(data.draw(st.dictionaries(keys, values, max_size=8))).encode()
+    return st.dictionaries(keys, values, max_size=8)
+
+
+@every_adapter
+@every_mouth
+@settings(max_examples=40, deadline=None, database=None, derandomize=True)
+@given(data=st.data())
+def test_any_json_in_the_provider_s_own_words_is_read(name: str, mouth: str, data: st.DataObject) -> None:
+    """Objects made of the provider's own field names and any values give a value, or `Malformed` from a callback."""
+    body = json.dumps(data.draw(_objects(name))).encode()
     status = data.draw(st.sampled_from([200, 400, 404, 429, 500]))
 
     _hold(mouth, said(adapter_of(name), mouth, body, status))

@@ -13,7 +13,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from tests.bench import callbacks, fanout, hour, latency, lists, memory, plots, polls, replicas, start, submits
+from tests.bench import callbacks, costs, fanout, hour, latency, lists, memory, plots, polls, replicas, start, submits
 from tests.bench.figures import Measure, Row, Run, Size
 from tests.bench.machine import LOAD_CORE, before_others, description, disk_of, in_memory
 from tests.bench.report import as_json, complaints, table
@@ -32,11 +32,12 @@ FIGURES: dict[str, Measure] = {
     "lists": lists.long_history,
     "start": start.to_ready,
     "replicas": replicas.side_by_side,
+    "costs": costs.one_event,
     "hour": hour.an_hour,
 }
 # What fits into ten minutes, and what does not.
-SHORT = [name for name in FIGURES if name not in ("replicas", "hour")]
-LONG = ["memory", "lists", "start", "replicas", "hour"]
+SHORT = [name for name in FIGURES if name not in ("replicas", "costs", "hour")]
+LONG = ["memory", "lists", "start", "replicas", "costs", "hour"]
 SCALE_EVENTS = 5_000_000
 SCALE_IN_FLIGHT = (1_000, 10_000, 100_000, 1_000_000)
 

@@ -21,10 +21,11 @@ def answer(status: int, body: Any, *, kind: str = "application/json") -> bytes:
 
 @dataclass(slots=True)
 class Stub:
-    """`url`, and the first line of every request so far."""
+    """`url`, the first line of every request so far, and the headers of each, in small letters."""
 
     url: str
     requests: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
 
 @contextmanager
@@ -47,15 +48,16 @@ def _serve(listener: socket.socket, answers: list[bytes], seen: Stub) -> None:
     while True:
         connection, _ = listener.accept()
         with connection:
-            line = _first_line(connection)
+            line, *headers = _head(connection)
             if line == "STOP":
                 return
             seen.requests.append(line)
+            seen.headers.append(dict(header.lower().split(": ", 1) for header in headers))
             connection.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
 
 
-def _first_line(connection: socket.socket) -> str:
-    """Read one request with its body; a client that goes away early has none."""
+def _head(connection: socket.socket) -> list[str]:
+    """Read one request with its body; the lines of its head. A client that goes away early has none."""
     read = b""
     while b"\r\n\r\n" not in read:
         chunk = connection.recv(65536)
@@ -67,4 +69,4 @@ def _first_line(connection: socket.socket) -> str:
         if line.startswith(b"content-length:"):
             while len(body) < int(line.partition(b":")[2]):
                 body += connection.recv(65536)
-    return head.split(b"\r\n")[0].decode()
+    return head.decode().split("\r\n")

@@ -1,7 +1,9 @@
 """Which commands there are, and how they end."""
 
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def test_the_help_names_every_command() -> None:
     """A command that exists is in the help, those of the server too."""
     result = ALONE("--help")
     assert result.code == 0
-    for name in (*PANELS, "serve", "migrate", "settings"):
+    for name in (*PANELS, "serve", "migrate", "tick", "settings", "doctor"):
         assert f" {name} " in result.out
 
 
@@ -45,7 +47,6 @@ def test_a_misspelt_command_is_wrong_usage_with_a_suggestion() -> None:
         ("events", "list"),
         ("destinations", "list"),
         ("deliveries", "list"),
-        ("keys", "rotate-secrets"),
     ],
 )
 def test_a_group_alone_prints_its_help(group: str, command: str) -> None:
@@ -53,6 +54,50 @@ def test_a_group_alone_prints_its_help(group: str, command: str) -> None:
     result = ALONE(group)
     assert result.code in (0, 2)
     assert command in result.out + result.err
+
+
+@pytest.mark.parametrize(("group", "told"), [("keys", "rotate-secrets"), ("providers", "pause")])
+def test_a_group_that_is_a_list_tells_what_else_it_has(group: str, told: str) -> None:
+    """Without a command it is the list, which needs a server; its help names the others."""
+    with stub([answer(200, {"items": [], "next_cursor": None})]) as server:
+        assert at(server.url)(group, "--json").json == []
+    assert told in ALONE(group, "--help").out
+
+
+def test_the_version_is_told() -> None:
+    """And nothing else."""
+    result = ALONE("--version")
+    assert (result.code, result.out.strip()) == (0, f"taskweir {version('taskweir')}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("taskweir ev", {"events"}),
+        ("taskweir do", {"doctor"}),
+        ("taskweir tasks re", {"refresh", "resubmit", "resolve"}),
+    ],
+)
+def test_a_shell_completes_what_is_typed(typed: str, offered: set[str]) -> None:
+    """Commands whose modules are not loaded yet, and theirs."""
+    asked = {"_TASKWEIR_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "taskweir"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **asked},
+        check=False,
+    )
+    assert set(done.stdout.split()) == offered
+
+
+def test_settings_are_json_too(tmp_path: Path) -> None:
+    """With what is wrong with each; the exit status tells it as well."""
+    wrong = {"TASKWEIR_PORT": "http", "TASKWEIR_SECRET_KEY": "s" * 40}
+    result = Cli(settings={**wrong, "TASKWEIR_DATA_DIR": str(tmp_path)})("settings", "--json")
+    rows = {each["name"]: each for each in result.json}
+    assert (result.code, rows["TASKWEIR_PORT"]["wrong"]) == (2, "TASKWEIR_PORT is 'http'")
+    assert (rows["TASKWEIR_SECRET_KEY"]["value"], rows["TASKWEIR_SECRET_KEY"]["wrong"]) == ("set", None)
 
 
 def test_serve_does_not_load_the_other_commands() -> None:

@@ -17,7 +17,6 @@ import pytest
 from rich.console import Console
 
 from receiver import signing
-from receiver.cli.api import Api, Server
 from receiver.cli.commands import Failed
 from receiver.cli.demo import Play
 from receiver.cli.demo.children import are_ready, end, environment_for, free_ports, on_stage, running, tail
@@ -26,6 +25,7 @@ from receiver.cli.demo.screen import Screen, event_text, next_look
 from receiver.cli.demo.standing import Standing, read_log, standings
 from receiver.cli.screen import output, say
 from receiver.cli.sink_app import Heard
+from receiver.client import Taskweir
 from receiver.formats import time_of
 
 SECRET = signing.new_secret(b"s" * 32)
@@ -34,7 +34,7 @@ SECRET = signing.new_secret(b"s" * 32)
 def play_on(directory: Path, stage: Any) -> Play:
     key = (directory / "taskweir.api-key").read_text().strip()
     return Play(
-        api=Api(Server(url=stage.server_url, key=key, key_from="the test")),
+        client=Taskweir(stage.server_url, key, retries=0),
         stage=stage,
         log=directory / "logs" / "default" / "demo.db",
         screen=Screen(Console(quiet=True), 0.0),
@@ -51,7 +51,7 @@ def test_a_process_that_dies_ends_the_demo_at_once(tmp_path: Path, name: str, to
         child.process.kill()
         child.process.wait()
         play = play_on(tmp_path, stage)
-        with play.api, pytest.raises(Failed) as caught:
+        with play.client, pytest.raises(Failed) as caught:
             play.perform(
                 [Order(provider="apikley", model="m", input={"prompt": "x"})],
                 "http://127.0.0.1:9/",

@@ -9,7 +9,7 @@ import httpx
 from receiver.sealing import Seal
 from tests.cli.driving import Cli
 from tests.cli.stub import answer, stub
-from tests.processes import environment, eventually, start, wait_until_up
+from tests.processes import environment, eventually, start, unmeasured, wait_until_up
 from tests.service.world import API_KEY, free_port
 
 HOOK = "http://127.0.0.1:9/hook"
@@ -44,7 +44,9 @@ def test_secrets_are_resealed_through_kill_and_restart(tmp_path: Path) -> None:
 
     def up(keys: str) -> None:
         nonlocal server
-        server = start("serve", env=environment(tmp_path, port, HOOK) | {"TASKWEIR_SECRET_KEY": keys}, log=log)
+        server = start(
+            "serve", env=unmeasured(environment(tmp_path, port, HOOK)) | {"TASKWEIR_SECRET_KEY": keys}, log=log
+        )
         wait_until_up(f"http://127.0.0.1:{port}/health/ready", server, log)
 
     server = start("migrate", env=environment(tmp_path, port, HOOK), log=log)
@@ -93,7 +95,7 @@ def test_secrets_are_resealed_through_kill_and_restart(tmp_path: Path) -> None:
 def test_it_is_the_operators(cli: Cli, server: dict[str, str]) -> None:
     """Not without the key."""
     assert cli("keys", "rotate-secrets", TASKWEIR_API_KEY="0123456789abcdef").code == 1
-    assert httpx.post(f"{server['TASKWEIR_URL']}/internal/rotate-secrets").status_code == 401
+    assert httpx.post(f"{server['TASKWEIR_URL']}/internal/rotate-secrets", verify=False).status_code == 401
 
 
 def test_nothing_to_do_is_no_failure(cli: Cli) -> None:
@@ -101,3 +103,33 @@ def test_nothing_to_do_is_no_failure(cli: Cli) -> None:
     assert cli("keys", "rotate-secrets").code == 0
     found = cli("keys", "rotate-secrets", "--json").json
     assert (found["resealed"], found["unreadable"]) == (0, 0)
+
+
+def test_a_key_is_made_used_and_revoked(cli: Cli) -> None:
+    """It is printed once; what it may do is what it was made for, and nothing after it is revoked."""
+    made = cli("keys", "create", "the shop")
+    [key] = made.lines
+    key_id = made.err.split()[0]
+    assert (made.code, key_id.startswith("key_"), "may read, submit" in made.err) == (0, True, True)
+    assert cli("tasks", "list", TASKWEIR_API_KEY=key).code == 0
+    refused = cli("keys", "create", "more", TASKWEIR_API_KEY=key)
+    assert (refused.code, "admin" in refused.err) == (1, True)
+    [row] = [line for line in cli("keys").lines if line.startswith(key_id)]
+    assert "the shop" in row
+    assert key not in cli("keys", "list", "--json").out
+    assert cli("keys", "revoke", key_id).err.strip() == f"{key_id} revoked"
+    gone = cli("tasks", "list", TASKWEIR_API_KEY=key)
+    assert (gone.code, "TASKWEIR_API_KEY" in gone.err) == (1, True)
+    assert cli("keys", "revoke", key_id).code == 1
+
+
+def test_the_root_key_makes_keys_for_others(cli: Cli) -> None:
+    """With the scopes that are named; theirs are listed and revoked under their tenant."""
+    made = cli("keys", "create", "them", "--scope", "admin", "--scope", "read", "--tenant", "acme", "--json").json
+    assert (made["tenant"], sorted(made["scopes"])) == ("acme", ["admin", "read"])
+    theirs = cli("keys", "--tenant", "acme", "--json").json
+    assert made["id"] in {each["id"] for each in theirs}
+    assert made["id"] not in {each["id"] for each in cli("keys", "--json").json}
+    assert cli("tasks", "list", "--json", TASKWEIR_API_KEY=made["key"]).json == []
+    assert cli("keys", "revoke", made["id"], "--tenant", "acme").code == 0
+    assert cli("keys", "create", "them", "--scope", "everything").code == 1

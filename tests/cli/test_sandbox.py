@@ -23,6 +23,7 @@ def test_it_plays_the_providers_and_tells_how_to_reach_them(tmp_path: Path) -> N
             json={"model": "reve-2.0", "prompt": "a lighthouse"},
             headers={"authorization": f"Bearer {settings['TASKWEIR_REVE2IMG_API_KEY']}"},
             trust_env=False,
+            verify=False,
         )
         os.kill(sandbox.pid, signal.SIGINT)
         _, err = sandbox.communicate(timeout=20)

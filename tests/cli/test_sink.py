@@ -46,7 +46,7 @@ def heard_by(secret: str | None, headers: dict[str, str], body: bytes = BODY) ->
     """Post once to a sink; the status it answered with, and what it heard."""
     heard: list[Heard] = []
     with running(create_sink(secret, heard.append)) as url:
-        status = httpx.post(f"{url}/any/path", content=body, headers=headers, trust_env=False).status_code
+        status = httpx.post(f"{url}/any/path", content=body, headers=headers, trust_env=False, verify=False).status_code
     return status, heard[0]
 
 
@@ -94,7 +94,7 @@ def test_a_body_without_end_is_cut_off() -> None:
     """Beyond the limit it is refused and not heard."""
     heard: list[Heard] = []
     with running(create_sink(None, heard.append)) as url:
-        reply = httpx.post(url, content=b"x" * (MOST_READ + 1), trust_env=False)
+        reply = httpx.post(url, content=b"x" * (MOST_READ + 1), trust_env=False, verify=False)
     assert (reply.status_code, heard) == (413, [])
 
 
@@ -105,14 +105,14 @@ def test_a_sender_that_goes_away_is_not_heard() -> None:
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as half:
             half.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
-        httpx.post(url, content=BODY, trust_env=False)
+        httpx.post(url, content=BODY, trust_env=False, verify=False)
     assert [each.event for each in heard] == [EVENT]
 
 
 def test_only_posts_are_taken() -> None:
     """A sink is a webhook target, not a page."""
     with running(create_sink(None, lambda heard: None)) as url:
-        assert httpx.get(url, trust_env=False).status_code == 405
+        assert httpx.get(url, trust_env=False, verify=False).status_code == 405
 
 
 def test_ipv6_addresses_are_bracketed() -> None:
@@ -192,7 +192,7 @@ def test_the_command_prints_json_lines(cli: Cli) -> None:
 
 def _heard(url: str) -> bool:
     try:
-        httpx.post(url, content=BODY, trust_env=False)
+        httpx.post(url, content=BODY, trust_env=False, verify=False)
     except httpx.ConnectError:
         return False
     return True

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from receiver.cli.api import Unreachable
 from receiver.cli.follow import Patience
+from receiver.client import Unreachable
 from tests.cli.driving import Cli, read_until, submit_of
 from tests.cli.stub import HANG_UP, answer, stub
 from tests.service.world import APIKLEY_MODEL

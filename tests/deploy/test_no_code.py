@@ -64,12 +64,16 @@ def test_an_app_drives_the_server_through_zapiers_core(tests: Path, taskweir: st
 
 
 def test_what_the_page_says_works(taskweir: str, tmp_path: Path) -> None:
-    """Subscribe, sample, look, unsubscribe, as pasted; nothing resolves where tests run, so the tool has an address."""
+    """As pasted: a key, a hook, samples, a look, an end. Nothing resolves where tests run: the tool has an address."""
     [script] = blocks("no-code.md")
     script = script.replace("http://127.0.0.1:8080", taskweir).replace(
         "https://hooks.example.com", "https://93.184.215.14"
     )
-    hook, sample, listed = re.sub(r"(?<=[}\]])(?=[{\[])", "\n", in_bash(script, tmp_path, KEY=API_KEY)).splitlines()
+    made, hook, sample, listed = re.sub(
+        r"(?<=[}\]])(?=[{\[])", "\n", in_bash(script, tmp_path, KEY=API_KEY)
+    ).splitlines()
+    key = {"authorization": f"Bearer {json.loads(made)['key']}"}
+    assert httpx.get(f"{taskweir}/v1/me", headers=key).json()["scopes"] == ["admin"]
     assert [each["id"] for each in json.loads(listed)["items"]] == [json.loads(hook)["id"]]
     text = (ROOT / "deploy" / "no-code.md").read_text()
     assert tuple(re.findall(r"`(id\s[^`]+)`", text)[0].split()) == FLAT_COLUMNS

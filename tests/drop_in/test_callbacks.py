@@ -236,7 +236,7 @@ async def test_a_callback_url_whose_host_has_no_address_yet_is_taken(tmp_path: P
 
 
 async def test_a_webhook_of_our_own_beside_it_is_another_one(tmp_path: Path) -> None:
-    """The same URL as `webhook_url` of another task gets the event, not the callback."""
+    """The same URL as `webhook_url` of another task gets the event, not the callback, and is in no poll's answer."""
     async with (
         scripted(created("p1"), record("success", "p1")) as apikley,
         a_consumer(200) as consumer,
@@ -248,4 +248,6 @@ async def test_a_webhook_of_our_own_beside_it_is_another_one(tmp_path: Path) -> 
         await world.end((await world.submit(webhook_url=consumer.url))["id"], step_s=100)
         await world.turn()
         assert ["code" in each for each in consumer.events] == [True, False]
+        polled = [(await APIKLEY.poll(world.api, task_id)).json() for task_id in ("p1", "p2")]
+        assert [params(each)["callBackUrl"] for each in polled] == [consumer.url, None]
         consumer.verify(await secret_of(world))

@@ -19,7 +19,7 @@ class Inbox:
     """Verified events by id, the moments at which each came, and what did not verify or changed between two tries."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._webhook = Webhook(SECRET)
         self.bodies: dict[str, bytes] = {}
         self.came: dict[str, list[float]] = {}
@@ -29,6 +29,7 @@ class Inbox:
         event_id = headers["webhook-id"]
         with self._lock:
             self.came.setdefault(event_id, []).append(time.monotonic())
+            self._lock.notify_all()
             try:
                 event: Any = self._webhook.verify(body, headers)
             except Exception as error:  # noqa: BLE001 - the package raises whatever it likes; all of it means no
@@ -36,6 +37,11 @@ class Inbox:
                 return
             if event["id"] != event_id or self.bodies.setdefault(event_id, body) != body:
                 self.wrong.append(f"{event_id} changed between two tries")
+
+    def wait_for_more(self, within_s: float) -> None:
+        """Return when the next event comes, or after so long."""
+        with self._lock:
+            self._lock.wait(within_s)
 
     def moments(self) -> dict[str, list[float]]:
         """When each event came, every time."""

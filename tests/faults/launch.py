@@ -20,6 +20,7 @@ from receiver.settings import in_role
 from receiver.submit import SubmitLimits
 from receiver.telemetry import configure_logs
 from tests.faults.failpoints import Failpoint, arm
+from tests.processes import unmeasured
 
 assert receiver.server  # imported here, once, for all the servers that are forked from this process
 
@@ -52,8 +53,15 @@ def start_sandbox(port: int, ledger: Path, log: Path, *, finish_after_s: float, 
 
 
 def _start(target: Callable[..., None], *values: Any) -> ForkServerProcess:
+    """The first one starts what all are forked from: unmeasured, for they are killed."""
     process = _CONTEXT.Process(target=target, args=values, daemon=True)
-    process.start()
+    ours = dict(os.environ)
+    for name in ours.keys() - unmeasured(ours).keys():
+        del os.environ[name]
+    try:
+        process.start()
+    finally:
+        os.environ.update(ours)
     return process
 
 

@@ -109,7 +109,10 @@ class House:
 
     def deliveries(self) -> list[dict[str, Any]]:
         with httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", headers={"authorization": f"Bearer {API_KEY}"}, timeout=30
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"authorization": f"Bearer {API_KEY}"},
+            timeout=30,
+            verify=False,
         ) as api:
             return list(every(api, "/v1/deliveries"))
 

@@ -18,6 +18,7 @@ from tests.machine.network import Consumer, Network
 from tests.machine.oracle import WANTED
 from tests.machine.provider import KEY, Parking, Provider
 from tests.make import StoppedClock
+from tests.service.world import empty_file
 
 API_KEY = "api-key-canary-0002"
 PUBLIC_URL = "http://taskweir.test"
@@ -44,6 +45,8 @@ class House:
 
     async def start(self) -> None:
         self.path.parent.mkdir(exist_ok=True)
+        if not self.path.exists():
+            self.path.write_bytes(empty_file())
         adapters = {"apikley": Apikley()}
         settings = settings_of(
             {

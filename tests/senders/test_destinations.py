@@ -246,6 +246,7 @@ def test_a_missing_library_is_told_with_what_to_install(tmp_path: Path) -> None:
                 f"http://127.0.0.1:{port}/v1/destinations",
                 json={"type": kind, "url": url},
                 headers={"authorization": f"Bearer {API_KEY}"},
+                verify=False,
             )
             assert complaint(answer, 422, "type") is None
             [fault] = answer.json()["errors"]

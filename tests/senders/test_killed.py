@@ -45,7 +45,7 @@ def test_what_was_sent_and_not_recorded_is_there_once(tmp_path: Path, running: S
     url, headers = f"http://127.0.0.1:{port}", {"authorization": f"Bearer {API_KEY}"}
     env = environment(tmp_path, port, sandbox)
     process = start_server(env | {"TASKWEIR_FAILPOINT": "delivery_record.before:1"}, log)
-    with httpx.Client(base_url=url, headers=headers, timeout=30) as api:
+    with httpx.Client(base_url=url, headers=headers, timeout=30, verify=False) as api:
         wait_until_up(f"{url}/health/ready", process, log)
         made = api.post("/v1/destinations", json={"type": running.kind, "url": running.url()})
         assert made.status_code == 201, made.text
@@ -57,7 +57,7 @@ def test_what_was_sent_and_not_recorded_is_there_once(tmp_path: Path, running: S
     assert owed(tmp_path) == [sent]
     process = start_server(env, log)
     try:
-        with httpx.Client(base_url=url, headers=headers, timeout=30) as api:
+        with httpx.Client(base_url=url, headers=headers, timeout=30, verify=False) as api:
             wait_until_up(f"{url}/health/ready", process, log)
             eventually(lambda: not owed(tmp_path), log.read_text)
             [delivery] = every(api, "/v1/deliveries")

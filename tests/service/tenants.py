@@ -11,15 +11,17 @@ from receiver.web.app import routes
 from receiver.web.drop_in import ProvidersOwn
 from tests.service.world import World
 
-PUBLIC = {"/v1/watch/{token}"}  # open to whoever has the link
+# Open to whoever has the link, and documents, which are everybody's.
+PUBLIC = ("/v1/watch/", "/openapi.json", "/asyncapi.json", "/docs", "/llms.txt", "/schemas/")
 
 
 def doors() -> Iterator[tuple[str, str]]:
     """Every method and path of ours that takes a key; what is a provider's own has its tests in `tests.drop_in`."""
     for route in routes():
         assert isinstance(route, Route)
-        if route.path not in PUBLIC and not isinstance(route, ProvidersOwn):
-            for method in sorted((route.methods or set()) - {"HEAD"}):
+        if not route.path.startswith(PUBLIC) and not isinstance(route, ProvidersOwn):
+            assert route.methods, route.path
+            for method in sorted(route.methods - {"HEAD"}):
                 yield method, route.path
 
 

@@ -48,7 +48,7 @@ async def main_job(world: World, sandbox: str, url: str) -> list[str]:
         await world.api.post(f"/callbacks/apikley/{token[:-1]}", json=body)
     for _ in range(40):
         await world.turn(5)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         await client.delete(f"{sandbox}/_sandbox/tasks")  # from now on no poll is answered
     for _ in range(10):
         await world.turn(60)

@@ -8,11 +8,14 @@ import pytest
 
 from receiver import formats
 from receiver.domain import EventType, OperatorEvent
+from receiver.retention import DAY
 from receiver.store.protocol import Store
-from tests.make import a_destination
+from receiver.store.records import BITE
+from tests.make import NOW, a_delivery, a_destination
 from tests.service.asking import complaint, failures
 from tests.service.consumer import a_consumer
-from tests.service.owing import OPERATORS, quiet
+from tests.service.owing import OPERATORS, happen, quiet
+from tests.service.tenants import a_holder
 from tests.service.world import World, a_pair, a_world, created, record, scripted
 
 pytestmark = pytest.mark.anyio
@@ -140,16 +143,17 @@ async def test_other_refusals(tmp_path: Path) -> None:
 
 
 async def test_unsubscribing(tmp_path: Path) -> None:
-    """By id or by URL, twice as well; another tenant's is not touched, and nobody is told that it is there."""
+    """By id or by URL, twice as well; another tenant's is not there."""
     async with a_world(tmp_path) as world:
         theirs = a_destination(id=f"dst_{0:026}", tenant="other", target=URL, hook="task.finished")
         await world.service.storage.write(lambda store: store.record_hook(theirs))
         first, second = await subscribed(world), await subscribed(world, event="task.failed")
         third = await subscribed(world, url="http://127.0.0.1:9/other")
         for _ in range(2):
-            for path in (f"/v1/hooks/{third}", f"/v1/hooks/{theirs.id}"):
-                gone = await world.api.delete(path)
-                assert (gone.status_code, gone.content) == (204, b"")
+            gone = await world.api.delete(f"/v1/hooks/{third}")
+            assert (gone.status_code, gone.content) == (204, b"")
+        ours = await a_holder(world, "default", "admin")
+        assert complaint(await ours.ask("DELETE", f"/v1/hooks/{theirs.id}"), 404) is None
         assert (await world.api.delete("/v1/hooks", params={"url": URL, "event": "task.failed"})).status_code == 204
         assert await hooks(world) == [first]
         assert second not in await hooks(world)
@@ -249,6 +253,27 @@ async def test_410_deletes_a_hook(tmp_path: Path) -> None:
         assert (told["destination_id"], told["reason"]) == (hook, "gone")
         assert (await world.api.delete(f"/v1/hooks/{hook}")).status_code == 204
         assert await subscribed(world, gone.url, event="task.*") != hook
+
+
+async def test_410_deletes_a_hook_that_is_owed_a_lot(tmp_path: Path) -> None:
+    """Disabled at once, for nobody shall wait while thousands are canceled; deleted by the next run of retention."""
+    async with a_consumer(410) as gone, a_world(tmp_path) as world:
+        hook = await subscribed(world, gone.url)
+
+        def owe(store: Store) -> None:
+            for number in range(BITE + 1):
+                later = a_delivery(id=f"dlv_{number:026}", destination_id=hook, due_at=NOW + DAY)
+                store.record_delivery(later, 1)
+
+        await world.service.storage.write(owe)
+        await happen(world, 1)
+        await quiet(world)
+        assert len(gone.ids) == 1
+        shown = (await world.api.get(f"/v1/destinations/{hook}")).json()
+        assert (shown["state"], shown["disabled_reason"]) == ("disabled", "gone")
+        await world.service.retention.run_once()
+        assert await hooks(world) == []
+        assert await world.deliveries(destination_id=hook, state="pending") == []
 
 
 async def test_subscribing_again_enables_again(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from tests.sse import happen, streamed
 
 pytestmark = pytest.mark.anyio
 
-HOOK = "/v1/hooks/{id}"  # 204 where there is none, too: `no_hooks` is its case
 TASK = {
     "provider": "apikley",
     "model": APIKLEY_MODEL,
@@ -37,20 +36,22 @@ class Things:
     event: str = ""
     destination: str = ""
     delivery: str = ""
-    key: str = ""
     hook: str = ""
+    hook_url: str = ""
+    key: str = ""
     seq: int = 0
     secrets: list[str] = field(default_factory=list)
 
     @property
     def ids(self) -> list[str]:
-        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.key, self.hook]
+        return [self.task, self.provider_task_id, self.event, self.destination, self.delivery, self.hook, self.key]
 
     def of(self, path: str) -> list[str]:
         """What may stand in the place of the id in this path."""
         if path.startswith("/v1/tasks/"):
             return [self.task, f"apikley:{self.provider_task_id}"]
         kinds = {"events": self.event, "destinations": self.destination, "deliveries": self.delivery, "keys": self.key}
+        kinds["hooks"] = self.hook
         return [kinds[path.split("/")[2]]]
 
 
@@ -75,7 +76,8 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
     """A tenant with a task that waits at its provider, a destination that fails, and all that follows from it."""
     things = Things(provider_task_id=provider_task_id)
     made = await owner.post("/v1/destinations", {"type": "webhook", "url": consumer.url, "event_types": ["task.*"]})
-    things.destination = made["id"]
+    things.destination, things.hook_url = made["id"], f"{consumer.url}/abc"
+    things.hook = (await owner.post("/v1/hooks", {"url": things.hook_url, "event": "task.finished"}))["id"]
     tenants = await owner.get("/v1/webhook-secret")
     things.secrets = [made["secret"], tenants["secret"]]
     if not ON_POSTGRES:
@@ -88,7 +90,6 @@ async def filled(world: World, owner: Holder, consumer: Consumer, provider_task_
     found = (await owner.get("/v1/deliveries", destination_id=things.destination))["items"]
     things.delivery = found[0]["id"]
     things.key = owner.key_id
-    things.hook = (await owner.post("/v1/hooks", {"url": f"{consumer.url}/hook", "event": "task.failed"}))["id"]
     return things
 
 
@@ -117,7 +118,7 @@ async def test_what_a_path_names_is_another_tenants(tmp_path: Path) -> None:
     """404, as if there were none, for every route with an id; and nothing is changed. Its owner finds it there."""
     async with two_tenants(tmp_path) as two:
         before, wrong, found = two.kept(), {}, 0
-        named = [(method, path) for method, path in doors() if "{id}" in path and path != HOOK]
+        named = [(method, path) for method, path in doors() if "{id}" in path]
         for method, path in named:
             body = BODIES.get(f"{method} {path}")
             for each in two.theirs.of(path):
@@ -205,6 +206,20 @@ async def own_destination(two: Two) -> str | None:
     return None
 
 
+async def own_hook(two: Two) -> str | None:
+    """The same URL and event is another hook; deleting by URL deletes one's own."""
+    body = {"url": two.theirs.hook_url, "event": "task.finished"}
+    if (await two.rival.post("/v1/hooks", body))["id"] == two.theirs.hook:
+        return "another's hook"
+    return await unsubscribes(two)
+
+
+async def unsubscribes(two: Two) -> str | None:
+    deleted = await two.rival.ask("DELETE", "/v1/hooks", params={"url": two.theirs.hook_url})
+    left = [[each["id"] for each in (await who.get("/v1/hooks"))["items"]] for who in (two.owner, two.rival)]
+    return None if (deleted.status_code, left) == (204, [[two.theirs.hook], []]) else f"{left}"
+
+
 async def own_key(two: Two) -> str | None:
     body = {"label": "x", "scopes": ["admin"]}
     made = await two.rival.post("/v1/keys", body)
@@ -215,26 +230,6 @@ async def own_key(two: Two) -> str | None:
 async def own_usage(two: Two) -> str | None:
     mine, theirs = [(await each.get("/v1/usage"))["total"]["tasks"] for each in (two.rival, two.owner)]
     return None if (mine, theirs) == (0, 1) else f"{mine} and {theirs} tasks"
-
-
-async def own_hook(two: Two) -> str | None:
-    """The same URL and event is another hook."""
-    made = await two.rival.post("/v1/hooks", {"url": f"{two.consumer.url}/hook", "event": "task.failed"})
-    return "another's hook" if made["id"] == two.theirs.hook else None
-
-
-async def no_hooks(two: Two) -> str | None:
-    """What is not there was deleted before, as far as anybody can tell: 204; its owner still has it."""
-    for path in (HOOK.replace("{id}", two.theirs.hook), f"/v1/hooks?url={two.consumer.url}/hook"):
-        if (await two.rival.ask("DELETE", path)).status_code != 204:
-            return f"{path} tells that it is there"
-    return None if two.theirs.hook in f"{await two.owner.get('/v1/hooks')}" else "another's hook is gone"
-
-
-async def own_samples(two: Two) -> str | None:
-    """Made up, for want of events of one's own."""
-    shown = f"{await two.rival.get('/v1/hooks/sample', event='task.submitted')}"
-    return shown if any(each in shown for each in two.theirs.ids) else None
 
 
 async def own_stream(two: Two) -> str | None:
@@ -297,19 +292,19 @@ CASES: dict[str, Case] = {
         "destination_id={destination}&state=pending",
         "task_id={task}&event_id={event}",
     ),
+    "GET /v1/hooks": sees_nothing("/v1/hooks", "event=task.finished", "url={hook_url}"),
+    "GET /v1/hooks/sample": sees_nothing("/v1/hooks/sample", "event=task.submitted"),
+    "DELETE /v1/hooks": unsubscribes,
     "GET /v1/keys": sees_nothing("/v1/keys"),
-    "GET /v1/hooks": sees_nothing("/v1/hooks", "event=task.failed"),
-    "GET /v1/hooks/sample": own_samples,
-    "DELETE /v1/hooks": no_hooks,
-    "GET /v1/events/stream": own_stream,
     "GET /v1/webhook-secret": own_secret,
     "POST /v1/tasks/adopt": adopts,
     "POST /v1/tasks/bulk": many,
     "POST /v1/webhook-secret/rotate": new_secret,
     "POST /v1/keys": own_key,
-    "POST /v1/hooks": own_hook,
     "POST /v1/destinations": own_destination,
+    "POST /v1/hooks": own_hook,
     "POST /v1/tasks": own_task,
+    "GET /v1/events/stream": own_stream,
     **{
         f"{method} {path}": for_root(method, path.replace("{name}", "apikley"))
         for method, path in (

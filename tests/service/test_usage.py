@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from receiver import formats
 from receiver.domain import Status, Task, Usage
-from receiver.errors import Unavailable
+from receiver.errors import Invalid, Unavailable
 from receiver.ids import made_at, new_id
 from receiver.usage import Counting, Limits, Question, TooManyGroups, TooManyTasks
 from receiver.usage import Usage as Answer
+from receiver.web.usage import counted
 from tests.make import DAY, NOW, a_task
 from tests.service.asking import complaint, failures
 from tests.service.world import World, a_world, keep
@@ -179,6 +181,17 @@ async def test_too_much_is_refused_with_what_would_do(tmp_path: Path) -> None:
         assert isinstance(await counting.answer(of_all(since=refused.since, group_by=("metadata.team",))), Answer)
         many = Counting(world.service.storage, Limits(groups=2))
         assert isinstance(await many.answer(of_all(group_by=("metadata.team",))), TooManyGroups)
+
+
+async def test_a_refusal_of_too_much_says_what_would_do(tmp_path: Path) -> None:
+    """The time from which on it is less; for groups, that there are too many of them."""
+    with pytest.raises(Invalid, match=r"more than 1,000,000 tasks .*: from 2025-12-08T09:40"):
+        counted(TooManyTasks(NOW))
+    async with a_world(tmp_path) as world:
+        await keep(world, *(costing(number, Status.QUEUED, metadata={"order": f"{number}"}) for number in range(1001)))
+        assert complaint(await world.api.get("/v1/usage?group_by=metadata.order"), 422, "group_by") is None
+        fewer = await used(world, f"group_by=metadata.order&from={formats.timestamp(NOW - DAY + 1)}")
+        assert len(fewer["items"]) == fewer["total"]["tasks"] == 1000
 
 
 def test_an_id_tells_when_it_was_made() -> None:

@@ -240,3 +240,18 @@ async def test_a_page_that_cannot_keep_up_is_told_the_rest(tmp_path: Path) -> No
                 "canceled",
                 "end",
             ]
+
+
+async def test_who_has_no_key_keeps_out_nobody_who_has_one(tmp_path: Path) -> None:
+    """Half of the streams are for anybody; who comes then is told to come back later, and a browser does."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world, streamed(world) as reached:
+        task = await world.submit()
+        async with reached.listening(path_of(task)) as first, reached.listening(path_of(task)) as second:
+            assert world.service.feed is not None
+            world.service.feed._most = 4
+            async with reached.listening(path_of(task)) as third, reached.listening() as with_key:
+                await third.until(lambda heard: heard.ended)
+                assert third.response is not None
+                assert (third.response.status_code, third.messages) == (200, [])
+                assert (third.retry_ms or 0) >= 10_000
+                assert [each.ended for each in (first, second, with_key)] == [False] * 3

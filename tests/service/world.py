@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import socket
+import tempfile
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from receiver.roles import ServerRole
 from receiver.service import Limits, Service
 from receiver.settings import Mode
 from receiver.store.protocol import Store
+from receiver.store.sqlite import migrate_file
 from receiver.submit import SubmitLimits
 from tests import postgres_server
 from tests.make import StoppedClock
@@ -136,11 +139,27 @@ class World:
         return url.removeprefix(PUBLIC_URL)
 
 
+ADAPTERS = load_adapters()  # a look at everything that is installed
+
+
+@cache
+def empty_file() -> bytes:
+    """A SQLite file with the schema and nothing else in it: to make one takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "taskweir.db"
+        migrate_file(path, now=0)
+        return path.read_bytes()
+
+
 def database_url(directory: Path) -> str:
     """A database of this directory's: SQLite's, unless TASKWEIR_TEST_ENGINE says that it shall be PostgreSQL's."""
     if ON_POSTGRES:
         return postgres_server.database_of(directory)
-    return f"sqlite:///{directory}/taskweir.db"
+    path = directory / "taskweir.db"
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(empty_file())
+    return f"sqlite:///{path}"
 
 
 @asynccontextmanager
@@ -157,10 +176,10 @@ async def a_world(
     **environment: str,
 ) -> AsyncIterator[World]:
     """A service on an empty store, its providers at `base_url`/<name>; no loop runs but by `turn`."""
-    adapters = load_adapters() if adapters is None else adapters
+    adapters = ADAPTERS if adapters is None else adapters
     settings = settings_of(
         {
-            "TASKWEIR_DATABASE_URL": database_url(directory),
+            "TASKWEIR_DATABASE_URL": environment.get("TASKWEIR_DATABASE_URL") or database_url(directory),
             "TASKWEIR_DATA_DIR": str(directory),
             "TASKWEIR_API_KEY": API_KEY,
             "TASKWEIR_SECRET_KEY": "s" * 32,

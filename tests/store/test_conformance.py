@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 from psycopg.errors import UniqueViolation
 
+from receiver import formats, json_text
 from receiver.domain import (
     Attempt,
     DeliveryState,
@@ -321,6 +322,35 @@ async def test_events_are_read_in_order_from_a_cursor(storage: Storage) -> None:
     assert found is not None
     assert (found.seq, found.type, found.task_id, found.body) == (2, "task.submitted", "task_0", '{"id":"evt_2"}')
     assert await storage.read(lambda store: store.event("evt_3", "default")) is None
+
+
+async def test_whoever_reads_along_gets_the_events_of_all_tenants_in_order(storage: Storage) -> None:
+    """From a place on, so many at once; the last place is known whether or not its event is kept."""
+    assert await storage.read(lambda store: (store.last_seq(), store.events_after(0, limit=9))) == (0, [])
+
+    def write(store: Store) -> None:
+        for tenant in ("a", "b", "a"):
+            task = a_task(tenant=tenant, provider=f"of {tenant}")
+            event = an_event(store.next_seq(), id=new_id("evt", NOW), task=task)
+            store.record_event(event, json_text.write(formats.envelope(event)))
+
+    await storage.write(write)
+    assert await storage.read(lambda store: store.last_seq()) == 3
+    rows = await storage.read(lambda store: store.events_after(1, limit=9))
+    assert [(row.seq, row.tenant, row.provider) for row in rows] == [(2, "b", "of b"), (3, "a", "of a")]
+    assert [row.seq for row in await storage.read(lambda store: store.events_after(0, limit=2))] == [1, 2]
+    await storage.write(lambda store: store.skip_seqs(10))
+    assert await storage.read(lambda store: store.last_seq()) == 13
+
+
+async def test_how_often_tasks_changed_is_told_of_many_at_once(storage: Storage) -> None:
+    """Those that are not kept are missing."""
+    for each in ("task_1", "task_2", "task_3"):
+        await storage.write(lambda store, each=each: store.record_task(a_task(id=each, provider_task_id=each)))
+    task = a_task(id="task_2", provider_task_id="task_2", version=1)
+    assert await storage.write(lambda store: store.save_task(task, expected_version=0))
+    asked = ["task_1", "task_2", "task_9"]
+    assert await storage.read(lambda store: store.task_versions(asked)) == {"task_1": 0, "task_2": 1}
 
 
 async def test_a_bad_write_fails_alone(storage: Storage) -> None:

@@ -134,6 +134,31 @@ async def test_a_hook_is_there_once_for_its_url_and_event(storage: Storage) -> N
     assert await _kept(storage, "dst_again") is None
 
 
+async def test_a_hook_that_is_gone_is_forgotten_unless_it_is_subscribed_again(storage: Storage) -> None:
+    """With what it is owed; what is no hook, or is disabled for another reason, stays."""
+    gone = {"enabled": False, "disabled_reason": "gone"}
+    kept = [
+        replace(A_HOOK, id="dst_again", hook="task.failed", **gone),
+        replace(A_HOOK, id="dst_off", hook="task.*", enabled=False, disabled_reason="failing"),
+        a_destination(**gone),
+    ]
+    owed = a_delivery(destination_id=A_HOOK.id)
+    await storage.write(
+        lambda store: (
+            [store.record_destination(each) for each in (replace(A_HOOK, **gone), *kept)]
+            + [store.record_delivery(owed, 1)]
+        )
+    )
+    assert set(await storage.read(lambda store: store.gone_hooks())) == {A_HOOK.id, "dst_again"}
+    await storage.write(lambda store: store.record_hook(kept[0]))
+    every = (A_HOOK.id, *(each.id for each in kept))
+    await storage.write(lambda store: [store.delete_gone_hook(each) for each in every])
+    assert [await _kept(storage, each) is None for each in every] == [True, False, False, False]
+    delivery = await storage.read(lambda store: store.delivery(owed.id, "default"))
+    assert delivery is not None
+    assert delivery.state is DeliveryState.CANCELED
+
+
 async def test_hooks_are_listed_by_url_and_event(storage: Storage) -> None:
     """A tenant's, newest first; what is no hook is not among them, a hook is among the destinations."""
     others = [

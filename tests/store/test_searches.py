@@ -18,7 +18,7 @@ from receiver.store.events import COMMON_TYPES
 from receiver.store.postgres_schema import bring_up_to_date
 from receiver.store.postgres_store import PostgresStore
 from receiver.store.protocol import Storage, Store
-from receiver.store.records import Found, Page
+from receiver.store.records import BEHIND_ALL, Found, Page
 from receiver.store.searches import MOST_SEARCHED
 from receiver.store.shares import WHOLE
 from receiver.store.sqlite import SqliteStore
@@ -254,7 +254,10 @@ def looked_at(plan: Mapping[str, Any]) -> int:
 
 
 def test_postgres_looks_at_no_more_rows_either(postgres_url: str) -> None:
-    """Whatever it plans, knowing its tables: so many entries of an index, the same rows once more, and a few."""
+    """Whatever it plans, knowing its tables: so many entries of an index, the same rows once more, and a few.
+
+    So it is with a part of what is added up for usage.
+    """
     bring_up_to_date(postgres_url, now=NOW)
     with psycopg.connect(postgres_url, row_factory=dict_row, autocommit=True) as connection:
         store = Explained(connection, "me", lambda: WHOLE, lambda error: error)
@@ -268,6 +271,11 @@ def test_postgres_looks_at_no_more_rows_either(postgres_url: str) -> None:
             store.rows = 0
             ask(store)
             found[name] = store.rows
+        store.rows = 0
+        part = store.add_up("default", since="task_", before=BEHIND_ALL, limit=MOST_SEARCHED, metadata=["order"])
+        assert part is not None
+        assert (part.count, sum(row.tasks for row in part.rows)) == (MOST_SEARCHED, MOST_SEARCHED)
+        found["usage"] = store.rows
     most = 2 * MOST_SEARCHED + 200
     assert {name: rows for name, rows in found.items() if rows > most} == {}
     assert {name: found[name] for name in (*AT_ONCE, "type task.failed", "rare types") if found[name] > 200} == {}

@@ -7,14 +7,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from receiver import signing
-from receiver.cli.api import Api, Server, Unreachable
 from receiver.cli.commands import Failed
 from receiver.cli.demo.children import Stage, broken, on_stage
 from receiver.cli.demo.orders import ORDERS, Order
@@ -22,6 +21,7 @@ from receiver.cli.demo.screen import Screen, farewell, final_table
 from receiver.cli.demo.standing import Standing, standings
 from receiver.cli.screen import aside, output, say
 from receiver.cli.sink_app import Heard, create_sink, running
+from receiver.client import Taskweir, Unreachable
 from receiver.settings import API_KEY_FILE
 
 LIMIT_S = 50.0
@@ -86,10 +86,9 @@ def run(
         stage = stack.enter_context(
             on_stage(directory, finish_after_s=finish_after_s, port_base=port_base, providers=names)
         )
-        key_file = directory / API_KEY_FILE
-        key = key_file.read_text(encoding="utf-8").strip()
-        api = stack.enter_context(Api(Server(url=stage.server_url, key=key, key_from=str(key_file))))
-        play = Play(api=api, stage=stage, log=_log_in(directory), screen=screen, heard=heard)
+        key = (directory / API_KEY_FILE).read_text(encoding="utf-8").strip()
+        client = stack.enter_context(Taskweir(stage.server_url, key, retries=0))
+        play = Play(client=client, stage=stage, log=_log_in(directory), screen=screen, heard=heard)
         found = play.perform(orders, f"{sink_url}/events", secret, until_s=started_s + limit_s)
         took_s = time.monotonic() - started_s
     final_table(console, found)
@@ -132,7 +131,7 @@ def _log_in(directory: Path) -> Path:
 class Play:
     """What happens once everything is up."""
 
-    api: Api
+    client: Taskweir
     stage: Stage
     log: Path
     screen: Screen
@@ -148,20 +147,19 @@ class Play:
 
     def _choose_destinations(self, url: str, secret: str) -> None:
         """Every event goes to the webhook, and to a SQLite log."""
-        every = {"event_types": ["task.*"]}
-        self.api.post("/v1/destinations", {"type": "webhook", "url": url, "secret": secret, **every})
-        self.api.post("/v1/destinations", {"type": "sqlite", "name": LOG_NAME, **every})
+        self.client.add_webhook(url, secret=secret, event_types=["task.*"])
+        self.client.add_log(LOG_NAME, event_types=["task.*"])
 
     def _submit(self, orders: Sequence[Order]) -> list[tuple[Order, str]]:
         """Each order with its task's id."""
         self.screen.stage("submitting one task to each provider")
-        return [(order, self.api.post("/v1/tasks", asdict(order))["id"]) for order in orders]
+        return [(order, self.client.submit(order.provider, order.model, order.input).id) for order in orders]
 
     def _watch(self, placed: Sequence[tuple[Order, str]], *, until_s: float) -> list[Standing]:
         """Show how it goes until every outcome is in both places."""
         self.screen.stage("waiting for the outcomes")
         while True:
-            tasks = self.api.listed("/v1/tasks", {}, limit=len(placed))
+            tasks = list(self.client.tasks(limit=len(placed)))
             heard = list(self.heard)
             found = standings(placed, tasks, heard, self.log)
             self.screen.show(found, heard)

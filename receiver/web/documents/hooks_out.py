@@ -11,7 +11,7 @@ from receiver.web.documents.schemas import model_of, narrowed, told_of
 
 STRUCTURED = "application/cloudevents+json"
 _SIGNED = {
-    "webhook-id": ("The event's id, the same on every attempt and replay.", id_of("evt", "made up")),
+    "webhook-id": ("The event's id, the same on every attempt and replay.", id_of("evt", "never happened")),
     "webhook-timestamp": ("When this attempt was made, in seconds since 1970.", str(AT // 1000)),
     "webhook-signature": (
         "`v1,…`, or `v1a,…` where the destination asks for it; several, with spaces between, during a rotation.",

@@ -36,5 +36,5 @@ def _body(type: str) -> str:
         return made_up.envelope_of(EventType(type) if type in [*EventType] else OperatorEvent(type))
     told = {"destination_id": made_up.DESTINATION_ID}
     return json_text.write(
-        {"id": id_of("evt", "made up", PING), "type": PING, "timestamp": formats.timestamp(AT), "data": told}
+        {"id": id_of("evt", "never happened", PING), "type": PING, "timestamp": formats.timestamp(AT), "data": told}
     )

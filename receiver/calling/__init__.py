@@ -1,0 +1,1 @@
+"""How a server's API is called: what `receiver.client` is made of."""
