@@ -39,6 +39,7 @@ def test_a_task_is_submitted_and_waited_for(client: Taskweir) -> None:
     """What the API promises of it are attributes; the whole answer is there as a dict."""
     task = client.submit("apikley", APIKLEY_MODEL, PROMPT, metadata={"order": "42"})
     assert (task.final, task.status, task.metadata) == (False, "submitted", {"order": "42"})
+    assert task.watch_url is not None
     assert task.waiting_for is not None
     assert "apikley" in task.waiting_for.text
     assert task.wait(timeout=20) is task
@@ -127,6 +128,12 @@ def test_events_are_followed_from_a_cursor(client: Taskweir) -> None:
     ]
     assert client.event(seen[0].id) == seen[0]
     assert (seen[-1].data.source, seen[-1].data.late) == ("callback", False)
+
+
+def test_following_is_over_the_stream(client: Taskweir) -> None:
+    """One connection, not a question every half second: what is there comes at once, by the stream's own door."""
+    with client._http.stream("/v1/events/stream", {"after": 0, "type": "task.submitted"}) as lines:
+        assert next(line for line in lines if line.startswith(b"event:")) == b"event: task.submitted"
 
 
 def test_a_destination_has_its_deliveries(client: Taskweir) -> None:
