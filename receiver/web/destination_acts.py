@@ -32,7 +32,7 @@ def _moment(value: object) -> Ms:
         raise ValueError("must be a time as 2026-11-20T19:48:00Z, or seconds since 1970, in quotes") from None
 
 
-Moment = Annotated[Ms, BeforeValidator(_moment)]
+Moment = Annotated[Ms, BeforeValidator(_moment, json_schema_input_type=str)]
 
 
 class NewSecretIn(RotationIn):

@@ -158,7 +158,8 @@ class Rig:
             waiting = open_ + [task for task in doubted if task["input"]["prompt"] in created]
             # Operators' events are owed to nobody here; a server that was killed in its submits may pause a provider.
             events = [event for event in every(api, "/v1/events", after="0") if event["type"].startswith("task.")]
-            delivered = {event["id"] for event in events} <= self.inbox.events().keys()
+            in_log = [row["id"] for row in logged(self.directory)]
+            delivered = {event["id"] for event in events} <= self.inbox.events().keys() & set(in_log)
             pruned = history_faults(self.directory, self.planted)
             if (not waiting and delivered and not pruned) or time.monotonic() > ends_at:
                 return Evidence(
@@ -168,7 +169,7 @@ class Rig:
                     answered=frozenset(self.answered),
                     delivered=self.inbox.events(),
                     wrong=tuple(self.inbox.wrong),
-                    logged=[row["id"] for row in logged(self.directory)],
+                    logged=in_log,
                     pruned=pruned,
                 )
             if time.monotonic() - called_at > 5:
