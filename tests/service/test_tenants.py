@@ -365,7 +365,9 @@ async def test_an_event_goes_to_its_own_tenants_destinations(tmp_path: Path) -> 
 async def test_a_tasks_own_webhook_is_signed_by_its_tenant(tmp_path: Path) -> None:
     """Two tenants with one `webhook_url`: two hidden destinations, each with its tenant's secret."""
     async with (
-        scripted(created("of-owner"), created("of-rival"), record("success", "of-owner"), record("success", "of-rival")) as apikley,
+        scripted(
+            created("of-owner"), created("of-rival"), record("success", "of-owner"), record("success", "of-rival")
+        ) as apikley,
         a_consumer(204) as consumer,
         a_pair(tmp_path, apikley) as world,
     ):
