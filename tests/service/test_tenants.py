@@ -241,7 +241,7 @@ async def own_stream(two: Two) -> str | None:
             async with reached.listening("/v1/events/stream?after=0", headers=key) as listener:
                 [seq] = await happen(two.world, 1, task=a_task(id=new_id("task", 0), tenant=holder.tenant))
                 reached.look()
-                await listener.until(lambda each, seq=seq: seq in each.seqs)
+                await listener.until(lambda each, last=seq: last in each.seqs)
                 heard[holder.tenant] = {each.data["data"]["task"]["tenant"] for each in listener.messages}
     return None if heard == {"acme": {"acme"}, "rival": {"rival"}} else f"{heard}"
 
