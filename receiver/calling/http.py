@@ -97,7 +97,7 @@ class Http:
     @contextmanager
     def stream(self, path: str, query: Query) -> Iterator[Iterator[bytes]]:
         """The lines of a stream as they come; raises `Unreachable` also where it breaks off in the middle."""
-        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+        headers = {"accept": "text/event-stream", "accept-encoding": "identity", "cache-control": "no-store"}
         timeout = httpx.Timeout(_CONNECT_S, read=_SILENCE_S)
         with (
             self._told("GET"),
