@@ -74,7 +74,7 @@ class Feed:
             if not self._readers:
                 self.at = await self._storage.read(lambda store: store.last_seq(), brief=True)
                 self._beat_at = time.monotonic() + self.heartbeat_s
-            if not self._begun:
+            if not (self._begun or self.closed):
                 self._begun = True
                 self._loop.start()
             reader = Reader(wanted)
@@ -143,7 +143,7 @@ class Feed:
         """Each his own; who joins from now on begins behind these."""
         if not rows:
             return
-        last = self.at = rows[-1].seq
+        last = rows[-1].seq
         frames: defaultdict[Wanted, list[tuple[int, bytes]]] = defaultdict(list)
         for row in rows:
             written: dict[Frame, bytes] = {}
@@ -153,6 +153,7 @@ class Feed:
                 frames[wanted].append((row.seq, written[wanted.frame]))
         batches = [(Batch(each, last), self._seats[wanted]) for wanted, each in frames.items()]
         offers = [(batch, reader) for batch, readers in batches for reader in readers]
+        self.at = last
         async for batch, reader in _in_slices(offers):
             reader.offer(batch)
 

@@ -1,17 +1,20 @@
 """One reader's way through the events: page by page until he is where the live feed is, then along with it."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from receiver.errors import Gone
 from receiver.feed import Feed
-from receiver.places import Place, Step, step
-from receiver.readers import Reader, Wanted
-from receiver.store.protocol import Storage, Store
+from receiver.places import Place, step
+from receiver.readers import Reader
+from receiver.store.protocol import Storage
 from receiver.store.records import Page
 
 PAGE = 50  # events, some 50 KB: what one who takes nothing keeps in memory
+LONGEST_REST_S = 0.002
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -32,6 +35,9 @@ class Follower:
         self._write = write
         self._position = position
         self._told = 0  # the place that he knows of
+        wanted = reader.wanted
+        where = {"task_id": wanted.task_id, "provider": wanted.provider, "type": wanted.types and sorted(wanted.types)}
+        self._asked = Page(tenant=wanted.tenant, limit=PAGE, where=where)
 
     async def follow(self, place: Place) -> None:
         """Until he must go, or what comes next for him was deleted before he came to it: he asks, and is told."""
@@ -51,7 +57,12 @@ class Follower:
         """Where he stands after one page, and whether there is more on his way."""
         if place.seq >= up_to:
             return place, False
-        found = await next_page(self._feed, self._storage, self._reader.wanted, place, up_to)
+        async with self._feed.page:
+            if self._reader.over:
+                return place, False
+            began = time.monotonic()
+            found = await self._storage.read(lambda store: step(store, self._asked, place, up_to=up_to))
+            await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))  # what is kept can wait: others go first
         if found.rows:
             await self._write(b"".join([self._reader.wanted.frame(row) for row in found.rows]))
             self._told = found.rows[-1].seq
@@ -72,15 +83,3 @@ class Follower:
                 await self._write(self._position(place.seq if place.seq > self._told else None))
                 self._told = place.seq
         return place
-
-
-async def next_page(feed: Feed, storage: Storage, wanted: Wanted, place: Place, up_to: int) -> Step:
-    """What a reader gets next of what is kept, one reader's page after the other's; raises `Gone`."""
-    where = {"task_id": wanted.task_id, "provider": wanted.provider, "type": wanted.types and sorted(wanted.types)}
-    page = Page(tenant=wanted.tenant, limit=PAGE, where=where)
-
-    def read(store: Store) -> Step:
-        return step(store, page, place, up_to=up_to)
-
-    async with feed.page:
-        return await storage.read(read)

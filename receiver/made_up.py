@@ -33,16 +33,36 @@ _ORDER: tuple[EventType | OperatorEvent, ...] = (
     EventType.FAILED,
     EventType.SUCCEEDED,
 )
-_SUCCESS: Mapping[str, Any] = {
+_SUCCESS: dict[str, Any] = {
     "outputs": (
         Output(kind=Kind.VIDEO, url="https://files.example.com/kitten.mp4", expires_at=_AT + 7 * 24 * 60 * _MINUTE),
     ),
     "usage": Usage(amount=12),
 }
-_FAILURE: Mapping[str, Any] = {
+_FAILURE: dict[str, Any] = {
     "error": Failure(kind=FailureKind.CONTENT_POLICY, message="The prompt was refused.", code="422")
 }
-_TOLD: Mapping[EventType, Mapping[str, Any]] = {EventType.SUCCEEDED: _SUCCESS, EventType.FAILED: _FAILURE}
+_UNSENT: dict[str, Any] = {"provider_task_id": None, "submitted_at": None}
+_TOLD: Mapping[EventType, dict[str, Any]] = {
+    EventType.QUEUED: _UNSENT,
+    EventType.UNCONFIRMED: _UNSENT,
+    EventType.PROGRESS: {"progress": 40},
+    EventType.SUCCEEDED: _SUCCESS,
+    EventType.FAILED: _FAILURE,
+}
+_SPOKE: Mapping[EventType, tuple[Source, Verified | None]] = {
+    EventType.QUEUED: (Source.SUBMIT, None),
+    EventType.SUBMITTED: (Source.SUBMIT, Verified.POLL),
+    EventType.UNCONFIRMED: (Source.SUBMIT, None),
+    EventType.CANCELED: (Source.CALLER, None),
+    EventType.EXPIRED: (Source.DEADLINE, None),
+}
+_REASONS: Mapping[OperatorEvent, str | None] = {
+    OperatorEvent.DESTINATION_FAILING: "HTTP 503",
+    OperatorEvent.DESTINATION_RECOVERED: None,
+    OperatorEvent.DESTINATION_DISABLED: "failing",
+}
+DESTINATION_ID, DELIVERY_ID = id_of("dst", "nowhere"), id_of("dlv", "nowhere")
 
 
 def newest_first(kinds: set[EventType | OperatorEvent]) -> list[str]:
@@ -58,43 +78,61 @@ def envelope_of(kind: EventType | OperatorEvent) -> str:
 
 
 def _event(kind: EventType, at: Ms) -> Event:
+    source, verified_by = _SPOKE.get(kind, (Source.CALLBACK, Verified.POLL))
     return Event(
         id=id_of("evt", "never happened", kind),
         seq=0,
         type=kind,
         at=at,
-        task=_task(kind, at),
-        sequence=1,
-        source=Source.CALLBACK,
-        verified_by=Verified.POLL,
+        task=task_of(kind, at),
+        sequence=1 if source is Source.SUBMIT else 2,
+        source=source,
+        verified_by=verified_by,
     )
 
 
-def _task(kind: EventType, at: Ms) -> Task:
-    running = kind is EventType.PROGRESS
-    return Task(
-        id=id_of("task", "a task that never was", kind),
-        tenant="default",
-        provider="apikley",
-        model="bytedance/v1-pro-text-to-video",
-        status=Status.RUNNING if running else Status(kind.removeprefix("task.")),
-        created_at=at - 2 * _MINUTE,
-        deadline_at=at + 24 * 60 * _MINUTE,
-        input={"prompt": PROMPT},
-        metadata={"order": "42"},
-        provider_task_id=None if kind is EventType.QUEUED else "task_bytedance_1765186736545",
-        progress=40 if running else None,
-        finished_at=at if kind.final else None,
-        **_TOLD.get(kind, {}),
-    )
+def task_of(kind: EventType, at: Ms = _AT) -> Task:
+    """The task of a made-up event, as it was then."""
+    values: dict[str, Any] = {
+        "id": id_of("task", "a task that never was", kind),
+        "tenant": "default",
+        "provider": "apikley",
+        "model": "bytedance/v1-pro-text-to-video",
+        "status": Status.RUNNING if kind is EventType.PROGRESS else Status(kind.removeprefix("task.")),
+        "created_at": at - 2 * _MINUTE,
+        "submitted_at": at - 2 * _MINUTE + 800,
+        "deadline_at": at + 24 * 60 * _MINUTE,
+        "input": {"prompt": PROMPT},
+        "metadata": {"order": "42"},
+        "callback_expected": True,
+        "provider_task_id": "task_bytedance_1765186736545",
+        "finished_at": at if kind.final else None,
+    }
+    return Task(**values | _TOLD.get(kind, {}))
 
 
 def _of_operators(kind: OperatorEvent, at: Ms) -> dict[str, Any]:
-    data = {"provider": "apikley"} if kind.startswith("provider.") else {"destination_id": id_of("dst", "nowhere")}
-    told = {"reason": "unreachable", "since": formats.timestamp(at - _MINUTE)}
+    body = {"id": id_of("evt", "never happened", kind), "type": kind.value, "timestamp": formats.timestamp(at)}
+    return body | {"data": _told_operators(kind, formats.timestamp(at - _MINUTE))}
+
+
+def _told_operators(kind: OperatorEvent, since: str) -> dict[str, Any]:
+    if kind in (OperatorEvent.PROVIDER_PAUSED, OperatorEvent.PROVIDER_RESUMED):
+        return {"provider": "apikley", "reason": "unreachable", "since": since, "error": "no answer within 30 s"}
+    if kind is OperatorEvent.DELIVERY_DEAD:
+        return {
+            "delivery_id": DELIVERY_ID,
+            "destination_id": DESTINATION_ID,
+            "event_id": id_of("evt", "never happened", EventType.SUCCEEDED),
+            "task_id": id_of("task", "a task that never was", EventType.SUCCEEDED),
+            "attempts": 10,
+            "status": 503,
+            "error": None,
+        }
     return {
-        "id": id_of("evt", "never happened", kind),
-        "type": kind,
-        "timestamp": formats.timestamp(at),
-        "data": data | told,
+        "destination_id": DESTINATION_ID,
+        "type": "webhook",
+        "url": "https://app.example/hooks/taskweir",
+        "reason": _REASONS[kind],
+        "since": since,
     }

@@ -7,12 +7,12 @@ before it returns, together with whatever else was waiting; `read` sees only wha
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from receiver.api_keys import ApiKey
 from receiver.breaker_policy import Breaker
 from receiver.counts import CommitCounts
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
 from receiver.store.hook_protocol import HookStore
+from receiver.store.key_protocol import KeyStore
 from receiver.store.read_along import ReadAlong
 from receiver.store.records import (
     Bite,
@@ -23,7 +23,6 @@ from receiver.store.records import (
     Lease,
     Page,
     Parcel,
-    Part,
     Queue,
     Recorded,
     Sealed,
@@ -33,7 +32,7 @@ from receiver.store.records import (
 Result = TypeVar("Result")
 
 
-class Store(HookStore, ReadAlong, Protocol):
+class Store(HookStore, KeyStore, ReadAlong, Protocol):
     """The verbs, each part of the transaction that its caller holds open."""
 
     # Tasks
@@ -74,34 +73,6 @@ class Store(HookStore, ReadAlong, Protocol):
 
     def answer_key(self, key: str, tenant: str, status: int) -> None:
         """Remember the status code of the first answer; later ones change nothing."""
-
-    # API keys
-    def record_api_key(self, key: ApiKey, digest: str) -> None: ...
-
-    def api_key_of(self, digest: str) -> ApiKey | None:
-        """The key with this digest."""
-
-    def api_key(self, key_id: str, tenant: str) -> ApiKey | None: ...
-
-    def list_api_keys(self, page: Page) -> Sequence[ApiKey]: ...
-
-    def delete_api_key(self, key_id: str) -> bool:
-        """Forget a key; False where there is none."""
-
-    def note_use(self, key_id: str, now: Ms) -> None:
-        """A key was used at this time, or later."""
-
-    def tenant_spelt_otherwise(self, tenant: str) -> str | None:
-        """A tenant with keys whose name is this one but for capitals."""
-
-    def owner_of(self, object_id: str) -> str | None:
-        """The tenant whose task, event, destination, delivery or API key has this id; None where there is none."""
-
-    # Usage
-    def add_up(self, tenant: str, *, since: str, before: str, limit: int, metadata: Sequence[str]) -> Part | None:
-        """A tenant's tasks from the id `since` on and before another, the newest so many, counted by all that their
-        cost depends on and by their values of these keys; None where there are none.
-        """
 
     # Timers
     def timer(self, task_id: str) -> Timer | None: ...

@@ -31,6 +31,7 @@ from receiver.web import (
     webhooks,
 )
 from receiver.web.acting import acting
+from receiver.web.documents import pages
 from receiver.web.doors import Caller, Door, caller_of, check_scope
 
 Private = Callable[[Request, Caller], Awaitable[Response]]
@@ -88,6 +89,7 @@ def routes() -> list[BaseRoute]:
         Route("/v1/watch/{token}", Door(watch.watch_task), methods=["GET"]),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", changes=ROOT, POST=keys.rotate_secrets),
+        *pages.routes(),
         drop_in.ProvidersOwn(),
     ]
 

@@ -33,9 +33,10 @@ def _of_a_type(word: str) -> str:
     return word
 
 
-Type = Annotated[str, AfterValidator(_of_a_type)]
+Type = Annotated[str, AfterValidator(_of_a_type), Field(json_schema_extra={"enum": list(TYPES)})]
 Words = Annotated[list[str], Field(min_length=1, max_length=100)]
-Types = Annotated[Words, AfterValidator(_known)]
+EventTypeName = Annotated[str, Field(json_schema_extra={"enum": sorted(_EVENT_TYPES)})]
+Types = Annotated[list[EventTypeName], Field(min_length=1, max_length=100), AfterValidator(_known)]
 Metadata = Annotated[dict[str, str], AfterValidator(small_metadata)]
 FormatName = Literal["standard", "cloudevents", "cloudevents-binary", "flat"]
 Text = Annotated[str, Field(max_length=500)]

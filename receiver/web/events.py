@@ -21,7 +21,7 @@ from receiver.web.deliveries import shown
 from receiver.web.doors import Caller, allowed, check_query, doors_of, query_filters, query_limit
 
 
-class ReplayIn(BaseModel):
+class EventReplayIn(BaseModel):
     """To whom an event shall be delivered again; None: to all that want it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -61,7 +61,7 @@ async def replay_event(request: Request, caller: Caller) -> Response:
     """`POST /v1/events/{id}/replay`: 202 and the new deliveries, to whoever wants it now, or to `destination_id`."""
     doors, event_id = doors_of(request), request.path_params["id"]
     await doors.storage.read(lambda store: _owned(store, event_id, caller))
-    asked = await read_optional(request, ReplayIn)
+    asked = await read_optional(request, EventReplayIn)
     await doors.storage.read(lambda store: _target(store, asked, caller))
     now = doors.clock.now()
 
@@ -83,7 +83,7 @@ def _owned(store: Store, event_id: str, caller: Caller) -> Recorded:
     return row
 
 
-def _target(store: Store, asked: ReplayIn, caller: Caller) -> Destination | None:
+def _target(store: Store, asked: EventReplayIn, caller: Caller) -> Destination | None:
     """The destination that is asked for; None where all are meant."""
     if asked.destination_id is None:
         return None

@@ -10,6 +10,7 @@ from receiver.errors import NotVerified, Unavailable
 from receiver.following import Follower, Write
 from receiver.places import Place, check_kept
 from receiver.readers import Reader, Wanted
+from receiver.store.protocol import Store
 from receiver.web.doors import Caller, caller_of, check_query, doors_of, query_filters
 from receiver.web.events import place_of, types_asked
 from receiver.web.sse import EventStream, frame, hint, leashed, position
@@ -45,14 +46,20 @@ async def _tell(request: Request, wanted: Wanted, behind: Place | None, write: W
     doors = doors_of(request)
     feed = doors.feed()
     async with feed.reader(wanted) as reader:
-        place = Place(feed.at) if behind is None else behind
-        if behind is not None:
-            await doors.storage.read(lambda store: check_kept(store, wanted.tenant, behind), brief=True)
+        place = await doors.storage.read(lambda store: _kept(store, wanted.tenant, behind), brief=True)
         await write(hint(place.seq if behind is None else None))
         with leashed(reader, doors):
             known = _while_known(request, reader, write, look_every_s=feed.heartbeat_s)
             followed = Follower(feed, doors.storage, reader, known, position)
             await followed.follow(place)
+
+
+def _kept(store: Store, tenant: str, behind: Place | None) -> Place:
+    """The place that a stream begins behind; raises `Gone` of one that is not kept any more."""
+    if behind is None:
+        return Place(store.last_seq())
+    check_kept(store, tenant, behind)
+    return behind
 
 
 def _while_known(request: Request, reader: Reader, write: Write, *, look_every_s: float) -> Write:

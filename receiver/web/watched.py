@@ -7,6 +7,7 @@ from receiver import formats, json_text
 from receiver.domain import EventType, Ms, Task
 from receiver.store.records import Recorded
 
+_FINAL = frozenset(kind.value for kind in EventType if kind.final)
 STOP = b"event: end\ndata: {}\n\n"
 
 
@@ -25,7 +26,7 @@ def _message(envelope: dict[str, Any], task: dict[str, Any]) -> bytes:
     data = envelope["data"] | {"task": _public(task)}
     written = _written(envelope["type"], envelope | {"data": data})
     text = b"id: %d\n%b" % (data["sequence"], written)
-    return text + STOP if EventType(envelope["type"]).final else text
+    return text + STOP if envelope["type"] in _FINAL else text
 
 
 def beginning(task: Task, now: Ms) -> bytes:

@@ -25,6 +25,7 @@ MONTH_S = 30 * 86_400
 _EVENT_TYPES = frozenset({*EventType, *GROUPS})
 
 Record = Callable[[Store], None]
+OwnEventType = Annotated[str, Field(json_schema_extra={"enum": sorted(_EVENT_TYPES)})]
 
 
 class WebhookIn(BaseModel):
@@ -33,7 +34,7 @@ class WebhookIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     webhook_url: str | None = None
-    webhook_events: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    webhook_events: Annotated[list[OwnEventType], Field(min_length=1, max_length=100)] | None = None
     webhook_format: FormatName | None = None
 
     @field_validator("webhook_events")

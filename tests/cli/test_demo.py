@@ -16,6 +16,7 @@ from receiver.cli.commands import Failed
 from receiver.cli.demo import FINISH_AFTER_S, run
 from receiver.cli.demo.children import free_ports
 from receiver.cli.demo.orders import ORDERS, Order
+from receiver.client import Invalid
 from tests.cli.driving import Cli, read_until
 from tests.processes import eventually
 
@@ -108,7 +109,7 @@ def test_a_task_that_does_not_end_fails_the_demo_in_time() -> None:
 
 def test_a_task_that_is_refused_fails_the_demo() -> None:
     """What the API refuses is told field by field."""
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(Invalid) as caught:
         run([Order(provider="apikley", model=ORDERS[0].model, input={})])
     assert any("input.prompt" in line for line in caught.value.lines)
 

@@ -9,9 +9,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,15 @@ class Rig:
         return reached
 
     def die_at_random(self, chance: random.Random, *, tasks: int) -> None:
-        """Start, load, and kill some time after, from before the first answer to after the last."""
+        """Start, load, and kill some time after any of the answers, from before the first one to after the last."""
         self.start()
         assert self.server is not None
         with self.client() as api:
             sent = [
                 self.pool.submit(self.submit, api, number, chance.uniform(0, 0.2)) for number in self._numbers(tasks)
             ]
-            self.server.join(chance.uniform(0.05, 0.6))
+            list(islice(as_completed(sent, REACH_WITHIN_S), chance.randrange(tasks + 1)))
+            self.server.join(chance.uniform(0.0, 0.2))
             assert self.server.is_alive(), self.log.read_text()[-4000:]
             self.kill()
             wait(sent)
@@ -158,7 +160,8 @@ class Rig:
             waiting = open_ + [task for task in doubted if task["input"]["prompt"] in created]
             # Operators' events are owed to nobody here; a server that was killed in its submits may pause a provider.
             events = [event for event in every(api, "/v1/events", after="0") if event["type"].startswith("task.")]
-            delivered = {event["id"] for event in events} <= self.inbox.events().keys()
+            in_log = [row["id"] for row in logged(self.directory)]
+            delivered = {event["id"] for event in events} <= self.inbox.events().keys() & set(in_log)
             pruned = history_faults(self.directory, self.planted)
             if (not waiting and delivered and not pruned) or time.monotonic() > ends_at:
                 return Evidence(
@@ -168,7 +171,7 @@ class Rig:
                     answered=frozenset(self.answered),
                     delivered=self.inbox.events(),
                     wrong=tuple(self.inbox.wrong),
-                    logged=[row["id"] for row in logged(self.directory)],
+                    logged=in_log,
                     pruned=pruned,
                 )
             if time.monotonic() - called_at > 5:

@@ -59,7 +59,7 @@ _OPERATORS: dict[str, dict[str, Any]] = {
     },
     OperatorEvent.PROVIDER_RESUMED: {"provider": "apikley", "reason": "unreachable", "since": _SINCE, "error": None},
     OperatorEvent.DESTINATION_FAILING: _CONSUMER | {"reason": "no answer within 15 s"},
-    OperatorEvent.DESTINATION_RECOVERED: _CONSUMER,
+    OperatorEvent.DESTINATION_RECOVERED: _CONSUMER | {"reason": None},
     OperatorEvent.DESTINATION_DISABLED: _CONSUMER | {"reason": "gone"},
     OperatorEvent.DELIVERY_DEAD: {
         "delivery_id": "dlv_1",

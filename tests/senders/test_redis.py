@@ -7,6 +7,7 @@ import pytest
 from receiver.domain import Format
 from tests.dials import dials
 from tests.raw_servers import RawServer, raw_server
+from tests.rendered.samples import FORMATS
 from tests.senders.remotely import a_place, a_remote, an_owed, arrives, arrives_rendered, attempts, error_of, ids
 from tests.senders.servers import Redis
 
@@ -18,7 +19,7 @@ def running(redis_server: Redis) -> Redis:
     return redis_server
 
 
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", FORMATS)
 async def test_an_entry_is_the_event_in_its_format(server: Redis, format: Format) -> None:
     """Its id and type, the headers that a webhook would get, and the body."""
     got, message = await arrives_rendered(server, format)

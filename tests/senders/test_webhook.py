@@ -64,7 +64,7 @@ async def test_it_says_who_sends() -> None:
     assert (await sent_headers(headers={"User-Agent": "Acme/2"}))["user-agent"] == "Acme/2"
 
 
-@pytest.mark.parametrize("format", Format)
+@pytest.mark.parametrize("format", FORMATS)
 async def test_the_users_own_headers_go_along(format: Format) -> None:
     """In every format, beside ours."""
     own = {"Authorization": "Bearer s3cr3t", "X-Team": "a b", "Cookie": "a=1; b=2"}

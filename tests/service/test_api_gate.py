@@ -12,13 +12,15 @@ from starlette.datastructures import QueryParams
 from starlette.routing import Route
 
 from receiver.web.app import routes as others
+from receiver.web.documents import pages
 from receiver.web.drop_in import ProvidersOwn
 from tests.service.asking import complaint, counts, everything, failures
 from tests.service.world import API_KEY, World, a_pair, a_world, created, scripted
 
 pytestmark = pytest.mark.anyio
 
-PUBLIC = {"/health/live", "/healthz", "/health/ready", "/readyz"}
+DOCUMENTS = {route.path for route in pages.routes() if isinstance(route, Route)}
+PUBLIC = {"/health/live", "/healthz", "/health/ready", "/readyz", *DOCUMENTS}
 BY_LINK = {"/v1/watch/{token}"}
 CALLBACKS = "/callbacks/{provider}/{token}"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
@@ -202,7 +204,7 @@ async def test_a_key_is_taken_as_it_was_set(tmp_path: Path, key: str) -> None:
 
 
 async def test_what_is_public_needs_no_key(tmp_path: Path) -> None:
-    """Health, for whoever probes us."""
+    """Health, for whoever probes us, and the documents."""
     async with a_world(tmp_path) as world:
         for path in PUBLIC:
             assert (await bare(world, "GET", path, None)).status_code == 200

@@ -1,0 +1,1 @@
+"""What the API says of itself: operations, schemas of events, a viewer, a page for language models."""
