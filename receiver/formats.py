@@ -50,6 +50,8 @@ FLAT_COLUMNS = (
     "created_at",
     "finished_at",
 )
+_FIRST: Ms = -62_135_596_800_000  # 0001-01-01
+_LAST: Ms = 253_402_300_799_999  # 9999-12-31
 KEPT_TEXT = 10_000  # characters of a text in an event that is too large
 
 
@@ -60,15 +62,18 @@ def timestamp(at: Ms) -> str:
 
 @lru_cache(maxsize=1024)  # what happens together is written together
 def _second(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(at, UTC).isoformat()[:19]  # strftime writes the year 42 as 42
 
 
 def time_of(text: str) -> Ms:
-    """A time that somebody wrote, RFC 3339 or seconds since 1970; raises `ValueError`."""
+    """A time that somebody wrote, RFC 3339 or seconds since 1970, which `timestamp` can write; raises `ValueError`."""
     if text.isascii() and text.isdigit() and len(text) < 12:
         return int(text) * 1000
-    at = datetime.fromisoformat(text)
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+    read = datetime.fromisoformat(text)
+    at = round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
+    if not _FIRST <= at <= _LAST:  # in UTC it is of another year than where it was written
+        raise ValueError(f"{text} is beyond the years that can be written")
+    return at
 
 
 def task_fields(task: Task) -> dict[str, Any]:

@@ -16,6 +16,16 @@ def test_times_are_rfc_3339_in_utc_with_milliseconds() -> None:
     """As the contract writes them."""
     assert formats.timestamp(1_763_668_080_123) == "2025-11-20T19:48:00.123Z"
     assert formats.timestamp(1_763_668_080_000) == "2025-11-20T19:48:00.000Z"
+    assert formats.timestamp(formats.time_of("0042-07-13T10:00:00Z")) == "0042-07-13T10:00:00.000Z"
+
+
+def test_every_time_that_is_read_can_be_written() -> None:
+    """The first and the last of them; in UTC those beyond are of a year that has no name."""
+    for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"):
+        assert formats.time_of(formats.timestamp(formats.time_of(text))) == formats.time_of(text)
+    for text in ("0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "9999-12-31T23:59:59.9999Z"):
+        with pytest.raises(ValueError, match="beyond the years"):
+            formats.time_of(text)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The doors for what a caller does to one task: cancel it, look again now, resolve it, submit it once more."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -24,10 +24,19 @@ from receiver.web.submits import left_for_later, submitted
 Act = Callable[[Store, Task, Ms], Taken | Refusal]
 
 
+_NULL: dict[str, Any] = {"type": "null"}
+_EITHER: dict[str, Any] = {
+    "anyOf": [
+        {"required": ["provider_task_id"], "properties": {"provider_task_id": {"type": "string"}, "status": _NULL}},
+        {"required": ["status"], "properties": {"status": {"const": "failed"}, "provider_task_id": _NULL}},
+    ]
+}
+
+
 class ResolveIn(BaseModel):
     """What became of an unconfirmed task: exactly one of these."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_EITHER)
 
     provider_task_id: ProviderTaskId | None = None
     status: Literal["failed"] | None = None

@@ -35,6 +35,9 @@ def _tenant(name: str) -> str:
     return name
 
 
+ScopeName = Annotated[str, Field(json_schema_extra={"enum": [each.value for each in Scope]})]
+
+
 class KeyIn(BaseModel):
     """What a caller says of a new key; without `tenant` it is one of the caller's own."""
 
@@ -42,7 +45,7 @@ class KeyIn(BaseModel):
 
     tenant: Annotated[str, AfterValidator(_tenant)] | None = None
     label: Annotated[str, Field(min_length=1, max_length=100)]
-    scopes: Annotated[list[str], Field(min_length=1, max_length=10), AfterValidator(_scopes)]
+    scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=10), AfterValidator(_scopes)]
 
 
 async def create_key(request: Request, caller: Caller) -> Response:

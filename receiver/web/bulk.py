@@ -24,13 +24,21 @@ _NO_KEY = (
 )
 
 
+_WORD: dict[str, Any] = {"type": "string", "minLength": 1}
+_FILTER: dict[str, Any] = {
+    "properties": dict.fromkeys(EQUAL, _WORD) | {name: {"anyOf": [_WORD, {"type": "integer"}]} for name in TIMES},
+    "patternProperties": {r"^metadata\..": _WORD},
+    "additionalProperties": False,
+}
+
+
 class BulkIn(BaseModel):
     """What to do to which tasks; `filter` is required, and all tasks are meant by an empty one."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     action: Literal["cancel", "refresh", "resolve", "resubmit"]
-    filter: dict[str, Any]
+    filter: Annotated[dict[str, Any], Field(json_schema_extra=_FILTER)]
     rate_per_second: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     dry_run: bool = False
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -44,9 +44,9 @@ class NewSecretIn(RotationIn):
 class ReplayIn(BaseModel):
     """Which past events a destination shall get again."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"required": ["since"]})
 
-    since: Moment | None = None
+    since: Annotated[Moment | None, WithJsonSchema({"type": "string"})] = None
     until: Moment | None = None
     event_types: Types | None = None
     only: Literal["missing", "dead", "all"] = "missing"

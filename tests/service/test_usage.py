@@ -24,6 +24,7 @@ BAD: list[tuple[str, str]] = [
     *((f"{name}={value}", name) for name in ("from", "to") for value in ("x", "-1", "2026-13-01", "1e9", "")),
     ("from=2025-12-08T09:40:00Z&to=2025-12-08T09:40:00Z", "from"),
     ("from=2030-01-01", "from"),
+    ("from=0001-01-01T00:00:00%2B10:00", "from"),
     ("from=1&from=2", "from"),
     *(
         (f"group_by={value}", "group_by")

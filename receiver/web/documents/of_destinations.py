@@ -17,7 +17,7 @@ from receiver.web.documents.delivery_answers import (
     Secret,
     TenantSecret,
 )
-from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation
+from receiver.web.documents.operation import LIMIT, Answer, Operation, cursor
 from receiver.web.documents.task_answers import Counted
 from receiver.web.webhooks import RotationIn
 
@@ -63,7 +63,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List destinations",
         scope="read",
-        parameters=(LIMIT, CURSOR),
+        parameters=(LIMIT, cursor("dst")),
         answers={200: Answer(text="Newest first.", model=Destinations, example=examples.page(examples.DESTINATION))},
     ),
     Operation(

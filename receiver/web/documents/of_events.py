@@ -7,7 +7,7 @@ from receiver.web.bodies import NothingIn
 from receiver.web.documents import examples
 from receiver.web.documents.delivery_answers import Deliveries, DeliveryWhole
 from receiver.web.documents.event_answers import Events, RecordedEvent, Replayed
-from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import LIMIT, Answer, Operation, Parameter, cursor, text
 from receiver.web.documents.samples import SEQ
 from receiver.web.events import EventReplayIn
 
@@ -100,7 +100,7 @@ OPERATIONS = (
         scope="read",
         parameters=(
             LIMIT,
-            CURSOR,
+            cursor("dlv"),
             text("state", "Deliveries that stand so.", enum=[each.value for each in DeliveryState]),
             text("destination_id", "Deliveries to this destination."),
             text("task_id", "Deliveries of this task's events."),

@@ -9,7 +9,7 @@ from receiver.web.documents.event_answers import FlatEvent
 from receiver.web.documents.examples import NOW, page
 from receiver.web.documents.kinds import Time
 from receiver.web.documents.of_events import TYPES
-from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import LIMIT, Answer, Operation, Parameter, cursor, text
 from receiver.web.documents.samples import sample_as
 from receiver.web.hook_models import HookIn
 
@@ -76,7 +76,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List hooks, or look whether one is there",
         scope="read",
-        parameters=(LIMIT, CURSOR, _URL, _OF_EVENT),
+        parameters=(LIMIT, cursor("dst"), _URL, _OF_EVENT),
         answers={200: Answer(text="Newest first.", model=Hooks, example=page(_HOOK))},
     ),
     Operation(

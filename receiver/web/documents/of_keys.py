@@ -6,9 +6,10 @@ from receiver.api_keys import Scope
 from receiver.web.api_keys import KeyIn
 from receiver.web.documents.examples import NOW, page
 from receiver.web.documents.kinds import Count, Time, absent
-from receiver.web.documents.operation import CURSOR, LIMIT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import LIMIT, Answer, Operation, Parameter, cursor, moment
 
 TAG, USAGE = "Keys", "Usage"
+_WORD = r"(provider|model|metadata\.[^,]+)"
 _ID = {"id": "The key's id."}
 
 
@@ -137,7 +138,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List API keys",
         scope="read",
-        parameters=(LIMIT, CURSOR),
+        parameters=(LIMIT, cursor("key")),
         answers={200: Answer(text="Newest first.", model=Keys, example=page(_KEY))},
     ),
     Operation(
@@ -168,11 +169,11 @@ OPERATIONS = (
         summary="What tasks came to, and cost",
         scope="read",
         parameters=(
-            text("from", "Tasks made from then on; 30 days before `to` if left out."),
-            text("to", "Tasks made before then; now if left out."),
+            moment("from", "Tasks made from then on; 30 days before `to` if left out."),
+            moment("to", "Tasks made before then; now if left out."),
             Parameter(
                 name="group_by",
-                schema={"type": "string", "minLength": 1},
+                schema={"type": "string", "pattern": f"^{_WORD}(,{_WORD}){{0,4}}$"},
                 text="`provider`, `model`, `metadata.<key>`: up to five of them, with commas between.",
             ),
         ),

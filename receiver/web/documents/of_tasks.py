@@ -10,7 +10,7 @@ from receiver.web.adopt import AdoptIn
 from receiver.web.bodies import NothingIn
 from receiver.web.bulk import BulkIn
 from receiver.web.documents import examples
-from receiver.web.documents.operation import CURSOR, LIMIT, WAIT, Answer, Operation, Parameter, text
+from receiver.web.documents.operation import LIMIT, WAIT, Answer, Operation, Parameter, cursor, moment, text
 from receiver.web.documents.task_answers import Counted, NewTask, Task, Tasks, Timeline
 from receiver.web.tasks import TaskIn
 
@@ -35,8 +35,8 @@ _FILTERS = (
     text("model", "Tasks of this model."),
     text("provider_task_id", "The task with the provider's own id."),
     text("error_kind", "Tasks that failed for this.", enum=[each.value for each in FailureKind]),
-    text("created_after", "As 2026-11-20T19:48:00Z, or in seconds since 1970."),
-    text("created_before", "As 2026-11-20T19:48:00Z, or in seconds since 1970."),
+    moment("created_after", "Tasks made after then."),
+    moment("created_before", "Tasks made before then."),
     Parameter(
         name="metadata.<key>",
         schema={"type": "string"},
@@ -73,7 +73,7 @@ OPERATIONS = (
         tag=TAG,
         summary="List tasks",
         scope="read",
-        parameters=(LIMIT, CURSOR, *_FILTERS),
+        parameters=(LIMIT, cursor("task"), *_FILTERS),
         answers={200: Answer(text="Newest first.", model=Tasks, example=examples.page(examples.TASK))},
     ),
     Operation(

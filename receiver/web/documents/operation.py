@@ -77,6 +77,12 @@ def text(name: str, told: str, **schema: Any) -> Parameter:
     return Parameter(name=name, schema={"type": "string", "minLength": 1} | schema, text=told)
 
 
+def moment(name: str, told: str) -> Parameter:
+    """A parameter that is a time."""
+    schema = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": "^[0-9]{1,11}$"}]}
+    return Parameter(name=name, schema=schema, text=f"{told} As 2026-11-20T19:48:00Z, or seconds since 1970.")
+
+
 LIMIT = Parameter(
     name="limit",
     schema={"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
@@ -89,9 +95,15 @@ TENANT = Parameter(
     text="Act for this tenant: the root key only.",
     may_be_empty=True,
 )
-CURSOR = Parameter(
-    name="cursor", schema={"type": "string"}, text="The `next_cursor` of the page before.", may_be_empty=True
-)
+
+
+def cursor(of: str) -> Parameter:
+    """Where a page of a list begins; `of` is how the ids of its items begin."""
+    pattern = f"^({of}_[0-9a-z]{{26}})?$"
+    told = "The `next_cursor` of the page before."
+    return Parameter(name="cursor", schema={"type": "string", "pattern": pattern}, text=told, may_be_empty=True)
+
+
 WAIT = Parameter(
     name="wait",
     schema={"type": "integer", "minimum": 0, "maximum": 60, "default": 0},
