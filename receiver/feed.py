@@ -74,7 +74,7 @@ class Feed:
             if not self._readers:
                 self.at = await self._storage.read(lambda store: store.last_seq(), brief=True)
                 self._beat_at = time.monotonic() + self.heartbeat_s
-            if not self._begun:
+            if not (self._begun or self.closed):
                 self._begun = True
                 self._loop.start()
             reader = Reader(wanted)

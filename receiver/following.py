@@ -14,6 +14,7 @@ from receiver.store.protocol import Storage
 from receiver.store.records import Page
 
 PAGE = 50  # events, some 50 KB: what one who takes nothing keeps in memory
+LONGEST_REST_S = 0.002
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -61,7 +62,7 @@ class Follower:
                 return place, False
             began = time.monotonic()
             found = await self._storage.read(lambda store: step(store, self._asked, place, up_to=up_to))
-            await asyncio.sleep(time.monotonic() - began)  # what is not read now is there later: others go first
+            await asyncio.sleep(min(time.monotonic() - began, LONGEST_REST_S))  # what is kept can wait: others go first
         if found.rows:
             await self._write(b"".join([self._reader.wanted.frame(row) for row in found.rows]))
             self._told = found.rows[-1].seq

@@ -23,6 +23,7 @@ class Loop:
         self._run_once = run_once
         self._wake = wake
         self._errors = 0
+        self.rounds = self.failures = 0
         self._stopping = False
         self.alone = asyncio.Lock()  # a heartbeat comes beside the loop itself
         self._moved_at = time.monotonic()
@@ -43,6 +44,7 @@ class Loop:
         async with self.alone:
             pause_s = await self._run_once()
             self._moved_at = time.monotonic()  # a loop that only fails does not move
+            self.rounds += 1
             return pause_s
 
     def start(self) -> None:
@@ -76,6 +78,7 @@ class Loop:
             log.error("loop.failed", loop=self.name, error=repr(error), exc_info=error)
             pause_s = _PAUSES_AFTER_ERROR_S[min(self._errors, len(_PAUSES_AFTER_ERROR_S) - 1)]
             self._errors += 1
+            self.failures += 1
         else:
             self._errors = 0
         return pause_s

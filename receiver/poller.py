@@ -46,9 +46,13 @@ MOST_HASTENED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """What one round is to do: tasks to ask about, tasks that ended unasked; whether it probes, without any task."""
+    """What one round is to do: tasks to ask about, tasks that ended unasked; whether it probes, without any task.
+
+    `lags` tell how long those to ask about have been due.
+    """
 
     asked: list[tuple[Timer, Task, str]] = field(default_factory=list)
+    lags: list[Ms] = field(default_factory=list)
     ended: list[Taken] = field(default_factory=list)
     probes: bool = False
     blind: bool = False
@@ -141,6 +145,7 @@ class Poller:
         with budget.holding(limit):
             claim = await self._storage.write(lambda store: self._claim(store, name, limit, only), brief=True)
             budget.spend(len(claim.asked) + claim.blind, self._clock.now(), Work.POLL)
+        served.counts.asked(claim.lags)
         ended = claim.ended
         if claim.probes:
             ended += await self._storage.write(
@@ -159,21 +164,21 @@ class Poller:
         now = self._clock.now()
         standing = store.standing(provider)
         if not standing.holds_polls:
-            asked, ended = self._claim_timers(store, provider, now, now, limit, only)
-            return _Claim(asked=asked, ended=ended, next_due=store.next_due_timer(Work.POLL, provider))
+            claim = self._claim_timers(store, provider, now, now, limit, only)
+            return replace(claim, next_due=store.next_due_timer(Work.POLL, provider))
         if only or not provider_policy.probe_due(standing, now):
             return _Claim(next_due=standing.probe_at)
         probing = provider_policy.probing(standing, now)
         store.save_standing(probing)
-        asked, ended = self._claim_timers(store, provider, now, now + DAY * 365, 1)
-        return _Claim(asked=asked, ended=ended, probes=True, blind=not asked, next_due=probing.probe_at)
+        claim = self._claim_timers(store, provider, now, now + DAY * 365, 1)
+        return replace(claim, probes=True, blind=not claim.asked, next_due=probing.probe_at)
 
     def _claim_timers(
         self, store: Store, provider: str, now: Ms, due_by: Ms, limit: int, only: str | None = None
-    ) -> tuple[list[tuple[Timer, Task, str]], list[Taken]]:
+    ) -> "_Claim":
         owner = new_id("own", now)
         until = now + round(self._limits.lease_s * 1000)
-        asked, ended = [], []
+        claim = _Claim()
         if only is not None:
             timers = store.claim_timer(Work.POLL, only, owner=owner, now=due_by, until=until)
         else:
@@ -185,10 +190,11 @@ class Poller:
             if task is None:
                 store.drop_timer(timer.task_id)
             elif task.provider_task_id is None:
-                ended += wait_for_id(store, self._providers[provider], task, timer, now)
+                claim.ended.extend(wait_for_id(store, self._providers[provider], task, timer, now))
             else:
-                asked.append((replace(timer, owner=owner, due_at=until), task, task.provider_task_id))
-        return asked, ended
+                claim.asked.append((replace(timer, owner=owner, due_at=until), task, task.provider_task_id))
+                claim.lags.append(now - timer.due_at)
+        return claim
 
     async def _ask(self, served: Served, timer: Timer, task: Task, provider_task_id: str) -> None:
         asked_at = self._clock.now()
@@ -205,6 +211,7 @@ class Poller:
             lambda store: self._record(store, served, timer, answer, provider_task_id, asked_at), brief=True
         )
         log_turn(turn)
+        served.count_poll(answer)
         if taken is not None:
             self._learn_of_callbacks(task, timer, taken.task)
             self._bell.ring(taken)

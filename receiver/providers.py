@@ -1,9 +1,10 @@
 """The providers this process serves, each with its adapter."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
+from receiver.counts import ProviderCounts
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Provider, Task, Trust, Update
 from receiver.errors import ConfigurationError, Malformed, NotVerified
 from receiver.signing import CallbackTokens, may_hold_token, redact
@@ -20,11 +21,13 @@ NO_TASK = "taskweir-probe-00000000"
 class Served:
     """One configured account, and the translator for its wire.
 
-    What is read here has our key and callback tokens cut out wherever the provider's own text echoes them.
+    What is read here has our key and callback tokens cut out wherever the provider's own text echoes them. `counts` is
+    what this process did there.
     """
 
     provider: Provider
     adapter: Adapter
+    counts: ProviderCounts = field(default_factory=ProviderCounts, compare=False)
 
     def submit(self, task: Task, callback_url: str | None) -> Call | NoReply:
         """The request that hands a task over; nothing that could be sent where the adapter fails at it."""
@@ -59,6 +62,13 @@ class Served:
         if isinstance(answer, Update):
             return self._clean_update(answer)
         return replace(answer, failure=self._clean_failure(answer.failure))
+
+    def count_poll(self, answer: PollAnswer) -> None:
+        """A poll's answer was recorded."""
+        if isinstance(answer, PollFailed):
+            self.counts.polled(answer.failure.kind, unknown=False)
+        else:
+            self.counts.polled(None, unknown=_unknown(answer))
 
     def read_callback(self, callback: Callback, task: Task, now: Ms) -> Sequence[Update]:
         """The updates in a callback; raises `Malformed`."""
@@ -110,6 +120,10 @@ class Served:
         if text is None or not (self.provider.api_key in text or may_hold_token(text)):
             return text
         return self.clean_body(text.encode()).decode()
+
+
+def _unknown(update: Update) -> bool:
+    return update.status is None and update.provider_status is not None
 
 
 def _broken(error: Exception) -> Failure:

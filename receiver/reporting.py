@@ -1,9 +1,10 @@
-"""Tells the log what became of attempts, and how things turned for their destination."""
+"""Tells the log, and the counts, what became of attempts, and how things turned for their destination."""
 
 from collections.abc import Sequence
 
 from receiver import formats
 from receiver.breaker import Turn
+from receiver.counts import KindCounts
 from receiver.domain import Destination, OperatorEvent
 from receiver.outcomes import Settled
 from receiver.senders.base import Sent
@@ -11,8 +12,11 @@ from receiver.store.records import Parcel
 from receiver.telemetry import log
 
 
-def report(destination: Destination, ended: Sequence[tuple[Parcel, Sent]], settled: Settled) -> None:
+def report(
+    destination: Destination, ended: Sequence[tuple[Parcel, Sent]], settled: Settled, counts: KindCounts
+) -> None:
     for (parcel, sent), following in zip(ended, settled.nexts, strict=True):
+        counts.attempted(sent.attempt, following.state)
         tell = log.debug if sent.attempt.succeeded else log.info
         tell(
             "delivery.attempted",

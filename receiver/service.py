@@ -13,6 +13,7 @@ from receiver import owed
 from receiver.bell import Bell
 from receiver.budget import Budget, Room
 from receiver.clock import Clock, SystemClock
+from receiver.counts import Counts
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
 from receiver.domain import Task
@@ -164,6 +165,8 @@ class Service:
         )
         self.feed: Feed | None = None
         self.bell.listen(self._wake)
+        counts = Counts(providers={name: each.counts for name, each in served.items()}, kinds=self.courier.counts)
+        self.bell.listen(lambda taken: counts.recorded(taken.task.provider, taken.events))
         delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
         working = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
@@ -222,6 +225,7 @@ class Service:
             check_target=self._check_target,
             keyring=Keyring(self.storage, self._clock),
             counting=Counting(self.storage),
+            counts=counts,
             health=self.health,
             room=self._room,
             keeps_logs=kept.beat is None,

@@ -64,7 +64,7 @@ UNHEARD = Exchange()
 
 def submitted(answer: SubmitAnswer, after: Task, exchange: Exchange, *, next_at: Ms | None, now: Ms) -> Line:
     """What became of handing a task over; `after` is the task as it stands by that, `next_at` the next try."""
-    data: dict[str, Any] = {"answer": _WORD_OF[type(answer)], "http_status": exchange.status, "ms": exchange.ms}
+    data: dict[str, Any] = {"answer": WORD_OF[type(answer)], "http_status": exchange.status, "ms": exchange.ms}
     if isinstance(answer, Accepted):
         text = f"{_accepted(answer.update, after)}{exchange.told()}."
         data["provider_task_id"] = _safe(answer.update.provider_task_id) or None
@@ -87,7 +87,7 @@ def submitted(answer: SubmitAnswer, after: Task, exchange: Exchange, *, next_at:
     return Line(kind="submit", text=text, data=data)
 
 
-_WORD_OF: Mapping[type, str] = {
+WORD_OF: Mapping[type, str] = {
     Accepted: "accepted",
     Refused: "refused",
     NotCreated: "not_created",

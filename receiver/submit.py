@@ -232,6 +232,7 @@ class Submitter:
         taken, turn = await self._recorded(lambda store: self._record_answer(store, task, answer, exchange))
         turns.did(Did.SUBMITTED)
         log_turn(turn)
+        served.counts.submitted(story.WORD_OF[type(answer)], promised=_promises(task, answer))
         self._bell.ring(taken)
         if (turn and turn.resumed) or taken.task.status is Status.QUEUED:
             self.wake.set()
@@ -349,6 +350,12 @@ def _judged(reply: Reply | NoReply, served: Served, task: Task, now: Ms) -> Subm
     if reply.sent:
         return Ambiguous(failure=_unlearnt(reply.reason))
     return NotCreated(failure=Failure(kind=FailureKind.UNAVAILABLE, message=reply.reason, retryable=True))
+
+
+def _promises(task: Task, answer: SubmitAnswer) -> bool:
+    """Whether a callback is to come: the provider took the task with our URL, and has not told its end already."""
+    ended = isinstance(answer, Accepted) and answer.update.status is not None and answer.update.status.final
+    return task.callback_expected and isinstance(answer, Accepted) and not ended
 
 
 def _proof(answer: SubmitAnswer) -> Verified | None:

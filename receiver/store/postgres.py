@@ -155,6 +155,7 @@ class PostgresStorage:
         self._share, self._share_until = NONE, 0.0
         handing = handing or HandOff(lease=0, now=0)
         self._writer = Writer(lambda: _Connection(url, self.process, self.share, handing, self.offset))
+        self.commits = self._writer.counts
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="taskweir-reader")
         self._of_thread = threading.local()
         self._links: list[Link] = []

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from receiver.breaker_policy import Breaker
+from receiver.counts import CommitCounts
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Event, Ms, RetiredSecret, Task, Timer, Work
 from receiver.provider_policy import Standing
 from receiver.store.hook_protocol import HookStore
@@ -17,6 +18,7 @@ from receiver.store.records import (
     Bite,
     Chronicle,
     Found,
+    Gauges,
     KeptKey,
     Lease,
     Page,
@@ -339,6 +341,9 @@ class Store(HookStore, KeyStore, ReadAlong, Protocol):
     def skip_seqs(self, count: int) -> int:
         """Leave out so many places among the events; the last one left out."""
 
+    def gauges(self, providers: Collection[str], kinds: Collection[str], *, most: int) -> Gauges:
+        """How much there is to do, of these providers and kinds of destination; nothing is counted beyond `most`."""
+
     def half_moved(self) -> bool:
         """Whether a move into it was begun and is not over."""
 
@@ -346,7 +351,9 @@ class Store(HookStore, KeyStore, ReadAlong, Protocol):
 
 
 class Storage(Protocol):
-    """One store as the asynchronous world sees it."""
+    """One store as the asynchronous world sees it; `commits` tells what its writer did."""
+
+    commits: CommitCounts
 
     async def write(
         self, do: Callable[[Store], Result], *, brief: bool = False, ends: bool = False, can_wait: bool = False

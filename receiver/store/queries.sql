@@ -631,3 +631,49 @@ SELECT tenant FROM api_keys WHERE lower(tenant) = lower(:tenant) AND tenant <> :
 SELECT min(id) AS first, count(*) AS count FROM (
   SELECT id FROM tasks WHERE tenant = :tenant AND id >= :since AND id < :before ORDER BY id DESC LIMIT :limit
 ) AS part
+
+-- count_waiting_tasks --
+SELECT count(*) AS count FROM (
+  SELECT task_id FROM timers WHERE work = :work AND provider = :provider LIMIT :most
+) AS these
+
+-- count_doubts --
+SELECT provider, count(*) AS count FROM (
+  SELECT provider FROM tasks WHERE finished_at IS NULL AND status = 'unconfirmed' LIMIT :most
+) AS these
+GROUP BY provider
+
+-- count_deliveries_of_kind --
+-- Destination by destination (CROSS JOIN is SQLite's word for that), in the index of their states.
+SELECT count(*) AS count FROM (
+  SELECT deliveries.id FROM destinations CROSS JOIN deliveries
+  WHERE destinations.type = :type AND deliveries.destination_id = destinations.id AND deliveries.state = :state
+  LIMIT :most
+) AS these
+
+-- select_oldest_owed --
+-- Two index steps per destination that is owed something: ids tell when they were made.
+WITH RECURSIVE owed (id) AS (
+  SELECT min(destination_id) FROM deliveries WHERE state = 'pending'
+  UNION ALL
+  SELECT (SELECT min(destination_id) FROM deliveries WHERE state = 'pending' AND destination_id > owed.id)
+  FROM owed WHERE owed.id IS NOT NULL
+)
+SELECT each.type, min(each.first) AS id FROM (
+  SELECT destinations.type,
+    (SELECT min(id) FROM deliveries WHERE destination_id = owed.id AND state = 'pending') AS first
+  FROM owed JOIN destinations ON destinations.id = owed.id WHERE destinations.enabled = 1
+) AS each
+GROUP BY each.type
+
+-- count_destinations --
+SELECT each.type, each.state, count(*) AS count FROM (
+  SELECT destinations.type, CASE
+    WHEN destinations.enabled = 0 THEN 'disabled' WHEN breakers.probe_at IS NOT NULL THEN 'failing' ELSE 'healthy'
+  END AS state
+  FROM destinations LEFT JOIN breakers ON breakers.destination_id = destinations.id
+) AS each
+GROUP BY each.type, each.state
+
+-- select_paused --
+SELECT provider FROM standings WHERE paused IS NOT NULL

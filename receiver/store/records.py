@@ -1,10 +1,10 @@
 """What goes into a store and comes out of it beside the nouns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from receiver.domain import Attempt, Delivery, Destination, Ms
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, Work
 
 BEHIND_ALL = "\uffff"  # an id that none comes after
 BITE = 2000  # deliveries that are changed in one transaction: 10 to 50 ms of the writer's time
@@ -202,6 +202,23 @@ class Part:
     first: str
     count: int
     rows: Sequence[Tallied]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """How much there is to do: tasks by (provider, work), in doubt by provider, deliveries by (kind, state).
+
+    `oldest` is when the oldest that a kind of destination is owed was recorded; `destinations` are by (kind, state),
+    `paused` the providers that are; `seq` is that of the newest event. Kinds and providers without any may be missing.
+    """
+
+    tasks: Mapping[tuple[str, Work], int]
+    doubts: Mapping[str, int]
+    deliveries: Mapping[tuple[str, DeliveryState], int]
+    oldest: Mapping[str, Ms]
+    destinations: Mapping[tuple[str, str], int]
+    paused: Collection[str]
+    seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,6 +164,7 @@ class SqliteStorage:
         self._path = path
         handing = handing or HandOff(lease=0, now=0)
         self._writer = Writer(lambda: _Connection(path, handing))
+        self.commits = self._writer.counts
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="taskweir-reader")
         self._of_thread = threading.local()
         self._opened: list[sqlite3.Connection] = []

@@ -4,6 +4,7 @@ from receiver.store.api_keys import ApiKeyVerbs
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
+from receiver.store.gauges import GaugeVerbs
 from receiver.store.keys import KeyVerbs
 from receiver.store.notes import NoteVerbs
 from receiver.store.retention import RetentionVerbs
@@ -26,6 +27,7 @@ class SharedVerbs(
     SecretVerbs,
     RetentionVerbs,
     UsageVerbs,
+    GaugeVerbs,
 ):
     """What a store can do; an engine adds how statements run, and what only it can know of leases."""
 

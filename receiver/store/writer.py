@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
+from receiver.counts import CommitCounts
 from receiver.errors import Unavailable
 from receiver.store.protocol import Store
 
@@ -91,6 +92,7 @@ class Writer:
         self._pressed = False  # by one in it that is not patient
         self._busy = False
         self._closed = False
+        self.counts = CommitCounts(self._queued)
 
     async def open(self) -> None:
         """Connect in the thread; raises what connecting raised."""
@@ -118,6 +120,9 @@ class Writer:
                 self._waiting.append(job)
             self._begin()
         return await future  # a caller that goes away takes nothing back: nobody here knows of cancelling
+
+    def _queued(self) -> int:
+        return len(self._waiting) + len(self._patient) + len(self._along) + len(self._run)
 
     def _begin(self) -> None:
         """Work off what waits, with all that comes along."""
@@ -219,8 +224,12 @@ class Writer:
             return
         self._tell(self._set_open)
         while (order := self._orders.get()) is not None:
+            began = time.monotonic()
             if not _carried_out(self._connection, order):
                 self._connection = self._anew(self._connection)
+            self.counts.took.add((time.monotonic() - began) * 1000)
+            self.counts.writes += len(order.jobs)
+            self.counts.failed += sum(job.error is not None for job in order.jobs)
             self._tell(self._ended, order.jobs)
         self._connection.close()
 

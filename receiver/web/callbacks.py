@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from receiver import policy, signing, story, timing
 from receiver.actions import cancel_if_asked
+from receiver.counts import Came
 from receiver.domain import SECOND, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
 from receiver.errors import Malformed, NotVerified, Unknown
 from receiver.intake import Taken, take
@@ -24,6 +26,17 @@ MOST_KEPT = 20
 DEAF_MS = sum(timing.RING_PAUSES_S) * SECOND
 
 
+class _Done(NamedTuple):
+    """What a callback did to its task and timer; and, to be counted, what it was, how long it was waited for."""
+
+    taken: Taken | None
+    rang: bool
+    came: Came
+    lag: Ms = 0
+    unknown: int = 0
+    unreadable: bool = False
+
+
 async def receive(request: Request) -> Response:
     """`POST /callbacks/{provider}/{token}`: a token that we did not sign is 404, a signed one never a 4xx."""
     doors = doors_of(request)
@@ -32,6 +45,8 @@ async def receive(request: Request) -> Response:
     try:
         task_id = doors.callbacks.tokens.read(name, request.path_params["token"])
     except NotVerified:
+        if served is not None:
+            served.counts.callbacks[Came.UNSIGNED] += request.method == "POST"
         raise Unknown("no such callback") from None
     if request.method != "POST":
         return Response(status_code=200)
@@ -43,10 +58,11 @@ async def receive(request: Request) -> Response:
     challenge = served.adapter.answer_challenge(callback)
     if challenge is not None:
         return Response(challenge, media_type="application/json")
-    taken, rang = await doors.storage.write(lambda store: _record(store, doors, served, task_id, callback), brief=True)
-    if taken is not None:
-        doors.bell.ring(taken)
-    await doors.follow_up(task_id, rang)
+    done = await doors.storage.write(lambda store: _record(store, doors, served, task_id, callback), brief=True)
+    served.counts.called_back(done.came, lag=done.lag, unknown=done.unknown, unreadable=done.unreadable)
+    if done.taken is not None:
+        doors.bell.ring(done.taken)
+    await doors.follow_up(task_id, done.rang)
     return Response(served.adapter.profile.ack, media_type="application/json")
 
 
@@ -84,15 +100,16 @@ async def _body(request: Request) -> bytes:
     return kept
 
 
-def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: Callback) -> tuple[Taken | None, bool]:
+def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: Callback) -> _Done:
     """One transaction: the inbox, what the body may change by itself, and the timer that makes us ask."""
     now = doors.clock.now()
     task = store.task(task_id)
     if task is None or task.provider != served.provider.name:
-        return None, False
+        return _Done(None, rang=False, came=Came.FORGOTTEN)
     updates, odd = _read(served, task, callback, now)
     proof = Verified.SIGNATURE if served.vouches(callback, now) else None
-    kept = _keep(store, served, task, callback, odd, now)
+    came = _keep(store, served, task, callback, odd, now)
+    kept = came is not Came.REPEATED
     listens = kept or _tells_its_id(task, updates) or _heard_again(store, task, now)
     # A signed one may come after the same body without its signature: it counts, but makes nobody ask again.
     taken, heard = _take_all(store, served, task, updates if listens or proof else (), proof, now)
@@ -105,13 +122,24 @@ def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: 
     rang = listens and _ring(store, after, believed, now)
     line = story.called_back(heard, after, odd=odd, proof=proof, rang=rang, kept=kept)
     story.tell(store, task, line, now)
-    return (taken if heard else None), rang
+    return _Done(
+        taken if heard else None,
+        rang,
+        came,
+        lag=now - (task.submitted_at or now),
+        unknown=sum(update.status is None and update.provider_status is not None for update in updates),
+        unreadable=odd is not None,
+    )
 
 
-def _keep(store: Store, served: Served, task: Task, callback: Callback, odd: str | None, now: Ms) -> bool:
+def _keep(store: Store, served: Served, task: Task, callback: Callback, odd: str | None, now: Ms) -> Came:
+    """Keep a body that is new; whether it is the task's first shows by its finding a place among one."""
     digest, body = hashlib.sha256(callback.body).hexdigest(), served.clean_body(callback.body)
-    outcome = "read" if odd is None else f"odd: {odd}"
-    return store.keep_callback(task.id, digest=digest, at=now, outcome=outcome[:200], body=body, most=MOST_KEPT)
+    outcome = ("read" if odd is None else f"odd: {odd}")[:200]
+    if store.keep_callback(task.id, digest=digest, at=now, outcome=outcome, body=body, most=1):
+        return Came.FIRST
+    kept = store.keep_callback(task.id, digest=digest, at=now, outcome=outcome, body=body, most=MOST_KEPT)
+    return Came.FURTHER if kept else Came.REPEATED
 
 
 def _take_all(

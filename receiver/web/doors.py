@@ -16,6 +16,7 @@ from receiver.api_keys import Scope
 from receiver.bell import Bell
 from receiver.budget import Room
 from receiver.clock import Clock
+from receiver.counts import Counts
 from receiver.domain import Attempt, Destination, Task
 from receiver.due import Ticked
 from receiver.errors import Conflict, Fault, Forbidden, Invalid, Malformed, NotVerified, TooLarge, Unavailable
@@ -82,6 +83,7 @@ class Doors:
     check_target: Callable[[str], Awaitable[None]]
     keyring: Keyring
     counting: Counting
+    counts: Counts
     health: Health
     room: Callable[[str], Room]
     api_key: str = field(repr=False)

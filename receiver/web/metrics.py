@@ -1,10 +1,29 @@
 """The door for Prometheus."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from collections.abc import Iterable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.web.doors import caller_of, check_scope, doors_of
+from receiver.errors import TaskweirError
+from receiver.store.records import Gauges
+from receiver.web.doors import Doors, caller_of, check_scope, doors_of
+from receiver.web.families import Looked, families
+
+MOST_COUNTED = 20_000
+
+
+class _Told(Collector):
+    """What the client's registry asks for families: those of one moment."""
+
+    def __init__(self, looked: Looked) -> None:
+        self._families = list(families(looked))
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
 
 
 async def metrics(request: Request) -> Response:
@@ -13,13 +32,26 @@ async def metrics(request: Request) -> Response:
     if not doors.metrics_open:
         check_scope(await caller_of(request), None)
     report = await doors.health.report()
-    registry = CollectorRegistry()
-    moved = Gauge("taskweir_loop_moved_seconds_ago", "Since a loop last came round.", ["loop"], registry=registry)
-    late = Gauge(
-        "taskweir_loop_oldest_due_seconds", "How long the oldest thing to do is due.", ["loop"], registry=registry
+    looked = Looked(
+        report=report,
+        loops=doors.health.loops,
+        counts=doors.counts,
+        commits=doors.storage.commits,
+        gauges=await _gauges(doors),
+        engine="sqlite" if doors.keeps_logs else "postgresql",
+        role=doors.role,
+        now=doors.clock.now(),
     )
-    Gauge("taskweir_ready", "Whether the process is fit for work.", registry=registry).set(report.reason is None)
-    for loop in report.loops:
-        moved.labels(loop.name).set(loop.moved_s_ago)
-        late.labels(loop.name).set(loop.oldest_due_s)
+    registry = CollectorRegistry()
+    registry.register(_Told(looked))
+    ProcessCollector(registry=registry)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _gauges(doors: Doors) -> Gauges | None:
+    """How much there is to do; None where the store does not answer, of which the others tell."""
+    kinds = doors.counts.kinds.keys()
+    try:
+        return await doors.storage.read(lambda store: store.gauges(doors.counts.providers, kinds, most=MOST_COUNTED))
+    except TaskweirError:
+        return None

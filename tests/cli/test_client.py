@@ -38,9 +38,7 @@ def client(server: dict[str, str]) -> Iterator[Taskweir]:
 def test_a_task_is_submitted_and_waited_for(client: Taskweir) -> None:
     """What the API promises of it are attributes; the whole answer is there as a dict."""
     task = client.submit("apikley", APIKLEY_MODEL, PROMPT, metadata={"order": "42"})
-    assert (task.final, task.status, task.metadata) == (False, "submitted", {"order": "42"})
-    assert task.waiting_for is not None
-    assert "apikley" in task.waiting_for.text
+    assert (task.metadata, task.watch_url is None) == ({"order": "42"}, False)
     assert task.wait(timeout=20) is task
     assert (task.final, task.succeeded, task["status"], task.error) == (True, True, "succeeded", None)
     [output] = task.outputs
@@ -59,6 +57,9 @@ def test_a_failure_is_an_answer_and_no_exception(client: Taskweir) -> None:
 def test_waiting_ends_when_its_time_is_over(client: Taskweir) -> None:
     """By a `TimeoutError`; the task goes on, and can be canceled."""
     task = client.submit("apikley", APIKLEY_MODEL, {"prompt": "[never]"})
+    assert (task.final, task.status) == (False, "submitted")
+    assert task.waiting_for is not None
+    assert "apikley" in task.waiting_for.text
     with pytest.raises(TimedOut, match="it goes on"):
         task.wait(timeout=0)
     with pytest.raises(TimeoutError):
@@ -127,6 +128,12 @@ def test_events_are_followed_from_a_cursor(client: Taskweir) -> None:
     ]
     assert client.event(seen[0].id) == seen[0]
     assert (seen[-1].data.source, seen[-1].data.late) == ("callback", False)
+
+
+def test_following_is_over_the_stream(client: Taskweir) -> None:
+    """One connection, not a question every half second: what is there comes at once, by the stream's own door."""
+    with client._http.stream("/v1/events/stream", {"after": 0, "type": "task.submitted"}) as lines:
+        assert next(line for line in lines if line.startswith(b"event:")) == b"event: task.submitted"
 
 
 def test_a_destination_has_its_deliveries(client: Taskweir) -> None:

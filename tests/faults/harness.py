@@ -9,9 +9,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,15 @@ class Rig:
         return reached
 
     def die_at_random(self, chance: random.Random, *, tasks: int) -> None:
-        """Start, load, and kill some time after, from before the first answer to after the last."""
+        """Start, load, and kill some time after any of the answers, from before the first one to after the last."""
         self.start()
         assert self.server is not None
         with self.client() as api:
             sent = [
                 self.pool.submit(self.submit, api, number, chance.uniform(0, 0.2)) for number in self._numbers(tasks)
             ]
-            self.server.join(chance.uniform(0.05, 0.6))
+            list(islice(as_completed(sent, REACH_WITHIN_S), chance.randrange(tasks + 1)))
+            self.server.join(chance.uniform(0.0, 0.2))
             assert self.server.is_alive(), self.log.read_text()[-4000:]
             self.kill()
             wait(sent)

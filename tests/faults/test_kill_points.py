@@ -1,7 +1,6 @@
 """kill -9 at every named point, and at random under load: nothing lost, nothing invented, nothing doubled."""
 
 import random
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tests.faults.failpoints import POINTS
 from tests.faults.harness import a_rig
 
 TASKS = 10
-RANDOM_FOR_S = 20.0
+RANDOM_KILLS = 30
 
 
 def test_kill_at_every_point(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,11 +32,10 @@ def test_kill_at_every_point(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_kill_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """20 seconds of kills at any moment of a server that is being asked for more."""
+    """Thirty kills at any moment of a server that is being asked for more."""
     chance = random.Random(2026)
     with a_rig(tmp_path) as rig:
-        ends_at = time.monotonic() + RANDOM_FOR_S
-        while time.monotonic() < ends_at:
+        for _ in range(RANDOM_KILLS):
             rig.die_at_random(chance, tasks=2 * TASKS)
         account = rig.settle()
     with capsys.disabled():
@@ -45,5 +43,5 @@ def test_kill_at_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
             f"\n{rig.kills.total()} random kills: {account.tasks} tasks, {account.creates} creates"
         )
     assert account.faults == ()
-    assert rig.kills.total() >= 20
+    assert rig.kills == {"random": RANDOM_KILLS}
     assert account.creates > 0

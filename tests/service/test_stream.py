@@ -216,7 +216,7 @@ async def test_who_reads_slowly_holds_up_nobody_and_takes_no_room(tmp_path: Path
 
 
 async def test_many_readers_cost_one_query_a_look(tmp_path: Path) -> None:
-    """However many read along: 60 of them, 10 looks, some 10 reads of the store."""
+    """However many read along: 30 of them, 10 looks, some 10 reads of the store."""
     async with a_world(tmp_path) as world, streamed(world) as reached:
         reads = 0
         storage = world.service.storage
@@ -229,7 +229,7 @@ async def test_many_readers_cost_one_query_a_look(tmp_path: Path) -> None:
                 return await read(self, *args, **fields)
 
         storage.__class__ = Counted
-        opened = [reached.listening() for _ in range(60)]
+        opened = [reached.listening() for _ in range(30)]
         listeners = [await each.__aenter__() for each in opened]
         reads = 0
         for _ in range(10):
