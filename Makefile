@@ -15,8 +15,8 @@ PACKAGES := pgbouncer libc-ares2 libevent-2.1-7 nats-server redis-server redis-t
 ON_POSTGRES := $(patsubst %,tests/service/test_%.py,api_replays breaker bulk callbacks deliveries hand_off held ordered owed \
   rate retention standing submit timeline)
 
-# Half of what a test takes is waiting, for processes and for clocks: two for each core of a small machine.
-AT_ONCE := --numprocesses 4 --dist worksteal
+# A third of what the tests take is waiting, for processes and for clocks: more at once than a small machine has cores.
+AT_ONCE := --numprocesses 3 --dist worksteal
 # Else each process that the tests start would compile the program again.
 unexport PYTHONDONTWRITEBYTECODE
 
