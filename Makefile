@@ -80,6 +80,7 @@ setup: $(READY) $(JUDGES)/.ready $(SERVERS)/.ready
 # The pip that Python came with installs into .venv from outside, so that a Python without ensurepip will do.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Taskweir needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@echo "Installing into $(VENV), once: a minute or two, and longer on a busy machine."
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -15,7 +15,12 @@ METADATA_BYTES = 8 * 1024
 
 
 def small_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """The metadata of a task, or the filter of it; raises `ValueError` where it is more than a task may have."""
+    """The metadata of a task, or the filter of it; raises `ValueError` where it is more than a task may have.
+
+    A value without a name could be found by no filter: `metadata.` is one whose name was forgotten.
+    """
+    if "" in metadata:
+        raise ValueError("a value has no name")
     size = sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items())
     if len(metadata) > MOST_METADATA or size > METADATA_BYTES:
         raise ValueError(f"at most {MOST_METADATA} values and {METADATA_BYTES} bytes")

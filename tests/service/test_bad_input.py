@@ -106,6 +106,7 @@ INVALID: list[tuple[str, bytes, str]] = [
     ("our callback in the input", changed(input={"prompt": "x", "callBackUrl": "http://x"}), "input.callBackUrl"),
     *((f"metadata {value!r}", changed(metadata=value), "metadata") for value in NO_OBJECT),
     *((f"metadata of {value!r}", changed(metadata={"order": value}), "metadata.order") for value in NO_TEXT),
+    ("a metadata value without a name", changed(metadata={"": "v"}), "metadata"),
     ("51 metadata values", changed(metadata={f"k{number}": "v" for number in range(51)}), "metadata"),
     ("metadata of 8 KiB and a byte", changed(metadata={"k": "v" * (8 * 1024)}), "metadata"),
     ("metadata of 8 KiB in two bytes each", changed(metadata={"k": "ü" * 4096}), "metadata"),
