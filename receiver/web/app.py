@@ -86,7 +86,7 @@ def routes() -> list[BaseRoute]:
         _private("/v1/deliveries/{id}", GET=deliveries.get_delivery),
         _private("/v1/deliveries/{id}/retry", POST=deliveries.retry_delivery),
         _private("/v1/deliveries/{id}/cancel", POST=deliveries.cancel_delivery),
-        Route("/v1/watch/{token}", Door(watch.watch_task), methods=["GET"]),
+        Route("/v1/watch/{token}", Door(watch.watch_task), methods=["GET", "OPTIONS"]),
         Route("/internal/tick", Door(ops.tick), methods=["GET", "POST"]),
         _private("/internal/rotate-secrets", changes=ROOT, POST=keys.rotate_secrets),
         *pages.routes(),

@@ -52,7 +52,9 @@ def families(looked: Looked) -> Iterator[Metric]:
 
 def _process(looked: Looked) -> Iterator[Metric]:
     built = GaugeMetricFamily(
-        "taskweir_build_info", "1, with what runs here as labels.", labels=["version", "python", "engine", "role"]
+        "taskweir_build_info",
+        "1, with what runs in this process as labels.",
+        labels=["version", "python", "engine", "role"],
     )
     built.add_metric([version("taskweir"), python_version(), looked.engine, looked.role], 1)
     yield built
@@ -68,7 +70,7 @@ def _process(looked: Looked) -> Iterator[Metric]:
     )
     yield _gauge(
         "taskweir_loop_oldest_due_seconds",
-        "How long the oldest thing that a loop should have done is due; what is held back on purpose is not.",
+        f"How long the oldest thing that a loop should have done is due, but what is held back on purpose. {_SHARED}",
         ("loop",),
         {(each.name,): each.oldest_due_s for each in told},
     )

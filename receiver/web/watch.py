@@ -22,6 +22,11 @@ from receiver.web.watched import STOP, as_it_stands, beginning, frame, progress,
 WATCHED_FOR: Ms = 24 * HOUR  # after the end
 MOST_MISSED = 200  # events that are told after an absence; one task has more only where its progress is recorded
 _ANY_PAGE = {"access-control-allow-origin": "*", "referrer-policy": "no-referrer"}
+_MAY_COME_BACK = {
+    "access-control-allow-methods": "GET",
+    "access-control-allow-headers": "*",
+    "access-control-max-age": "86400",
+}
 
 
 async def watch_task(request: Request) -> Response:
@@ -29,7 +34,11 @@ async def watch_task(request: Request) -> Response:
 
     A browser comes back by itself after whatever ends the answer, but for a refusal and for 204: no content once the
     caller has the end. So only what no waiting will mend is refused.
+
+    `OPTIONS` is the browser's own question before it lets a page's script, unlike `EventSource`, say what it had last.
     """
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=_ANY_PAGE | _MAY_COME_BACK)
     try:
         task_id = _named(doors_of(request), request.path_params["token"])
         begun = await _look(doors_of(request), task_id, _last_told(request))

@@ -117,6 +117,19 @@ async def test_a_page_sees_how_it_stands_what_happens_and_the_end(tmp_path: Path
         await nobody.aclose()
 
 
+async def test_a_script_of_any_page_may_say_what_it_had_last(tmp_path: Path) -> None:
+    """A browser asks before it sends that header for a script; without the answer, nobody resumes but `EventSource`."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        asked = {"origin": "https://shop.example", "access-control-request-method": "GET"}
+        asked["access-control-request-headers"] = "last-event-id"
+        path = path_of(await world.submit())
+        answer = await world.api.options(path, headers=asked)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-allow-methods"] == "GET"
+        assert answer.headers["access-control-allow-headers"] == "*"
+
+
 async def test_what_is_behind_the_events_is_told_once(tmp_path: Path) -> None:
     """Who comes back without having missed an event is told how the task stands, for that may be news."""
     async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world, streamed(world) as reached:
