@@ -1,5 +1,6 @@
 """The Python client, against a running server."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from receiver.client import (
 )
 from tests.cli.driving import Cli
 from tests.cli.stub import HANG_UP, answer, stub
+from tests.processes import unmeasured
 from tests.service.world import APIKLEY_MODEL
 
 KEY = "0123456789abcdef"
@@ -197,7 +199,9 @@ def test_importing_it_loads_no_server() -> None:
     """Neither ours nor the libraries that only a server needs."""
     script = "import sys, receiver.client; print(*sorted(sys.modules))"
     loaded = set(
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=unmeasured(os.environ)
+        ).stdout.split()
     )
     assert "receiver.client" in loaded
     server = {"receiver.web", "receiver.store", "receiver.service", "receiver.cli", "adapters", "receiver.intake"}
