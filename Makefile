@@ -88,6 +88,7 @@ $(READY): requirements.lock pyproject.toml
 
 # The JavaScript packages that judge our webhooks, by the npm of a Node that came as a wheel; only the tests need them.
 $(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
+	@echo "Fetching the JavaScript packages that judge what we send: some seconds."
 	@mkdir -p $(JUDGES) && cp tests/js/package.json tests/js/package-lock.json $(JUDGES)
 	@$(NPM) ci --prefix $(JUDGES) --cache $(JUDGES)/.npm --ignore-scripts --no-audit --no-fund --no-update-notifier \
 	  --logs-max=0 --loglevel=error > $(JUDGES)/npm.log 2>&1 || { cat $(JUDGES)/npm.log; \
@@ -97,6 +98,7 @@ $(JUDGES)/.ready: tests/js/package.json tests/js/package-lock.json $(READY)
 # Servers that only the tests need and no wheel carries: on a Debian its packages, unpacked and not installed; elsewhere
 # they must be on PATH, and the tests that need one say so.
 $(SERVERS)/.ready: $(READY) Makefile
+	@echo "Fetching the servers that the tests talk to: some seconds."
 	@mkdir -p $(SERVERS)
 	@if command -v apt-get > /dev/null && ! (for each in $(PROGRAMS); do command -v $$each || exit 1; done > /dev/null); then cd $(SERVERS) && \
 	  { apt-get download --quiet $(PACKAGES) || { apt-get update --quiet && apt-get download --quiet $(PACKAGES); }; } \

@@ -168,7 +168,11 @@ class Http:
             return value
         if not isinstance(value, dict) or "detail" not in value:
             raise self._stranger(reply)
-        hint = f"The key came from {self.server.key_from}." if reply.status_code == 401 else ""
+        hint = (
+            f"The key came from {self.server.key_from}; give one that {self.server.url} knows."
+            if reply.status_code == 401
+            else ""
+        )
         raise error_of(reply.status_code, value, retry_after=_retry_after(reply), hint=hint)
 
     def _stranger(self, reply: httpx.Response) -> ClientError:

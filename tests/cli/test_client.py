@@ -109,7 +109,7 @@ def test_refusals_are_exceptions_by_their_names(client: Taskweir) -> None:
         client.task("task_nobody")
     with Taskweir(client.server.url, KEY) as stranger, pytest.raises(Unauthorized) as unknown:
         stranger.me()
-    assert unknown.value.lines == ("The key came from api_key.",)
+    assert unknown.value.lines == (f"The key came from api_key; give one that {client.server.url} knows.",)
 
 
 def test_events_are_followed_from_a_cursor(client: Taskweir) -> None:
