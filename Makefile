@@ -112,7 +112,7 @@ COMPILE := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --st
 # deploy/requirements.lock is what the program needs where it is deployed, and of requirements.lock the same versions.
 lock:
 	$(COMPILE) --upgrade --all-extras --output-file requirements.lock pyproject.toml
-	$(COMPILE) --extra lambda --extra nats --extra postgres --extra redis --constraint requirements.lock \
+	$(COMPILE) --extra lambda --extra nats --extra otel --extra postgres --extra redis --constraint requirements.lock \
 	  --output-file deploy/requirements.lock pyproject.toml
 	cd tests/js && ../../$(NPM) update --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --ignore-scripts
 

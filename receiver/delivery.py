@@ -27,6 +27,7 @@ from receiver.store.protocol import Storage, Store
 from receiver.store.records import Handed, Parcel, Queue
 from receiver.suspicion import FIRST_PAUSE_S
 from receiver.telemetry import log
+from receiver.traces import NO_TRACES, Traces
 from receiver.turns import Did
 
 BRIEF = 64  # deliveries claimed; more hold up the event loop
@@ -71,17 +72,17 @@ class Courier:
         clock: Clock,
         limits: DeliveryLimits | None = None,
         hand_off: HandOff | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._storage = storage
         self._senders = senders
         self._clock = clock
-        self._limits, self._paces = limits or DeliveryLimits(), Paces()
+        self._limits, self._paces, self._traces = limits or DeliveryLimits(), Paces(), traces
         self.blocked, self.counts = Blocked(senders), {kind: KindCounts() for kind in senders}
         self._starved = False
         self._waking: asyncio.TimerHandle | None = None
         self._suspect: str | None = None  # the delivery that is under way and may kill us
-        self.wake = asyncio.Event()
-        self.crew = Crew(self._freed)
+        self.wake, self.crew = asyncio.Event(), Crew(self._freed)
         self.fresh = Fresh(
             hand_off or HandOff(lease=0, now=0),
             self.crew,
@@ -157,8 +158,7 @@ class Courier:
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
-        [sent] = await self._outcomes(destination, [a_ping(destination, self._clock.now())])
-        return sent.attempt
+        return (await self._outcomes(destination, [a_ping(destination, self._clock.now())]))[0].attempt
 
     def _wants(self, queue: Queue) -> int:
         """How many more pieces of work a destination takes: few while it fails, or has not shown that it bears more."""
@@ -254,8 +254,8 @@ class Courier:
             return
         self._paces.spend(destination.id, destination.rate_per_second, self._clock.now(), len(claimed.parcels))
         for first in range(0, len(claimed.parcels), step):
-            parcels = claimed.parcels[first : first + step]
-            self.crew.start(destination.id, self._send(destination, parcels, probe=claimed.probe))
+            sending = self._send(destination, claimed.parcels[first : first + step], probe=claimed.probe)
+            self.crew.start(destination.id, sending)
 
     async def _send(self, destination: Destination, parcels: Sequence[Parcel], *, probe: bool = False) -> None:
         try:
@@ -291,7 +291,7 @@ class Courier:
             ends=True,
             can_wait=self._can_wait(destination.id) and not probe,
         )
-        report(destination, ended, settled, self.counts[destination.type])
+        report(destination, ended, settled, self.counts[destination.type], self._traces)
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
         if destination.ordered or settled.turn is not None or not done:
             self._wake_for(destination.id)  # something is due at another time than the loop knows of

@@ -25,6 +25,7 @@ from receiver.signing import token_in
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.traces import NO_TRACES, Traces
 from receiver.turns import Did
 from receiver.unasked import end_overdue, settle_held, wait_for_id
 from receiver.wire import NoReply, Reply
@@ -73,6 +74,7 @@ class Poller:
         clock: Clock,
         bell: Bell,
         limits: PollLimits | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._storage = storage
         self._outbound = outbound
@@ -81,9 +83,8 @@ class Poller:
         self._callbacks = callbacks
         self._clock = clock
         self._bell = bell
-        self._limits = limits or PollLimits()
-        self.wake = asyncio.Event()
-        self.crew = Crew(lambda _: self.wake.set())
+        self._limits, self._traces = limits or PollLimits(), traces
+        self.wake, self.crew = asyncio.Event(), Crew(lambda _: self.wake.set())
         self._away_until: Ms | None = None
         self._made_up_to = ""
 
@@ -203,6 +204,7 @@ class Poller:
             await self._storage.write(lambda store: self._let_go(store, timer), brief=True)
             return
         turns.did(Did.POLLED)
+        answered_at = self._clock.now()
         answer = self._read(served, task, reply)
         if isinstance(answer, PollFailed):
             log.warning("poll.failed", task=task.id, provider=task.provider, reason=answer.failure.message)
@@ -212,6 +214,10 @@ class Poller:
         )
         log_turn(turn)
         served.count_poll(answer)
+        failure = answer.failure.kind if isinstance(answer, PollFailed) else None
+        if failure is not None or (taken is not None and taken.events):
+            status = reply.status if isinstance(reply, Reply) else None
+            self._traces.polled(taken.task if taken else task, failure, status, asked_at, answered_at)
         if taken is not None:
             self._learn_of_callbacks(task, timer, taken.task)
             self._bell.ring(taken)

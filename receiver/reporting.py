@@ -1,4 +1,4 @@
-"""Tells the log, and the counts, what became of attempts, and how things turned for their destination."""
+"""Tells the log, the counts and the traces what became of attempts, and how things turned for their destination."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,19 @@ from receiver.outcomes import Settled
 from receiver.senders.base import Sent
 from receiver.store.records import Parcel
 from receiver.telemetry import log
+from receiver.traces import Traces
 
 
 def report(
-    destination: Destination, ended: Sequence[tuple[Parcel, Sent]], settled: Settled, counts: KindCounts
+    destination: Destination,
+    ended: Sequence[tuple[Parcel, Sent]],
+    settled: Settled,
+    counts: KindCounts,
+    traces: Traces,
 ) -> None:
     for (parcel, sent), following in zip(ended, settled.nexts, strict=True):
         counts.attempted(sent.attempt, following.state)
+        traces.attempted(destination, parcel.delivery, sent.attempt)
         tell = log.debug if sent.attempt.succeeded else log.info
         tell(
             "delivery.attempted",

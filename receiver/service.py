@@ -48,6 +48,7 @@ from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
 from receiver.streams import Streams
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
+from receiver.traces import NO_TRACES, Traces
 from receiver.turns import Turns
 from receiver.unsealing import REMEDY
 from receiver.usage import Counting
@@ -105,6 +106,7 @@ class Service:
         self.refused: Exception | None = None
         self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
+        self._traces = _open_traces() if settings.otel else NO_TRACES
         served = serve_providers(settings.providers, adapters)
         callbacks = CallbackUrls(settings.public_url, CallbackTokens(settings.secret_keys))
         budgets = {name: Budget(cap=each.provider.rate) for name, each in served.items()}
@@ -119,6 +121,7 @@ class Service:
             clock=self._clock,
             bell=self.bell,
             limits=limits.submit,
+            traces=self._traces,
         )
         self.poller = Poller(
             storage=self.storage,
@@ -129,6 +132,7 @@ class Service:
             clock=self._clock,
             bell=self.bell,
             limits=limits.poll,
+            traces=self._traces,
         )
         logs = SqliteLogSender(settings.data_dir, self._clock)
         self.streams = Streams(self._guard)
@@ -145,6 +149,7 @@ class Service:
                     seal,
                     self._clock,
                     deadline_s=deadline_s,
+                    traces=self._traces,
                     as_callback=ProvidersCallbacks(self.storage, served),
                 ),
                 "sqlite": logs,
@@ -153,6 +158,7 @@ class Service:
             clock=self._clock,
             limits=limits.delivery,
             hand_off=self.hand_off,
+            traces=self._traces,
         )
         self.retention = Retention(storage=self.storage, logs=logs, clock=self._clock, days=settings.retention_days)
         self.replicas = Replicas(
@@ -167,6 +173,7 @@ class Service:
         self.bell.listen(self._wake)
         counts = Counts(providers={name: each.counts for name, each in served.items()}, kinds=self.courier.counts)
         self.bell.listen(lambda taken: counts.recorded(taken.task.provider, taken.events))
+        self.bell.listen(lambda taken: self._traces.recorded(taken.events))
         delivering = Loop("deliver", self.courier.run_once, self.courier.wake)
         working = [
             Loop("submit", self.submitter.run_once, self.submitter.wake),
@@ -226,6 +233,7 @@ class Service:
             keyring=Keyring(self.storage, self._clock),
             counting=Counting(self.storage),
             counts=counts,
+            traces=self._traces,
             health=self.health,
             room=self._room,
             keeps_logs=kept.beat is None,
@@ -306,6 +314,8 @@ class Service:
         await asyncio.gather(*(each.close() for each in self._remotes.values()))
         self.streams.close()
         await self.storage.close()
+        if self._traces.close is not None:
+            await asyncio.to_thread(self._traces.close)
         log.info("server.stopped")
 
     async def _accept(self, task: Task, *, also: Callable[[Store], None] | None = None, later: bool = False) -> None:
@@ -359,3 +369,15 @@ class Service:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""
         parsed = self._guard.check_url(url)
         self._guard.judge(url, await self.outbound.resolve(parsed.raw_host or "", parsed.port or 0))
+
+
+def _open_traces() -> Traces:
+    """Traces that are sent; raises `ConfigurationError` where what sends them is not installed."""
+    try:
+        from receiver.collector import open_traces  # a quarter of a second, for those who asked for it
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"TASKWEIR_OTEL=1 needs a package that is not installed: {error.name}",
+            hint="pip install 'taskweir[otel]'",
+        ) from None
+    return open_traces()

@@ -70,6 +70,9 @@ SETTINGS = (
     Setting("TASKWEIR_LOG_FORMAT", "console", "`console` or `json`."),
     Setting("TASKWEIR_LOG_LEVEL", "info", "`debug`, `info`, `warning` or `error`."),
     Setting("TASKWEIR_METRICS_OPEN", "0", "`1`: `/metrics` needs no key."),
+    Setting(
+        "TASKWEIR_OTEL", "0", "`1`: traces to the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names; extra `otel`."
+    ),
     Setting("TASKWEIR_MIGRATE", "1", "`0`: `serve` leaves migrations to `taskweir migrate`."),
     Setting("TASKWEIR_PROVIDERS", "", "Further accounts: JSON, or `@file` with it; see Providers.", True),
 )
@@ -101,6 +104,7 @@ class Settings:
     log_format: str
     log_level: str
     metrics_open: bool
+    otel: bool
     migrate: bool
     providers: Mapping[str, Provider]
     generated: tuple[Path, ...] = ()
@@ -144,6 +148,7 @@ def read_settings(environment: Mapping[str, str], adapters: Mapping[str, str]) -
         log_format=env.word("TASKWEIR_LOG_FORMAT", ("console", "json")),
         log_level=env.word("TASKWEIR_LOG_LEVEL", ("debug", "info", "warning", "error")),
         metrics_open=env.word("TASKWEIR_METRICS_OPEN", ("0", "1")) == "1",
+        otel=env.word("TASKWEIR_OTEL", ("0", "1")) == "1",
         migrate=env.word("TASKWEIR_MIGRATE", ("0", "1")) == "1",
         providers=_providers(env, adapters),
         generated=tuple(path for path in (api_key_file, secret_key_file) if path),

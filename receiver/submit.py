@@ -26,6 +26,7 @@ from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.standing import Turn, heard, log_turn
 from receiver.store.protocol import Storage, Store
 from receiver.telemetry import log
+from receiver.traces import NO_TRACES, Traces
 from receiver.turns import Did
 from receiver.wire import Call, NoReply, Reply
 
@@ -57,6 +58,7 @@ class Submitter:
         clock: Clock,
         bell: Bell,
         limits: SubmitLimits | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._storage = storage
         self._outbound = outbound
@@ -65,6 +67,7 @@ class Submitter:
         self._callbacks = callbacks
         self._clock = clock
         self._bell = bell
+        self._traces = traces
         self._limits = limits or SubmitLimits()
         self.wake = asyncio.Event()
         self.waits = True  # something may wait to be handed over, as far as the last round saw
@@ -233,6 +236,7 @@ class Submitter:
         turns.did(Did.SUBMITTED)
         log_turn(turn)
         served.counts.submitted(story.WORD_OF[type(answer)], promised=_promises(task, answer))
+        self._traces.submitted(taken.task, story.WORD_OF[type(answer)], exchange.status, began, now)
         self._bell.ring(taken)
         if (turn and turn.resumed) or taken.task.status is Status.QUEUED:
             self.wake.set()

@@ -25,6 +25,7 @@ def test_defaults() -> None:
     assert (settings.database_url, str(settings.sqlite_path)) == ("sqlite:///taskweir.db", "taskweir.db")
     assert (settings.host, settings.port, settings.public_url, settings.max_body) == ("127.0.0.1", 8080, None, 1048576)
     assert (settings.log_format, settings.log_level, settings.migrate) == ("console", "info", True)
+    assert settings.otel is False
     assert settings.retention_days == 30
     assert (settings.mode, settings.cron_secret) == (Mode.SERVER, None)
     assert (dict(settings.providers), settings.generated) == ({}, ())
@@ -39,6 +40,7 @@ def test_values() -> None:
         TASKWEIR_SECRET_KEY=f"{'a' * 32}, {'b' * 32}",
         TASKWEIR_LOG_FORMAT="JSON",
         TASKWEIR_MIGRATE="0",
+        TASKWEIR_OTEL="1",
         TASKWEIR_RETENTION_DAYS="1",
         TASKWEIR_MODE="serverless",
         TASKWEIR_CRON_SECRET="every-minute-0123",
@@ -53,6 +55,7 @@ def test_values() -> None:
     assert settings.secret_keys == ("a" * 32, "b" * 32)
     assert (settings.mode, settings.cron_secret) == (Mode.SERVERLESS, "every-minute-0123")
     assert (settings.log_format, settings.migrate, settings.retention_days) == ("json", False, 1)
+    assert settings.otel is True
     provider = settings.providers["apikley"]
     assert (provider.api_key, provider.base_url) == ("ak", "http://127.0.0.1:9400/apikley")
     assert (provider.trust, provider.rate, provider.adapter) == (Trust.TOKEN, 2.5, "apikley")

@@ -27,6 +27,8 @@ NOT_AT_START = {
     "psycopg": "speaks to PostgreSQL",
     "nats": "sends to NATS",
     "redis": "sends to Redis",
+    "opentelemetry": "sends traces, where TASKWEIR_OTEL=1 asks for it",
+    "receiver.collector": "the same",
     "receiver.main": "the commands",
     "receiver.cli": "the commands",
     "receiver.web.app": "all doors but those of callbacks and health",

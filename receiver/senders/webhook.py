@@ -14,6 +14,7 @@ from receiver.senders.answers import KEPT_BYTES, kept_text
 from receiver.senders.base import Sent
 from receiver.signing import sign
 from receiver.store.records import Parcel
+from receiver.traces import NO_TRACES, Traces
 from receiver.unsealing import blocked_reason, own_headers, secrets_of
 from receiver.wire import Call, NoReply
 
@@ -36,12 +37,14 @@ class WebhookSender:
         *,
         as_callback: AsCallback,
         deadline_s: float = DEADLINE_S,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._outbound = outbound
         self._seal = seal
         self._clock = clock
         self.longest_attempt_s = deadline_s
         self._as_callback = as_callback
+        self._traces = traces
 
     def blocked_reason(self, destination: Destination) -> str | None:
         return blocked_reason(self._seal, destination)
@@ -62,7 +65,8 @@ class WebhookSender:
             message = rendered(destination.format, parcel.body, seq=parcel.seq, prompt=prompt)
         if message is None:
             return Sent(attempt=Attempt(number=number, at=at, duration_ms=0, response=_UNNEEDED))
-        call = _call(destination, parcel, message, own, secrets, at)
+        headers = _with(self._traces.headers(parcel.delivery), own)
+        call = _call(destination, parcel, message, headers, secrets, at)
         reply = await self._outbound.send(
             call, deadline_s=self.longest_attempt_s, cap=KEPT_BYTES, kind=Audience.WEBHOOK
         )
@@ -73,6 +77,14 @@ class WebhookSender:
         text = kept_text(reply.body, reply.headers, [*secrets, *own.values()])
         attempt = Attempt(number=number, at=at, duration_ms=duration_ms, status=reply.status, response=text)
         return Sent(attempt=attempt, retry_after_s=retry_after_seconds(reply.headers, now))
+
+
+def _with(traced: dict[str, str], own: dict[str, str]) -> dict[str, str]:
+    """The destination's own headers, and of ours what they do not name."""
+    if not traced:
+        return own
+    named = {name.lower() for name in own}
+    return {**{name: value for name, value in traced.items() if name not in named}, **own}
 
 
 def _call(

@@ -11,6 +11,7 @@ from receiver.domain import Task
 from receiver.errors import Conflict
 from receiver.intake import Taken
 from receiver.store.protocol import Store
+from receiver.tracing import TRACEPARENT
 from receiver.web.answers import json_answer
 from receiver.web.bodies import read_model
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
@@ -51,6 +52,7 @@ async def adopt_task(request: Request, caller: Caller) -> Response:
         task = made
     else:
         doors.bell.ring(made)
+        doors.traces.accepted(request.headers.get(TRACEPARENT), made.task, doors.clock.now())
     await wait_until(doors, task.id, caller, ended, within_s=wait_s)
     fields, _ = await shown(doors, task.id, caller)
     fields["watch_url"] = watch_url(request, task.id)

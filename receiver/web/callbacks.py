@@ -35,6 +35,7 @@ class _Done(NamedTuple):
     lag: Ms = 0
     unknown: int = 0
     unreadable: bool = False
+    task: Task | None = None
 
 
 async def receive(request: Request) -> Response:
@@ -53,6 +54,7 @@ async def receive(request: Request) -> Response:
     if served is None:
         await _keep_unread(doors, name, task_id, await _body(request))
         return Response(status_code=200)
+    began = doors.clock.now()
     # Of a header that is there twice the first counts, as everywhere.
     callback = Callback(headers=dict(reversed(request.headers.items())), body=await _body(request))
     challenge = served.adapter.answer_challenge(callback)
@@ -62,6 +64,8 @@ async def receive(request: Request) -> Response:
     served.counts.called_back(done.came, lag=done.lag, unknown=done.unknown, unreadable=done.unreadable)
     if done.taken is not None:
         doors.bell.ring(done.taken)
+    if done.task is not None:
+        doors.traces.called_back(done.task, done.came, began, doors.clock.now())
     await doors.follow_up(task_id, done.rang)
     return Response(served.adapter.profile.ack, media_type="application/json")
 
@@ -129,6 +133,7 @@ def _record(store: Store, doors: Doors, served: Served, task_id: str, callback: 
         lag=now - (task.submitted_at or now),
         unknown=sum(update.status is None and update.provider_status is not None for update in updates),
         unreadable=odd is not None,
+        task=after,
     )
 
 

@@ -27,6 +27,7 @@ from receiver.roles import ServerRole
 from receiver.sealing import Seal
 from receiver.signing import WatchTokens
 from receiver.store.protocol import Storage, Store
+from receiver.traces import Traces
 from receiver.usage import Counting
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Doors:
     keyring: Keyring
     counting: Counting
     counts: Counts
+    traces: Traces
     health: Health
     room: Callable[[str], Room]
     api_key: str = field(repr=False)

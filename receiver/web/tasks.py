@@ -12,6 +12,7 @@ from receiver.errors import Fault, Invalid
 from receiver.ids import new_id
 from receiver.providers import Served
 from receiver.store.protocol import Store
+from receiver.tracing import TRACEPARENT
 from receiver.web.answers import json_answer, page_answer
 from receiver.web.bodies import model_of, read_json
 from receiver.web.doors import (
@@ -79,6 +80,7 @@ async def record_task(
 
     refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
     await doors.accept(task, also=also, later=left_for_later(request))
+    doors.traces.accepted(request.headers.get(TRACEPARENT), task, doors.clock.now())
     return task.id
 
 
