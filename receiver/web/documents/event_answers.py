@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from receiver.domain import EventType, Source, Status, Verified
+from receiver.domain import EventType, Source, Verified
 from receiver.web.documents.delivery_answers import Delivery
 from receiver.web.documents.kinds import Count, Time, absent
-from receiver.web.documents.task_answers import EventTask, Failure, Output, Usage
+from receiver.web.documents.task_answers import EventTask, WatchedTask
 
 Reason = Literal["unreachable", "auth", "operator"]
 
@@ -102,28 +102,6 @@ class PingEvent(BaseModel):
     type: Literal["ping"]
     timestamp: Time
     data: PingNews
-
-
-class WatchedTask(BaseModel):
-    """A task as anybody may watch it: without input and metadata."""
-
-    id: str
-    tenant: str
-    provider: str
-    model: str
-    status: Status
-    provider_task_id: str | None
-    provider_status: str | None
-    progress: int | None
-    callback_expected: bool
-    outputs: list[Output]
-    error: Failure | None
-    usage: Usage | None
-    retry_of: str | None
-    created_at: Time
-    submitted_at: Time | None
-    finished_at: Time | None
-    deadline_at: Time
 
 
 class WatchedNews(BaseModel):

@@ -60,8 +60,8 @@ class WaitingFor(BaseModel):
     text: str
 
 
-class EventTask(BaseModel):
-    """The task at the moment of an event."""
+class WatchedTask(BaseModel):
+    """A task as anybody may watch it: without input and metadata."""
 
     id: str
     tenant: str
@@ -70,7 +70,6 @@ class EventTask(BaseModel):
     status: Status
     provider_task_id: str | None
     provider_status: str | None
-    metadata: dict[str, str]
     progress: int | None
     callback_expected: bool
     outputs: list[Output]
@@ -81,6 +80,12 @@ class EventTask(BaseModel):
     submitted_at: Time | None
     finished_at: Time | None
     deadline_at: Time
+
+
+class EventTask(WatchedTask):
+    """The task at the moment of an event."""
+
+    metadata: dict[str, str]
 
 
 class Task(EventTask):
