@@ -75,8 +75,12 @@ class PostgresServer:
         ]
         self._run("initdb", "--pgdata", str(data), *options)
 
+    def program(self, name: str) -> Path:
+        """Where one of those that came with the server is: `psql`, say."""
+        return self._bin / name
+
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._bin / program), *arguments]
+        command = [str(self.program(program)), *arguments]
         done = subprocess.run(command, **self._as_user(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -88,7 +92,14 @@ class PostgresServer:
     def start(self) -> None:
         """Return once it takes connections."""
         settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-        command = [str(self._bin / "postgres"), "-D", str(self.home / "data"), "-k", str(self.home / "data"), *settings]
+        command = [
+            str(self.program("postgres")),
+            "-D",
+            str(self.home / "data"),
+            "-k",
+            str(self.home / "data"),
+            *settings,
+        ]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(command, **self._as_user(), stdout=log, stderr=log)
         while True:

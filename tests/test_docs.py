@@ -22,6 +22,7 @@ from receiver.main import load_adapters
 from receiver.senders import log_file
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS
 from tests.cli.driving import Cli
+from tests.faults.consumer import an_inbox
 from tests.processes import a_process, a_sandbox, environment, eventually
 from tests.service.world import API_KEY, APIKLEY_MODEL, free_port
 
@@ -77,19 +78,20 @@ def test_the_first_example_works_when_pasted(tmp_path: Path) -> None:
 
 
 def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
-    """With the provider's address replaced by the sandbox's: serve, submit, list, add a webhook, make a key."""
+    """With the provider's address replaced by the sandbox's: serve, submit, list, add, make a key, drop in."""
     _, serve, submit, webhook, _ = blocks("bash")
-    [keys] = [each for each in blocks("sh") if "/v1/keys" in each]
+    _, drop_in, keys = blocks("sh")
     assert serve.splitlines()[-1] == "taskweir serve"
     port, log = free_port(), tmp_path / "server.log"
     with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url:
         env = environment(tmp_path, port, sandbox_url) | {"TASKWEIR_API_KEY": "", "TASKWEIR_PUBLIC_URL": ""}
         with a_process("serve", env=env, log=log, ready=f"http://127.0.0.1:{port}/health/ready"):
-            script = (submit + webhook + keys).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            script = submit + webhook + keys + "export TASKWEIR_API_KEY=$KEY\n" + drop_in
+            script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
             # Nothing resolves where tests run; the address is that of a documentation network's neighbour.
             printed = in_bash(script.replace("https://example.com", "https://93.184.215.14"), tmp_path)
     answers = [json.loads(line) for line in re.sub(r"}{", "}\n{", printed).splitlines()]
-    task, listed, events, destination, key, held, used = answers
+    task, listed, events, destination, key, held, used, dropped_in = answers
     assert (task["status"], task["metadata"]) == ("submitted", {"order": "42"})
     assert [each["id"] for each in listed["items"]] == [task["id"]]
     assert events["items"][0]["type"] == "task.submitted"
@@ -97,6 +99,7 @@ def test_the_quick_start_works_as_written(tmp_path: Path) -> None:
     assert (key["tenant"], key["scopes"]) == ("acme", ["submit"])
     assert [each["id"] for each in held["items"]] == [key["id"]]
     assert (used["group_by"], used["total"]["tasks"]) == (["model", "metadata.order"], 0)
+    assert (dropped_in["id"][:5], dropped_in["status"]) == ("task_", "processing")
 
 
 def test_what_is_said_of_deliveries_works_as_written(tmp_path: Path) -> None:
@@ -119,6 +122,25 @@ def test_what_is_said_of_deliveries_works_as_written(tmp_path: Path) -> None:
             assert "no deliveries" in told  # dead ones, that is
             assert f"{delivery['id']} is canceled" in told
             assert f"{made}: format, rate_per_second changed" in told
+
+
+def test_events_come_to_where_the_consumer_is_written(tmp_path: Path) -> None:
+    """Each line in a terminal of its own, while a task is made."""
+    listen, tail = blocks("sh")[0].splitlines()
+    port, log = free_port(), tmp_path / "server.log"
+    with a_sandbox(tmp_path, finish_after_s=0.2) as sandbox_url, an_inbox() as (inbox, consumer):
+        env, url = environment(tmp_path, port, sandbox_url), f"http://127.0.0.1:{port}"
+        with a_process("serve", env=env, log=log, ready=f"{url}/health/ready"):
+            listen = listen.replace("localhost:3000", consumer.removeprefix("http://"))
+            script = f"""{listen} > listened 2>&1 &
+                {tail} > tailed 2>&1 &
+                until grep Waiting listened; do sleep 0.1; done
+                taskweir submit apikley {APIKLEY_MODEL} --input '{{"prompt": "A kitten yawning"}}' --wait
+                until grep 204 listened && grep task.succeeded tailed; do sleep 0.1; done"""
+            printed = in_bash(script, tmp_path, TASKWEIR_URL=url, TASKWEIR_API_KEY=API_KEY)
+    [event] = inbox.moments()
+    assert [word for word in printed.split() if word.startswith("task.")] == ["task.succeeded"] * 2
+    assert event.startswith("evt_")
 
 
 def test_the_page_shows_what_becomes_of_a_task(tmp_path: Path) -> None:
