@@ -1,7 +1,7 @@
 """A proxy before a PostgreSQL that cuts a connection at its COMMIT: before it arrives, or before its answer does."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ class Proxy:
         self._socket = socket
         self.cut: str | None = None
         self.cuts = 0
+        self.meanwhile: Callable[[], None] = lambda: None  # done, in a thread, before the client sees that it was cut
         self.port = 0
 
     def url(self, database: str, user: str) -> str:
@@ -46,6 +47,7 @@ class Proxy:
                 to_server.write(data)
                 await to_server.drain()
                 await asyncio.sleep(0.2)  # until the server did it
+            await asyncio.to_thread(self.meanwhile)
             return
 
 

@@ -27,7 +27,6 @@ Result = TypeVar("Result")
 _READERS = 3
 _PATIENCE_S = 5.0
 _MOST_RACES = 20
-_COMMITTED, _ABORTED = "committed", "aborted"
 # Run again they find what made them fail, and go another way; what a program of ours got wrong fails each time.
 _COUNTED = "notes_pkey"  # whose number is how many there are: it is another one the next time
 _ANOTHER_WAS_FIRST = (Raced, errors.DeadlockDetected, errors.SerializationFailure, errors.UniqueViolation)
@@ -72,31 +71,26 @@ class _Connection:
     def commit(self) -> None:
         self._store.before_commit()
         try:
-            self._link.commit()
+            self._link.commit(self._process)
         except Broken as broken:
             self._find_out(broken)
 
     def _find_out(self, broken: Broken) -> None:
         """The server went away between our COMMIT and its answer: ask the next one what became of the transaction."""
         until = time.monotonic() + 3 * _PATIENCE_S
-        status = None
-        while time.monotonic() < until and status not in (_COMMITTED, _ABORTED):
+        committed = None
+        while time.monotonic() < until and committed is None:
             try:
-                status = self._status()
+                committed = self._link.committed(self._process, self._transaction)
             except (psycopg.Error, Unavailable):
                 self._link.drop()
-            if status not in (_COMMITTED, _ABORTED):
+            if committed is None:
                 time.sleep(0.1)
-        if status == _ABORTED:
-            raise _Undone(str(broken)) from broken
-        if status != _COMMITTED:
+        if committed is None:
             self._unknown = Unavailable("the database went away during a commit: what became of it is not known")
             raise self._unknown from broken
-
-    def _status(self) -> str | None:
-        sql = "SELECT pg_xact_status(CAST(%s AS xid8)) AS status"
-        row = self._link.connection.execute(sql, (self._transaction,)).fetchone()
-        return None if row is None else row["status"]
+        if not committed:
+            raise _Undone(str(broken)) from broken
 
     def rollback(self) -> None:
         """Raises where it is not known whether it was committed: then nothing of it may be run again."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
@@ -34,6 +34,9 @@ SELECT pg_current_xact_id()::text AS transaction, set_config('synchronous_commit
   CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' WHEN 'local' THEN 'on'
   ELSE current_setting('synchronous_commit') END, true) AS durable,
   CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now"""
+_COMMIT = sql.SQL("""INSERT INTO commits VALUES
+  ({process}, pg_current_xact_id()::text, CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT))
+  ON CONFLICT (process) DO UPDATE SET transaction = excluded.transaction, at = excluded.at; COMMIT""")
 _BEGIN_READING: LiteralString = """BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"""
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -117,15 +120,33 @@ class Link:
         except psycopg.Error as error:
             raise self.judged(error) from error
 
-    def commit(self) -> None:
-        """Raises `Broken` where nobody knows whether it was committed."""
+    def commit(self, process: str) -> None:
+        """Commit, and with it that this process did; raises `Broken` where nobody knows whether it was committed."""
         assert self._connection is not None  # noqa: S101 - `begin` came before
         try:
-            said = self._connection.execute("COMMIT").statusmessage
+            cursor = self._connection.execute(_COMMIT.format(process=process))
+            while cursor.nextset():
+                pass
         except psycopg.Error as error:
             raise self.judged(error) from error
-        if said != "COMMIT":
+        if cursor.statusmessage != "COMMIT":
             raise errors.InFailedSqlTransaction("a statement had failed, and the transaction was undone")
+
+    def committed(self, process: str, transaction: str) -> bool | None:
+        """Whether this transaction of a process was committed, its last one; None where that is still open.
+
+        By what it wrote itself: a server that ended may have given its id to another one since, or not yet again.
+        """
+        try:
+            asked = self.connection.execute("SELECT pg_xact_status(CAST(%s AS xid8)) AS status", (transaction,))
+            status = (asked.fetchone() or {})["status"]
+        except errors.InvalidParameterValue:  # an id of the future: nothing of it was ever on disk
+            return False
+        if status != "committed":
+            return False if status == "aborted" else None
+        # Asked for after that, for it may have been committed meanwhile.
+        asked = self.connection.execute("SELECT transaction FROM commits WHERE process = %s", (process,))
+        return asked.fetchone() == {"transaction": transaction}
 
     def rollback(self) -> None:
         """Undo what is open; a connection that cannot is dropped, which undoes it as well."""

@@ -29,7 +29,7 @@ _OF_ONE = frozenset(QUERIES[name] for name in ("settle_delivery", "lease_deliver
 _HELD_BACK = re.compile(r"\b(?:events|deliveries)\b")
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
-
+DAY: Ms = 24 * 3600 * 1000
 _NOTHING = Bite(rows={}, last=None)
 _FIRST = "SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0)) AS first"
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
@@ -126,6 +126,7 @@ class WritingStore(KeptVerbs, PostgresStore):
         told = {name: asdict(word) for name, word in words.items()}
         self.changed(OURS["beat"], {"now": now, "gone": now - GONE_AFTER, "words": json_text.write(told)})
         self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
+        self.changed(OURS["forget_commits"], {"before": now - DAY})
         rows = self.execute(OURS["select_replicas"], {})
         return heard_by(self._process, [_alive(row) for row in rows], now)
 

@@ -116,3 +116,7 @@ DELETE FROM replicas WHERE seen_at < :before
 
 -- database_time --
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now
+
+-- forget_commits --
+-- Nobody asks about them any more.
+DELETE FROM commits WHERE at < :before

@@ -1,6 +1,8 @@
 """`python -m tests.faults.clusters 1000 200`: servers side by side, killed, paused, terminated so many times each."""
 
+import json
 import random
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -45,13 +47,13 @@ def main(
                 now = min(PER_CLUSTER, count - done)
                 one = suffer(what, now, chance)
                 total, again, took_s = total + one.account, again + one.repeats.count, took_s + one.seconds
-                wrong += [*one.account.faults, *one.repeats.unexplained]
+                wrong += one.faults
                 progress.advance(bar, now)
             cells = (count, f"{took_s / count:.1f}", total.tasks, total.doubtful, again, len(wrong))
             table.add_row(what, *map(str, cells))
             faults += wrong
     console.print(table)
-    for fault in faults[:50]:
+    for fault in faults:
         console.print(fault, style="red", markup=False)
     raise typer.Exit(1 if faults else 0)
 
@@ -65,18 +67,25 @@ class Suffered:
     done: Counter[str]
     seconds: float
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        return self.account.faults + self.repeats.unexplained
+
 
 def suffer(what: str, count: int, chance: random.Random) -> Suffered:
-    """A fresh cluster to which this is done so many times, under load."""
-    with (
-        tempfile.TemporaryDirectory(prefix="taskweir-faults-", ignore_cleanup_errors=True) as directory,
-        a_cluster(Path(directory), [ServerRole.ALL] * SERVERS) as cluster,
-    ):
+    """A fresh cluster to which this is done so many times, under load; what it wrote is kept where there is a fault."""
+    directory = Path(tempfile.mkdtemp(prefix="taskweir-faults-"))
+    with a_cluster(directory, [ServerRole.ALL] * SERVERS) as cluster:
         began = time.monotonic()
         for _ in range(count):
             cluster.suffer(what, chance, tasks=TASKS)
         seconds = time.monotonic() - began
-        return Suffered(cluster.settle(), cluster.repeats(), cluster.done, seconds)
+        suffered = Suffered(cluster.settle(), cluster.repeats(), cluster.done, seconds)
+        if suffered.faults:
+            (directory / "faults.json").write_text(json.dumps([*suffered.faults, cluster.left()], indent=1))
+    if not suffered.faults:
+        shutil.rmtree(directory, ignore_errors=True)
+    return suffered
 
 
 if __name__ == "__main__":

@@ -90,6 +90,41 @@ async def test_a_commit_whose_answer_is_lost_is_asked_about(durable: PostgresSer
     assert (proxy.cuts, len(began)) == (1, runs)
 
 
+@pytest.mark.parametrize("others", [0, 10])
+async def test_a_transaction_that_never_was_is_not_taken_for_another_with_its_id(others: int) -> None:
+    """The server ends before anything of it is on disk, and gives its id to somebody who commits, or to nobody yet."""
+    server = PostgresServer(durable=True, settings={"wal_writer_delay": "10s"})
+    server.start()
+    server.make_database("reused")
+    ids: list[str] = []
+
+    def do(store: Store) -> None:
+        [row] = store.execute("SELECT pg_current_xact_id()::text AS id", {})  # type: ignore[attr-defined]
+        ids.append(row["id"])
+        record(store, "1")
+
+    def meanwhile() -> None:
+        server.stop()
+        server.start()
+        with psycopg.connect(server.url("reused"), autocommit=True) as connection:
+            for _ in range(others):
+                [other] = connection.execute("SELECT pg_current_xact_id()::text").fetchall()
+                taken.append(other[0])
+
+    taken: list[str] = []
+    try:
+        async with a_proxy(server.home / "data" / ".s.PGSQL.5432") as proxy:
+            storage = PostgresStorage(proxy.url("reused", SUPERUSER))
+            await storage.open(now=NOW)
+            proxy.cut, proxy.meanwhile = "before", meanwhile
+            await storage.write(do)
+            assert [each.id for each in await events(storage)] == ["evt_1"]
+            await storage.close()
+    finally:
+        server.remove()
+    assert (proxy.cuts, len(ids), ids[0] in taken) == (1, 2, others > 0)
+
+
 async def test_restarts_under_load_lose_and_double_nothing(durable: PostgresServer, storage: PostgresStorage) -> None:
     """Stopped five times while eight write: what was answered is there, once, and nothing that nobody wrote."""
     answered: list[str] = []
