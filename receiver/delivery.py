@@ -33,8 +33,8 @@ from receiver.turns import Did
 BRIEF = 64  # deliveries claimed; more hold up the event loop
 # How many destinations are claimed for in one round, and of those in one transaction.
 MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
-MOST_SLOW, SLOW_AT_ONCE = 8, 2
-BREATHER_S = 0.002
+MOST_SLOW, SLOW_AT_ONCE, LOOKED_AT = 8, 2, 16
+BREATHER_S, IN_A_CROWD_S = 0.002, 0.008
 # A round, and a commit, is a wait for everybody: those who keep us waiting share theirs, and in a crowd those who fail.
 SLOW_ROUNDS_S, CROWD = 0.25, 64
 
@@ -109,10 +109,9 @@ class Courier:
         self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
         if grants.more or any(each.more for each in claimed):
             return 0.0
-        waiting = (
-            self._begins_at(each, ready_at[each.destination_id], now) for each in queues if self._wants(each) > 0
-        )
-        return timing.seconds_until([at for at in waiting if at is not None and at > now], self._clock.now())
+        begins_at = ((each, self._begins_at(each, ready_at[each.destination_id], now)) for each in queues)
+        later = [at for each, at in begins_at if at is not None and at > now and self._wants(each) > 0]
+        return timing.seconds_until(later, self._clock.now())
 
     async def begin_first(self, owed: Mapping[str, int]) -> None:
         """Begin so many of the freshest for each of these destinations, but for those that fail."""
@@ -153,8 +152,17 @@ class Courier:
         self.wake.set()
 
     def _can_wait(self, destination_id: str) -> bool:
-        fails = self.crew.total >= CROWD and self._paces.failed(destination_id)
-        return fails or self._paces.manner(destination_id, self._clock.now()) is Manner.SLOW
+        return self._fails_in_a_crowd(destination_id) or self._manner(destination_id) is Manner.SLOW
+
+    def _manner(self, destination_id: str) -> Manner:
+        return self._paces.manner(destination_id, self._clock.now())
+
+    def _fails_in_a_crowd(self, destination_id: str) -> bool:
+        return self._crowded and self._paces.failed(destination_id)
+
+    @property
+    def _crowded(self) -> bool:
+        return self.crew.total >= CROWD
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
@@ -179,37 +187,57 @@ class Courier:
 
     def _grants(self, queues: Sequence[Queue], now: Ms) -> _Grants:
         """Who may be given how much now."""
-        wishes = [self._wish(each, now) for each in queues]
-        self._starved = any(wish.wants for wish in wishes)
+        wishes, left_out = self._wishes(queues, now)
+        self._starved = left_out or any(wish.wants for wish in wishes)
         if not self._starved:
             return _Grants()
-        # Of equals, who comes first is left to chance, but for those who will not keep us.
-        random.shuffle(wishes)
-        wishes.sort(key=lambda wish: wish.manner is not Manner.QUICK)
         elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
-        self._starved = any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
+        self._starved = left_out or any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
         by_id = {queue.destination_id: queue for queue in queues}
-        granted = {wish.destination_id: wish.manner for wish in wishes if wish.destination_id in shares}
-        quick = [name for name, manner in granted.items() if manner is Manner.QUICK][:MOST_CLAIMS]
-        slow = [name for name, manner in granted.items() if manner is not Manner.QUICK][:MOST_SLOW]
+        granted = [(name, self._in_turn(name)) for name in shares]
+        quick = [name for name, in_turn in granted if not in_turn][:MOST_CLAIMS]
+        slow = [name for name, in_turn in granted if in_turn][:MOST_SLOW]
         return _Grants(
             quick=[self._grant(by_id[name], shares[name]) for name in quick],
             slow=[self._grant(by_id[name], shares[name]) for name in slow],
             more=len(quick) + len(slow) < len(granted),
         )
 
-    def _wish(self, queue: Queue, now: Ms) -> Wish:
-        manner, wants = self._paces.manner(queue.destination_id, now), 0
-        if queue.ready_at <= now:
-            wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue))
-        return Wish(
-            destination_id=queue.destination_id,
-            tenant=queue.tenant,
-            manner=manner,
-            under_way=self.crew.count(queue.destination_id),
-            wants=wants,
-        )
+    def _in_turn(self, destination_id: str) -> bool:
+        """Whether it begins with a few others, and a pause: who may keep us waiting, and in a crowd who fails."""
+        return self._fails_in_a_crowd(destination_id) or self._manner(destination_id) is not Manner.QUICK
+
+    def _wishes(self, queues: Sequence[Queue], now: Ms) -> tuple[list[Wish], bool]:
+        """What each destination wants, quick ones first; whether others that may want something were not asked.
+
+        Of those who begin in turn, and so are given little in one round, only as many are asked as tell whether there
+        is work for another one: slow ones last, and first who has least under way.
+        """
+        known = [(queue, self._manner(queue.destination_id), self._in_turn(queue.destination_id)) for queue in queues]
+        random.shuffle(known)  # of equals, who comes first is left to chance
+        known.sort(key=lambda each: (each[2], each[1] is Manner.SLOW, self.crew.count(each[0].destination_id)))
+        wishes, waiting, left_out = list[Wish](), 0, False
+        for queue, manner, in_turn in known:
+            due = queue.ready_at <= now
+            asked = due and waiting < LOOKED_AT
+            left_out = left_out or due is not asked
+            wants = self._wants(queue) if asked else 0
+            wish = Wish(
+                destination_id=queue.destination_id,
+                tenant=queue.tenant,
+                manner=manner,
+                under_way=self.crew.count(queue.destination_id),
+                wants=self._paces.allows(queue.destination_id, queue.rate_per_second, now, wants),
+            )
+            waiting += in_turn and wish.wants > 0
+            wishes.append(wish)
+        if left_out:  # with one under way each, before anybody has two
+            wishes = [
+                replace(wish, wants=min(wish.wants, 1)) if self._in_turn(wish.destination_id) else wish
+                for wish in wishes
+            ]
+        return wishes, left_out
 
     def _grant(self, queue: Queue, share: int) -> Grant:
         """Half of a share is for the freshest, which no backlog shall hold up; a batch is in order."""
@@ -229,8 +257,9 @@ class Courier:
             claimed = await self._storage.write(partial(self._claim, bite), brief=brief)
             for each in claimed:
                 self._start(each)
-                if self._paces.manner(each.destination.id, self._clock.now()) is not Manner.QUICK:
-                    await asyncio.sleep(BREATHER_S)  # what begins together ends together: a crowd makes a wave
+                if self._in_turn(each.destination.id):
+                    # What begins together ends together: a crowd makes a wave.
+                    await asyncio.sleep(IN_A_CROWD_S if self._crowded else BREATHER_S)
             begun += claimed
         return begun
 

@@ -60,7 +60,7 @@ def run(settings: Settings, adapters: Mapping[str, Adapter], limits: Limits | No
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stopped)
-        _hold_up_nothing()
+        hold_up_nothing()
         try:
             Server(config, service, receiving).run(sockets=[listening])
         except SystemExit:  # how uvicorn tells that the application did not start
@@ -69,7 +69,7 @@ def run(settings: Settings, adapters: Mapping[str, Adapter], limits: Limits | No
             raise service.refused from None
 
 
-def _hold_up_nothing() -> None:
+def hold_up_nothing() -> None:
     """What is loaded by now stays; almost all that a request makes is freed without the collector, which only looks."""
     gc.collect()
     gc.freeze()

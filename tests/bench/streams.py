@@ -20,7 +20,7 @@ from pathlib import Path
 import uvloop
 
 from receiver.domain import Task
-from receiver.server import _hold_up_nothing
+from receiver.server import hold_up_nothing
 from tests.make import a_task
 from tests.service.world import API_KEY, World, a_world, soon
 from tests.sse import happen, streamed
@@ -131,7 +131,7 @@ async def behind(world: World, port: int, count: int) -> None:
 
 
 async def main(arguments: list[str]) -> None:
-    _hold_up_nothing()  # as the server does
+    hold_up_nothing()  # as the server does
     far = "--behind" in arguments
     counts = [int(each) for each in arguments if each.isdigit()] or ([1_000_000] if far else [1000, 5000])
     for count in counts:

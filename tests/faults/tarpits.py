@@ -27,6 +27,7 @@ from receiver.clock import SystemClock
 from receiver.domain import Destination, EventType, Source, Status, Update, Verified
 from receiver.intake import Taken
 from receiver.main import load_adapters, settings_of
+from receiver.server import hold_up_nothing
 from receiver.service import Limits, Service
 from receiver.store.protocol import Store
 from receiver.telemetry import configure_logs
@@ -229,6 +230,7 @@ def main(
     """Measure; what a figure is worth depends on what else the machine does."""
     logging.disable()
     configure_logs(fmt="json", level="critical")
+    hold_up_nothing()
     found = uvloop.run(measure(tarpits, seconds, per_second))
     calm = _quantile(found["calm"], 0.99)
     table = Table("to the healthy one", "events", "p50 ms", "p99 ms", "worst ms", "p99 to calm")

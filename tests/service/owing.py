@@ -76,10 +76,12 @@ async def quiet(world: World, seconds: float = 0, *, most: int = 2000) -> float:
     world.clock.advance(seconds)
     for _ in range(most):
         await world.service.replicas.kept.say({})  # it may take longer than a process keeps its part unheard
-        pause_s = await world.service.courier.run_once()
-        if pause_s > 0 and world.service.courier.crew.total == 0:
+        courier = world.service.courier
+        courier.wake.clear()
+        pause_s = await courier.run_once()
+        if pause_s > 0 and courier.crew.total == 0 and not courier.wake.is_set():  # what ended meanwhile makes room
             return pause_s
-        await world.service.courier.crew.drain()
+        await courier.crew.drain()
     raise AssertionError(f"still busy after {most} rounds")
 
 

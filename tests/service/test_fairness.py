@@ -170,6 +170,52 @@ async def test_what_is_handed_off_to_one_that_is_new_begins_small_as_well(tmp_pa
         consumer.answer(204)
 
 
+async def a_crowd(world: World, url: str, count: int = 64) -> None:
+    """So many that were never heard of are owed one event each; round after round, a few of them begin."""
+    for _ in range(count):
+        await world.destination(url)
+    await happen(world, 1)
+    begun = 0
+    while await world.service.courier.run_once() == 0:
+        assert 0 < world.service.courier.crew.total - begun <= 8
+        begun = world.service.courier.crew.total
+
+
+async def test_of_a_crowd_of_new_ones_a_few_begin_in_each_round(tmp_path: Path) -> None:
+    """All of them in the end, each with one attempt."""
+    async with a_gated_consumer() as crowd, a_world(tmp_path, limits=PATIENT) as world:
+        await a_crowd(world, crowd.url)
+        assert world.service.courier.crew.total == 64
+        assert set(world.service.courier.crew._counts.values()) == {1}
+        crowd.answer(204)
+
+
+@pytest.mark.parametrize(("others", "waits"), [(64, True), (1, False)])
+async def test_who_fails_at_once_waits_for_others_where_many_are_under_way(
+    tmp_path: Path, others: int, waits: bool
+) -> None:
+    """It is tried five times as ever, but in rounds that it shares, not in one of its own after each failure."""
+    async with a_gated_consumer() as crowd, a_consumer() as failing, a_world(tmp_path, limits=PATIENT) as world:
+        await a_crowd(world, crowd.url, others)
+        failing.answers.appendleft(500)
+        failing.answers.pop()
+        made = await world.destination(failing.url, max_in_flight=1)
+        await happen(world, 5, first=100)
+        courier = world.service.courier
+        courier.wake.clear()
+        while not failing.ids:
+            await courier.run_once()
+        for _ in range(1000):
+            if not courier.crew.count(made["id"]):
+                break
+            await asyncio.sleep(0.001)
+        assert courier.wake.is_set() is not waits
+        await asyncio.wait_for(courier.wake.wait(), 5)
+        while len(failing.ids) < 5:
+            await one_more(world)
+        crowd.answer(204)
+
+
 # Fresh beside backlog
 
 
