@@ -6,6 +6,7 @@ share, so that a slow one holds up only itself. The queue of one that fails is h
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,8 +34,8 @@ from receiver.turns import Did
 BRIEF = 64  # deliveries claimed; more hold up the event loop
 # How many destinations are claimed for in one round, and of those in one transaction.
 MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
-MOST_SLOW, SLOW_AT_ONCE, LOOKED_AT = 8, 2, 16
-BREATHER_S, IN_A_CROWD_S = 0.002, 0.008
+MOST_IN_TURN, IN_TURN_AT_ONCE, MOST_ASKED = 8, 2, 16
+BREATHER_S, CROWDED_BREATHER_S = 0.002, 0.008
 # A round, and a commit, is a wait for everybody: those who keep us waiting share theirs, and in a crowd those who fail.
 SLOW_ROUNDS_S, CROWD = 0.25, 64
 
@@ -57,7 +58,7 @@ class _Grants:
     """Who is given something in this round, by how they answer, and whether there is more for another round."""
 
     quick: Sequence[Grant] = ()
-    slow: Sequence[Grant] = ()
+    in_turn: Sequence[Grant] = ()
     more: bool = False
 
 
@@ -103,7 +104,7 @@ class Courier:
         now = self._clock.now()
         queues = [each for each in queues if not self.blocked.waits(each.destination_id, now)]
         grants = self._grants(queues, now)
-        claimed = await self._begin(grants.quick, CLAIMED_AT_ONCE) + await self._begin(grants.slow, SLOW_AT_ONCE)
+        claimed = await self._begin(grants.quick, CLAIMED_AT_ONCE) + await self._begin(grants.in_turn, IN_TURN_AT_ONCE)
         next_at = {each.destination.id: each.next_at for each in claimed}
         ready_at = {each.destination_id: next_at.get(each.destination_id, each.ready_at) for each in queues}
         self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
@@ -123,7 +124,7 @@ class Courier:
             if each.destination_id in owed and not each.failures and not self.blocked.waits(each.destination_id, now)
         ]
         grants = self._grants(queues, now)
-        for chosen in (grants.quick, grants.slow):
+        for chosen in (grants.quick, grants.in_turn):
             most = [(grant, min(grant.most, owed[grant.destination_id])) for grant in chosen]
             await self._begin([replace(grant, most=count, freshest=count) for grant, count in most], CLAIMED_AT_ONCE)
 
@@ -195,13 +196,12 @@ class Courier:
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
         self._starved = left_out or any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
         by_id = {queue.destination_id: queue for queue in queues}
-        granted = [(name, self._in_turn(name)) for name in shares]
-        quick = [name for name, in_turn in granted if not in_turn][:MOST_CLAIMS]
-        slow = [name for name, in_turn in granted if in_turn][:MOST_SLOW]
+        quick = [name for name in shares if not self._in_turn(name)][:MOST_CLAIMS]
+        in_turn = [name for name in shares if self._in_turn(name)][:MOST_IN_TURN]
         return _Grants(
             quick=[self._grant(by_id[name], shares[name]) for name in quick],
-            slow=[self._grant(by_id[name], shares[name]) for name in slow],
-            more=len(quick) + len(slow) < len(granted),
+            in_turn=[self._grant(by_id[name], shares[name]) for name in in_turn],
+            more=len(quick) + len(in_turn) < len(shares),
         )
 
     def _in_turn(self, destination_id: str) -> bool:
@@ -209,35 +209,55 @@ class Courier:
         return self._fails_in_a_crowd(destination_id) or self._manner(destination_id) is not Manner.QUICK
 
     def _wishes(self, queues: Sequence[Queue], now: Ms) -> tuple[list[Wish], bool]:
-        """What each destination wants, quick ones first; whether others that may want something were not asked.
+        """What each destination wants; whether others that may want something were not asked.
 
         Of those who begin in turn, and so are given little in one round, only as many are asked as tell whether there
-        is work for another one: slow ones last, and first who has least under way.
+        is work for another one.
         """
-        known = [(queue, self._manner(queue.destination_id), self._in_turn(queue.destination_id)) for queue in queues]
-        random.shuffle(known)  # of equals, who comes first is left to chance
-        known.sort(key=lambda each: (each[2], each[1] is Manner.SLOW, self.crew.count(each[0].destination_id)))
         wishes, waiting, left_out = list[Wish](), 0, False
-        for queue, manner, in_turn in known:
+        for queue in self._in_order(queues):
             due = queue.ready_at <= now
-            asked = due and waiting < LOOKED_AT
+            asked = due and waiting < MOST_ASKED
             left_out = left_out or due is not asked
             wants = self._wants(queue) if asked else 0
             wish = Wish(
                 destination_id=queue.destination_id,
                 tenant=queue.tenant,
-                manner=manner,
+                manner=self._manner(queue.destination_id),
                 under_way=self.crew.count(queue.destination_id),
                 wants=self._paces.allows(queue.destination_id, queue.rate_per_second, now, wants),
             )
-            waiting += in_turn and wish.wants > 0
+            waiting += wish.wants > 0 and self._in_turn(queue.destination_id)
             wishes.append(wish)
-        if left_out:  # with one under way each, before anybody has two
+        if left_out:  # one under way each, before anybody has two
             wishes = [
-                replace(wish, wants=min(wish.wants, 1)) if self._in_turn(wish.destination_id) else wish
+                replace(wish, wants=1) if wish.wants > 1 and self._in_turn(wish.destination_id) else wish
                 for wish in wishes
             ]
         return wishes, left_out
+
+    def _in_order(self, queues: Sequence[Queue]) -> list[Queue]:
+        """Quick ones, then who begins in turn, the first of each tenant before the second of any.
+
+        Within a tenant new ones before slow ones, and before others who has less under way; else it is left to chance.
+        """
+        quick, in_turn = list[Queue](), list[tuple[bool, int, float, Queue]]()
+        for queue in queues:
+            name = queue.destination_id
+            if self._in_turn(name):
+                last = self._manner(name) is Manner.SLOW
+                in_turn.append((last, self.crew.count(name), random.random(), queue))  # noqa: S311 - jitter
+            else:
+                quick.append(queue)
+        random.shuffle(quick)
+        in_turn.sort(key=lambda each: each[:3])
+        places: Counter[str] = Counter()
+        placed = []
+        for *_, queue in in_turn:
+            places[queue.tenant] += 1
+            placed.append((places[queue.tenant], queue))
+        placed.sort(key=lambda each: each[0])
+        return quick + [queue for _, queue in placed]
 
     def _grant(self, queue: Queue, share: int) -> Grant:
         """Half of a share is for the freshest, which no backlog shall hold up; a batch is in order."""
@@ -259,7 +279,7 @@ class Courier:
                 self._start(each)
                 if self._in_turn(each.destination.id):
                     # What begins together ends together: a crowd makes a wave.
-                    await asyncio.sleep(IN_A_CROWD_S if self._crowded else BREATHER_S)
+                    await asyncio.sleep(CROWDED_BREATHER_S if self._crowded else BREATHER_S)
             begun += claimed
         return begun
 

@@ -190,6 +190,24 @@ async def test_of_a_crowd_of_new_ones_a_few_begin_in_each_round(tmp_path: Path) 
         crowd.answer(204)
 
 
+async def test_of_new_ones_the_first_of_each_tenant_begin_first(tmp_path: Path) -> None:
+    """The only one of a tenant does not wait behind fifty of another: it is among the first eight."""
+    async with a_gated_consumer() as big, a_gated_consumer() as small, a_world(tmp_path, limits=PATIENT) as world:
+        for _ in range(50):
+            await world.destination(big.url)
+        secret = world.service.doors.seal.seal("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", row="dst_small")
+        other = a_destination(id="dst_small", tenant="small", target=small.url, sealed_secret=secret)
+        await world.service.storage.write(lambda store: store.record_destination(other))
+        await happen(world, 3)
+        await happen(world, 1, first=100, tenant="small")
+        assert await world.service.courier.run_once() == 0
+        assert (world.service.courier.crew.total, world.service.courier.crew.count("dst_small")) == (8, 1)
+        while await world.service.courier.run_once() == 0:
+            pass
+        big.answer(204)
+        small.answer(204)
+
+
 @pytest.mark.parametrize(("others", "waits"), [(64, True), (1, False)])
 async def test_who_fails_at_once_waits_for_others_where_many_are_under_way(
     tmp_path: Path, others: int, waits: bool
