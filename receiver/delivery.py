@@ -6,7 +6,6 @@ share, so that a slow one holds up only itself. The queue of one that fails is h
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -34,7 +33,7 @@ from receiver.turns import Did
 BRIEF = 64  # deliveries claimed; more hold up the event loop
 # How many destinations are claimed for in one round, and of those in one transaction.
 MOST_CLAIMS, CLAIMED_AT_ONCE = 50, 8
-MOST_IN_TURN, IN_TURN_AT_ONCE, MOST_ASKED = 8, 2, 16
+MOST_IN_TURN, IN_TURN_AT_ONCE = 8, 2
 BREATHER_S, CROWDED_BREATHER_S = 0.002, 0.008
 # A round, and a commit, is a wait for everybody: those who keep us waiting share theirs, and in a crowd those who fail.
 SLOW_ROUNDS_S, CROWD = 0.25, 64
@@ -104,7 +103,8 @@ class Courier:
         now = self._clock.now()
         queues = [each for each in queues if not self.blocked.waits(each.destination_id, now)]
         grants = self._grants(queues, now)
-        claimed = await self._begin(grants.quick, CLAIMED_AT_ONCE) + await self._begin(grants.in_turn, IN_TURN_AT_ONCE)
+        claimed = await self._begin(grants.quick, CLAIMED_AT_ONCE)
+        claimed += await self._begin(grants.in_turn, IN_TURN_AT_ONCE, in_turn=True)
         next_at = {each.destination.id: each.next_at for each in claimed}
         ready_at = {each.destination_id: next_at.get(each.destination_id, each.ready_at) for each in queues}
         self.fresh.fall_behind({name for name, at in ready_at.items() if at is not None and at <= now})
@@ -188,13 +188,16 @@ class Courier:
 
     def _grants(self, queues: Sequence[Queue], now: Ms) -> _Grants:
         """Who may be given how much now."""
-        wishes, left_out = self._wishes(queues, now)
-        self._starved = left_out or any(wish.wants for wish in wishes)
+        wishes = [self._wish(each, now) for each in queues]
+        self._starved = any(wish.wants for wish in wishes)
         if not self._starved:
             return _Grants()
+        # Of equals, who comes first is left to chance, but for those who will not keep us.
+        random.shuffle(wishes)
+        wishes.sort(key=lambda wish: wish.manner is not Manner.QUICK)
         elsewhere = self.crew.total - sum(wish.under_way for wish in wishes)
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
-        self._starved = left_out or any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
+        self._starved = any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
         by_id = {queue.destination_id: queue for queue in queues}
         quick = [name for name in shares if not self._in_turn(name)][:MOST_CLAIMS]
         in_turn = [name for name in shares if self._in_turn(name)][:MOST_IN_TURN]
@@ -208,56 +211,17 @@ class Courier:
         """Whether it begins with a few others, and a pause: who may keep us waiting, and in a crowd who fails."""
         return self._fails_in_a_crowd(destination_id) or self._manner(destination_id) is not Manner.QUICK
 
-    def _wishes(self, queues: Sequence[Queue], now: Ms) -> tuple[list[Wish], bool]:
-        """What each destination wants; whether others that may want something were not asked.
-
-        Of those who begin in turn, and so are given little in one round, only as many are asked as tell whether there
-        is work for another one.
-        """
-        wishes, waiting, left_out = list[Wish](), 0, False
-        for queue in self._in_order(queues):
-            due = queue.ready_at <= now
-            asked = due and waiting < MOST_ASKED
-            left_out = left_out or due is not asked
-            wants = self._wants(queue) if asked else 0
-            wish = Wish(
-                destination_id=queue.destination_id,
-                tenant=queue.tenant,
-                manner=self._manner(queue.destination_id),
-                under_way=self.crew.count(queue.destination_id),
-                wants=self._paces.allows(queue.destination_id, queue.rate_per_second, now, wants),
-            )
-            waiting += wish.wants > 0 and self._in_turn(queue.destination_id)
-            wishes.append(wish)
-        if left_out:  # one under way each, before anybody has two
-            wishes = [
-                replace(wish, wants=1) if wish.wants > 1 and self._in_turn(wish.destination_id) else wish
-                for wish in wishes
-            ]
-        return wishes, left_out
-
-    def _in_order(self, queues: Sequence[Queue]) -> list[Queue]:
-        """Quick ones, then who begins in turn, the first of each tenant before the second of any.
-
-        Within a tenant new ones before slow ones, and before others who has less under way; else it is left to chance.
-        """
-        quick, in_turn = list[Queue](), list[tuple[bool, int, float, Queue]]()
-        for queue in queues:
-            name = queue.destination_id
-            if self._in_turn(name):
-                last = self._manner(name) is Manner.SLOW
-                in_turn.append((last, self.crew.count(name), random.random(), queue))  # noqa: S311 - jitter
-            else:
-                quick.append(queue)
-        random.shuffle(quick)
-        in_turn.sort(key=lambda each: each[:3])
-        places: Counter[str] = Counter()
-        placed = []
-        for *_, queue in in_turn:
-            places[queue.tenant] += 1
-            placed.append((places[queue.tenant], queue))
-        placed.sort(key=lambda each: each[0])
-        return quick + [queue for _, queue in placed]
+    def _wish(self, queue: Queue, now: Ms) -> Wish:
+        wants = 0
+        if queue.ready_at <= now:
+            wants = self._paces.allows(queue.destination_id, queue.rate_per_second, now, self._wants(queue))
+        return Wish(
+            destination_id=queue.destination_id,
+            tenant=queue.tenant,
+            manner=self._paces.manner(queue.destination_id, now),
+            under_way=self.crew.count(queue.destination_id),
+            wants=wants,
+        )
 
     def _grant(self, queue: Queue, share: int) -> Grant:
         """Half of a share is for the freshest, which no backlog shall hold up; a batch is in order."""
@@ -266,8 +230,11 @@ class Courier:
             return Grant(destination_id=queue.destination_id, most=share * batch)
         return Grant(destination_id=queue.destination_id, most=share, freshest=(share + random.getrandbits(1)) // 2)
 
-    async def _begin(self, grants: Sequence[Grant], at_once: int) -> list[Claimed]:
-        """Claim what was granted, and start it, by so many destinations; in between others have their turn."""
+    async def _begin(self, grants: Sequence[Grant], at_once: int, *, in_turn: bool = False) -> list[Claimed]:
+        """Claim what was granted, and start it, by so many destinations; in between others have their turn.
+
+        Those `in_turn` are started one by one: what begins together ends together, and a crowd makes a wave.
+        """
         begun = []
         for first in range(0, len(grants), at_once):
             if first:
@@ -277,8 +244,7 @@ class Courier:
             claimed = await self._storage.write(partial(self._claim, bite), brief=brief)
             for each in claimed:
                 self._start(each)
-                if self._in_turn(each.destination.id):
-                    # What begins together ends together: a crowd makes a wave.
+                if in_turn:
                     await asyncio.sleep(CROWDED_BREATHER_S if self._crowded else BREATHER_S)
             begun += claimed
         return begun

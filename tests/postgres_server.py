@@ -110,6 +110,11 @@ class PostgresServer:
                 continue
             return
 
+    def follow(self) -> None:
+        """Start as the standby of a server that is not there, until it is promoted."""
+        subprocess.run(["touch", self.home / "data" / "standby.signal"], **self._as_user(), check=True)  # type: ignore[call-overload]
+        self.start()
+
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it: at once, as `pg_ctl stop -m immediate` does, or as gently as another signal asks for."""
         assert self._process is not None

@@ -136,7 +136,8 @@ def test_events_come_to_where_the_consumer_is_written(tmp_path: Path) -> None:
                 {tail} > tailed 2>&1 &
                 until grep Waiting listened; do sleep 0.1; done
                 taskweir submit apikley {APIKLEY_MODEL} --input '{{"prompt": "A kitten yawning"}}' --wait
-                until grep 204 listened && grep task.succeeded tailed; do sleep 0.1; done"""
+                until grep -q 'task.succeeded.* -> 204' listened && grep -q task.succeeded tailed; do sleep 0.1; done
+                grep -h task.succeeded listened tailed"""
             printed = in_bash(script, tmp_path, TASKWEIR_URL=url, TASKWEIR_API_KEY=API_KEY)
     [event] = inbox.moments()
     assert [word for word in printed.split() if word.startswith("task.")] == ["task.succeeded"] * 2

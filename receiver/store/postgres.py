@@ -82,7 +82,7 @@ class _Connection:
         while time.monotonic() < until and committed is None:
             try:
                 committed = self._link.committed(self._process, self._transaction)
-            except (psycopg.Error, Unavailable):
+            except (psycopg.Error, Broken, Unavailable):
                 self._link.drop()
             if committed is None:
                 time.sleep(0.1)

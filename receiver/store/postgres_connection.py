@@ -133,20 +133,25 @@ class Link:
             raise errors.InFailedSqlTransaction("a statement had failed, and the transaction was undone")
 
     def committed(self, process: str, transaction: str) -> bool | None:
-        """Whether this transaction of a process was committed, its last one; None where that is still open.
+        """Whether this transaction of a process was committed, its last one; None where that cannot be told yet.
 
-        By what it wrote itself: a server that ended may have given its id to another one since, or not yet again.
+        By what it wrote itself: a server that ended may have given its id to another one since. Asked in a transaction
+        that could write, for a standby may not have heard of it yet; raises what such a one raises.
         """
+        self.begin(write=True)
         try:
             asked = self.connection.execute("SELECT pg_xact_status(CAST(%s AS xid8)) AS status", (transaction,))
             status = (asked.fetchone() or {})["status"]
+            if status != "committed":
+                return False if status == "aborted" else None
+            # Asked for after that, for it may have been committed meanwhile.
+            asked = self.connection.execute("SELECT transaction FROM commits WHERE process = %s", (process,))
+            last = asked.fetchone()
+            return None if last is None else bool(last["transaction"] == transaction)
         except errors.InvalidParameterValue:  # an id of the future: nothing of it was ever on disk
             return False
-        if status != "committed":
-            return False if status == "aborted" else None
-        # Asked for after that, for it may have been committed meanwhile.
-        asked = self.connection.execute("SELECT transaction FROM commits WHERE process = %s", (process,))
-        return asked.fetchone() == {"transaction": transaction}
+        finally:
+            self.rollback()
 
     def rollback(self) -> None:
         """Undo what is open; a connection that cannot is dropped, which undoes it as well."""
@@ -166,9 +171,9 @@ class Link:
         """
         error.args = (_words(error),)
         closed = self._connection is None or self._connection.closed
-        if isinstance(error, _NOT_PREPARED):
+        if isinstance(error, _PREPARED_ELSEWHERE):
             self._pooled = True
-        if closed or isinstance(error, (*_ENDS, *_NOT_PREPARED)):
+        if closed or isinstance(error, (*_ENDS, *_PREPARED_ELSEWHERE)):
             self.drop()
             return Broken(_words(error))
         if isinstance(error, _RUN_AGAIN):
@@ -191,11 +196,11 @@ _ENDS = (
     errors.DatabaseDropped,
     errors.IdleInTransactionSessionTimeout,
     errors.ReadOnlySqlTransaction,
+    errors.FeatureNotSupported,  # to write, on a standby; or what was prepared, since a newer program changed its table
     errors.ConnectionException,
     errors.ProtocolViolation,
 )
-# Prepared in another session than this one, or for tables that a newer program has changed since.
-_NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement, errors.FeatureNotSupported)
+_PREPARED_ELSEWHERE = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 _PREPARED_AFTER = 3
 _RUN_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
 _OUT_OF_SERVICE = (psycopg.OperationalError, errors.InsufficientResources)

@@ -29,7 +29,7 @@ _OF_ONE = frozenset(QUERIES[name] for name in ("settle_delivery", "lease_deliver
 _HELD_BACK = re.compile(r"\b(?:events|deliveries)\b")
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
-DAY: Ms = 24 * 3600 * 1000
+HOUR: Ms = 3600 * 1000
 _NOTHING = Bite(rows={}, last=None)
 _FIRST = "SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0)) AS first"
 _ALONE = "SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"
@@ -101,6 +101,7 @@ class WritingStore(KeptVerbs, PostgresStore):
         super().__init__(connection, process, share, judged)
         self._handing = handing
         self._last_seq: int | None = None
+        self._forgot_at: Ms = 0
         self.begin()
 
     def on(self, connection: "psycopg.Connection[Row]") -> bool:
@@ -126,7 +127,9 @@ class WritingStore(KeptVerbs, PostgresStore):
         told = {name: asdict(word) for name, word in words.items()}
         self.changed(OURS["beat"], {"now": now, "gone": now - GONE_AFTER, "words": json_text.write(told)})
         self.changed(OURS["forget_replicas"], {"before": now - 6 * GONE_AFTER})
-        self.changed(OURS["forget_commits"], {"before": now - DAY})
+        if now - self._forgot_at > HOUR:
+            self._forgot_at = now
+            self.changed(OURS["forget_commits"], {"before": now - 24 * HOUR})
         rows = self.execute(OURS["select_replicas"], {})
         return heard_by(self._process, [_alive(row) for row in rows], now)
 

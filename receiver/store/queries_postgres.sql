@@ -118,5 +118,5 @@ DELETE FROM replicas WHERE seen_at < :before
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT) AS now
 
 -- forget_commits --
--- Nobody asks about them any more.
+-- Who asks for one that is gone learns that nobody knows.
 DELETE FROM commits WHERE at < :before

@@ -6,10 +6,12 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -82,7 +84,9 @@ def suffer(what: str, count: int, chance: random.Random) -> Suffered:
         seconds = time.monotonic() - began
         suffered = Suffered(cluster.settle(), cluster.repeats(), cluster.done, seconds)
         if suffered.faults:
-            (directory / "faults.json").write_text(json.dumps([*suffered.faults, cluster.left()], indent=1))
+            (directory / "faults.json").write_text(json.dumps(suffered.faults, indent=1))
+            with suppress(httpx.HTTPError):  # a server that is at fault may not answer
+                (directory / "left.json").write_text(json.dumps(cluster.left(), indent=1))
     if not suffered.faults:
         shutil.rmtree(directory, ignore_errors=True)
     return suffered

@@ -182,11 +182,10 @@ async def a_crowd(world: World, url: str, count: int = 64) -> None:
 
 
 async def test_of_a_crowd_of_new_ones_a_few_begin_in_each_round(tmp_path: Path) -> None:
-    """All of them in the end, each with one attempt."""
+    """Eight at most, and all of them in the end, round after round."""
     async with a_gated_consumer() as crowd, a_world(tmp_path, limits=PATIENT) as world:
         await a_crowd(world, crowd.url)
         assert world.service.courier.crew.total == 64
-        assert set(world.service.courier.crew._counts.values()) == {1}
         crowd.answer(204)
 
 
@@ -198,7 +197,7 @@ async def test_of_new_ones_the_first_of_each_tenant_begin_first(tmp_path: Path) 
         secret = world.service.doors.seal.seal("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", row="dst_small")
         other = a_destination(id="dst_small", tenant="small", target=small.url, sealed_secret=secret)
         await world.service.storage.write(lambda store: store.record_destination(other))
-        await happen(world, 3)
+        await happen(world, 1)
         await happen(world, 1, first=100, tenant="small")
         assert await world.service.courier.run_once() == 0
         assert (world.service.courier.crew.total, world.service.courier.crew.count("dst_small")) == (8, 1)
