@@ -12,6 +12,7 @@ from receiver.client import Taskweir
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 Tenant = Annotated[str, typer.Option(help="Of this tenant; for the root key.", show_default=False)]
+_ROOTS_OWN = "default"  # any other key finds at least itself
 
 app = typer.Typer(add_completion=False, help="Make, list and revoke API keys; seal secrets anew (rotate-secrets).")
 
@@ -28,7 +29,10 @@ def list_keys(tenant: Tenant = "", as_json: AsJson = False) -> None:
     """List API keys, newest first; the keys themselves are kept nowhere."""
     with Taskweir(retries=0) as client:
         found = list(client.keys(tenant=tenant or None))
-    none = "no API keys but the root key; `taskweir keys create LABEL` makes one"
+    none = (
+        f"no API keys of the tenant {plain(tenant or _ROOTS_OWN)}; "
+        "--tenant NAME lists another's, `taskweir keys create LABEL` makes one"
+    )
     print_list(
         found, ("key", "label", "scopes", "tenant", "made", "last used"), _row, whole=1, as_json=as_json, none=none
     )

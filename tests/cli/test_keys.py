@@ -146,3 +146,13 @@ def test_the_root_key_makes_keys_for_others(cli: Cli) -> None:
     assert cli("tasks", "list", "--json", TASKWEIR_API_KEY=made["key"]).json == []
     assert cli("keys", "revoke", made["id"], "--tenant", "acme").code == 0
     assert cli("keys", "create", "them", "--scope", "everything").code == 1
+
+
+def test_no_keys_are_none_of_one_tenant() -> None:
+    """It is said of which, and how to see another's: the root key sees one tenant's at a time."""
+    with stub([answer(200, {"items": [], "next_cursor": None})]) as server:
+        root = Cli(settings={"TASKWEIR_URL": server.url, "TASKWEIR_API_KEY": API_KEY})
+        ours, theirs = root("keys", "list"), root("keys", "--tenant", "acme")
+    assert (ours.code, ours.out, theirs.code, theirs.out) == (0, "", 0, "")
+    assert "no API keys of the tenant default; --tenant NAME" in ours.err
+    assert "no API keys of the tenant acme; " in theirs.err
