@@ -99,6 +99,7 @@ def reconcile(
 
 def _move(source: str, target: str) -> None:
     """Copy and compare; what both hold in the end, table by table."""
+    from receiver.cli.screen import wide
     from receiver.moving import move
     from receiver.storages import side_of
 
@@ -108,7 +109,7 @@ def _move(source: str, target: str) -> None:
     table = Table("table", "rows", "SHA-256 of both")
     for each in moved:
         table.add_row(each.table, str(each.rows), each.digest)
-    console.print(table)
+    wide(Console()).print(table)
 
 
 @app.command()
@@ -144,6 +145,7 @@ def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
     """Print every setting with its value, secrets only as "set", and all that is wrong with them: status 2."""
+    from receiver.cli.screen import wide
     from receiver.setting_faults import setting_faults
 
     adapters = load_adapters()
@@ -160,7 +162,7 @@ def settings(
         table = Table("setting", "value", "for")
         for name, value, use in rows:
             table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), use)
-        console.print(table)
+        wide(Console()).print(table)
     ends = [told(2, str(fault), fault.hint) for fault in faults.values()]
     if ends:
         raise ends[-1]

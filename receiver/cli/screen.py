@@ -10,7 +10,7 @@ from rich.text import Text
 
 from receiver.cli.text import plain, pretty
 
-_PIPE_WIDTH = 400  # nothing is cut, nothing wrapped
+_PIPE_WIDTH = 1_000_000  # nothing is cut, nothing wrapped
 _NARROWEST_CUT = 5
 _GAP = 2
 
@@ -45,7 +45,11 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")  # a terminal that cannot show a prompt's letters shows a question mark
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return wide(Console(stderr=stderr, highlight=False, markup=False, emoji=False))
+
+
+def wide(console: Console) -> Console:
+    """The same; where it is no terminal, no cell of a table is cut or wrapped, whatever COLUMNS says."""
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     return console

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from receiver.cli.commands import PANELS
+from receiver.cli.screen import fields_of, output
 from tests.cli.driving import Cli
 from tests.cli.stub import HANG_UP, answer, stub
 
@@ -260,3 +261,27 @@ def test_right_settings_are_no_error(tmp_path: Path) -> None:
     assert (result.code, result.err) == (0, "")
     assert "wrong" not in result.out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_in_a_pipe_no_cell_of_a_table_is_cut(tmp_path: Path) -> None:
+    """Nor wrapped, however narrow COLUMNS says that something is: what is looked for stands whole on its line."""
+    long = ", ".join(f"10.0.{number}.0/24" for number in range(100))
+    result = Cli(settings={"TASKWEIR_ALLOW_NETWORKS": long, "COLUMNS": "40"}).ended("settings", cwd=tmp_path)
+    [key] = [line for line in result.lines if " TASKWEIR_APIKLEY_API_KEY " in line]
+    [networks] = [line for line in result.lines if " TASKWEIR_ALLOW_NETWORKS " in line]
+    assert "The provider's key; a provider is configured when this is set." in key
+    assert long in networks
+
+
+def test_on_a_terminal_the_settings_fit_it(tmp_path: Path) -> None:
+    """There cells are wrapped, so that no line is broken by the terminal."""
+    _, shown = Cli(settings={"TASKWEIR_DATA_DIR": str(tmp_path)}).on_terminal("settings", columns=90)
+    assert "TASKWEIR_PORT" in shown
+    assert all(len(line) <= 90 for line in shown.splitlines())
+
+
+def test_in_a_pipe_no_value_of_one_thing_is_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    """An output's URL may be as long as its signature makes it."""
+    url = f"https://cdn.example/{'x' * 5000}"
+    output().print(fields_of([("task", "task_1"), ("main", url)]))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["task", "task_1"], ["main", url]]
