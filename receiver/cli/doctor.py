@@ -33,7 +33,7 @@ def examine(environment: Mapping[str, str], adapters: Mapping[str, Adapter]) -> 
         accounts.clock([*ahead, *([] if database_ahead is None else [database_ahead])]),
         *asked,
         *reached.server(found),
-        *reached.command_line(environment),
+        *reached.command_line(environment, found),
         reached.public_url(found, callers),
     ]
 

@@ -270,6 +270,28 @@ def test_commands_that_go_nowhere(healthy: dict[str, str]) -> None:
     assert (check, "no server answers" in text) == ("TASKWEIR_URL", True)
 
 
+def test_before_the_first_start_nothing_is_wrong(tmp_path: Path) -> None:
+    """No key is there yet, nor a server at TASKWEIR_URL that could have another: a start makes both."""
+    settings = {
+        "TASKWEIR_DATA_DIR": str(tmp_path),
+        "TASKWEIR_PORT": str(free_port()),
+        "TASKWEIR_URL": f"http://127.0.0.1:{free_port()}",
+    }
+    looked = found(settings)
+    [told] = [text for check, text, _ in looked["ok"] if check == "TASKWEIR_URL"]
+    assert (looked["wrong"], list(tmp_path.iterdir())) == ([], [])
+    assert told.endswith("and there is no API key yet: the first start makes it")
+
+
+def test_a_server_whose_key_is_not_here(tmp_path: Path, server: dict[str, str]) -> None:
+    """Where one answers at TASKWEIR_URL, or that is no address, no start makes the key that is missing."""
+    settings = {"TASKWEIR_DATA_DIR": str(tmp_path), "TASKWEIR_PORT": str(free_port())}
+    check, text, remedy = the_one_wrong(settings, TASKWEIR_URL=server["TASKWEIR_URL"])
+    assert (check, text[:27]) == ("TASKWEIR_URL", "TASKWEIR_API_KEY is not set")
+    assert remedy.startswith("Set TASKWEIR_API_KEY, or TASKWEIR_DATA_DIR")
+    assert the_one_wrong(settings, TASKWEIR_URL="ftp://x")[1] == "TASKWEIR_URL is 'ftp://x'"
+
+
 def test_what_is_wrong_is_told_to_people(healthy: dict[str, str]) -> None:
     """The remedy stands below it; exit status 1."""
     result = Cli(settings=healthy)("doctor", TASKWEIR_PORT="http")

@@ -11,10 +11,10 @@ from receiver import addresses
 from receiver.cli.checkup.accounts import LOOPBACK
 from receiver.cli.checkup.findings import Finding, ok, skipped, warning, wrong
 from receiver.cli.checkup.given import Given
-from receiver.client import ClientError, Taskweir, Unauthorized
+from receiver.client import ClientError, Taskweir, Unauthorized, Unreachable
 from receiver.domain import Provider
 from receiver.errors import ConfigurationError
-from receiver.settings import Settings
+from receiver.settings import MIN_API_KEY, Settings
 from receiver.signing import CallbackTokens
 
 _LIMIT_S = 10.0
@@ -89,8 +89,8 @@ def _local(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def command_line(environment: Mapping[str, str]) -> list[Finding]:
-    """Whether the commands find the server that TASKWEIR_URL names."""
+def command_line(environment: Mapping[str, str], given: Given) -> list[Finding]:
+    """Whether the commands find the server that TASKWEIR_URL names; before the first start there is none to find."""
     if not environment.get("TASKWEIR_URL", "").strip():
         return []
     try:
@@ -98,9 +98,22 @@ def command_line(environment: Mapping[str, str]) -> list[Finding]:
             client.me()
             return [ok("TASKWEIR_URL", f"{client.server.url} knows our API key")]
     except ConfigurationError as error:
-        return [wrong("TASKWEIR_URL", str(error), error.hint)]
+        made = _made_by_a_start() if not given.api_key_known and "TASKWEIR_API_KEY" not in given.faults else None
+        return [made or wrong("TASKWEIR_URL", str(error), error.hint)]
     except ClientError as error:
         return [wrong("TASKWEIR_URL", str(error), " ".join(error.lines) or "Set it to where the server is.")]
+
+
+def _made_by_a_start() -> Finding | None:
+    """What to say where no key is made yet; None where a server answers that has one, or nobody can be asked."""
+    try:
+        with Taskweir(api_key="-" * MIN_API_KEY, retries=0) as client:
+            client.me()
+    except Unreachable as error:
+        return ok("TASKWEIR_URL", f"{error}, and there is no API key yet: the first start makes it")
+    except (ClientError, ConfigurationError):
+        pass
+    return None
 
 
 def public_url(given: Given, providers: Mapping[str, Provider]) -> Finding:
