@@ -144,12 +144,17 @@ def doctor(
 def settings(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
 ) -> None:
-    """Print every setting with its value, secrets only as "set", and all that is wrong with them: status 2."""
+    """Print every setting with its value, secrets only as "set", and all that `serve` would refuse of them: status 2.
+
+    Of a name that nothing reads it warns, as `serve` does: that alone is status 0.
+    """
+    from receiver.cli.checkup import given
     from receiver.cli.screen import wide
-    from receiver.setting_faults import setting_faults
+    from receiver.strays import stray_words
 
     adapters = load_adapters()
-    faults = setting_faults(os.environ, {name: adapter.profile.base_url for name, adapter in adapters.items()})
+    found = given.read(os.environ, adapters)
+    faults = found.faults
     rows = describe(os.environ, adapters)
     if as_json:
         told_faults = {name: str(fault) for name, fault in faults.items()}
@@ -163,6 +168,8 @@ def settings(
         for name, value, use in rows:
             table.add_row(name, Text(f"{value}: wrong, see below", style="red") if name in faults else Text(value), use)
         wide(Console()).print(table)
+    for text, remedy in (stray_words(*each) for each in found.strays):
+        told(0, f"warning: {text}", remedy)
     ends = [told(2, str(fault), fault.hint) for fault in faults.values()]
     if ends:
         raise ends[-1]

@@ -20,6 +20,7 @@ from receiver.domain import Task
 from receiver.drop_in import ProvidersCallbacks
 from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
+from receiver.extras import collector
 from receiver.follow_up import FollowUp
 from receiver.guard import Guard
 from receiver.hand_off import HandOff
@@ -48,7 +49,7 @@ from receiver.store.sides import NOT_WHOLE, NOT_WHOLE_HINT
 from receiver.streams import Streams
 from receiver.submit import SubmitLimits, Submitter
 from receiver.telemetry import log
-from receiver.traces import NO_TRACES, Traces
+from receiver.traces import NO_TRACES
 from receiver.turns import Turns
 from receiver.unsealing import REMEDY
 from receiver.usage import Counting
@@ -106,7 +107,7 @@ class Service:
         self.refused: Exception | None = None
         self.outbound = outbound or Outbound(self._guard)
         self.bell = Bell()
-        self._traces = _open_traces() if settings.otel else NO_TRACES
+        self._traces = collector()() if settings.otel else NO_TRACES
         served = serve_providers(settings.providers, adapters)
         callbacks = CallbackUrls(settings.public_url, CallbackTokens(settings.secret_keys))
         budgets = {name: Budget(cap=each.provider.rate) for name, each in served.items()}
@@ -369,15 +370,3 @@ class Service:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""
         parsed = self._guard.check_url(url)
         self._guard.judge(url, await self.outbound.resolve(parsed.raw_host or "", parsed.port or 0))
-
-
-def _open_traces() -> Traces:
-    """Traces that are sent; raises `ConfigurationError` where what sends them is not installed."""
-    try:
-        from receiver.collector import open_traces  # a quarter of a second, for those who asked for it
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"TASKWEIR_OTEL=1 needs a package that is not installed: {error.name}",
-            hint="pip install 'taskweir[otel]'",
-        ) from None
-    return open_traces()

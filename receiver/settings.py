@@ -248,9 +248,9 @@ def _key(env: _Environment, name: str, path: Path) -> tuple[str, Path | None]:
         )
     try:
         return _kept_key(path), path
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{name} is unset and {path} cannot be kept: {error.strerror}",
+            f"{name} is unset and {path} cannot be kept: {getattr(error, 'strerror', 'it is not UTF-8')}",
             hint=f"Set {name}, or make TASKWEIR_DATA_DIR a directory that we may write to.",
         ) from None
 

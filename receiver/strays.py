@@ -26,6 +26,12 @@ def strays(environment: Mapping[str, str], accounts: Iterable[str]) -> list[tupl
     ]
 
 
+def stray_words(name: str, nearest: str | None) -> tuple[str, str]:
+    """What to say of one to people, and what to do about it."""
+    remedy = f"{nearest} is probably meant: rename it." if nearest else "`taskweir settings` names all that there are."
+    return f"{name} is set, and nothing reads it", remedy
+
+
 def warn_of_strays(environment: Mapping[str, str], accounts: Iterable[str]) -> None:
     """A line in the log for each."""
     for name, nearest in strays(environment, accounts):

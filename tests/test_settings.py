@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from adapters.apikley import Apikley
+from adapters.reapi import ReApi
 from receiver.domain import Trust
 from receiver.errors import ConfigurationError
 from receiver.setting_faults import setting_faults
 from receiver.settings import PROVIDER_SETTINGS, SETTINGS, Mode, Settings, describe, read_settings
 
 ADAPTERS = {"apikley": "https://api.apikley.example", "reapi": "https://reapi.example"}
+INSTALLED = {"apikley": Apikley(), "reapi": ReApi()}
 KEYS = {"TASKWEIR_API_KEY": "k" * 16, "TASKWEIR_SECRET_KEY": "s" * 32}
 
 
@@ -194,9 +197,9 @@ def test_one_of_several_makes_up_no_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="TASKWEIR_SECRET_KEY is unset"):
         read(**given, TASKWEIR_SECRET_KEY="")
     assert list(tmp_path.iterdir()) == []
-    faults = setting_faults(KEYS | given, ADAPTERS)
+    faults = setting_faults(KEYS | given, INSTALLED)
     assert faults == {}
-    assert setting_faults(given, ADAPTERS).keys() == {"TASKWEIR_SECRET_KEY"}
+    assert setting_faults(given, INSTALLED).keys() == {"TASKWEIR_SECRET_KEY"}
 
 
 @pytest.mark.parametrize("variable", ["AWS_LAMBDA_FUNCTION_NAME", "VERCEL", "K_SERVICE", "DYNO"])
@@ -213,6 +216,6 @@ def test_where_no_file_is_kept_nothing_is_put_into_one(tmp_path: Path, variable:
         read(**host, **postgres, TASKWEIR_API_KEY="")
     assert "secrets" in (refused.value.hint or "")
     assert list(tmp_path.iterdir()) == []
-    assert setting_faults(KEYS | host, ADAPTERS).keys() == {"TASKWEIR_DATABASE_URL"}
-    unset = setting_faults({variable: "1"} | postgres, ADAPTERS)
+    assert setting_faults(KEYS | host, INSTALLED).keys() == {"TASKWEIR_DATABASE_URL"}
+    unset = setting_faults({variable: "1"} | postgres, INSTALLED)
     assert unset.keys() == {"TASKWEIR_API_KEY", "TASKWEIR_SECRET_KEY"}

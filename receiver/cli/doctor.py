@@ -20,14 +20,13 @@ _STATE_WIDTH = 7
 
 def examine(environment: Mapping[str, str], adapters: Mapping[str, Adapter]) -> list[Finding]:
     """Everything that can be found from here; nothing is changed, and no key generated."""
-    base_urls = {name: adapter.profile.base_url for name, adapter in adapters.items()}
-    found, findings = given.read(environment, base_urls)
+    found = given.read(environment, adapters)
     settings = found.settings
     callers = {name: each for name, each in settings.providers.items() if adapters[each.adapter].profile.takes_callback}
     store, database_ahead = kept.look(found)
     asked, ahead = accounts.look(settings.providers, adapters)
     return [
-        *findings,
+        *given.look(environment, found),
         *disk.look(settings),
         *store,
         accounts.clock([*ahead, *([] if database_ahead is None else [database_ahead])]),

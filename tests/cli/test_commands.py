@@ -10,8 +10,10 @@ import pytest
 
 from receiver.cli.commands import PANELS
 from receiver.cli.screen import fields_of, output
+from receiver.setting_faults import setting_faults
 from tests.cli.driving import Cli
 from tests.cli.stub import HANG_UP, answer, stub
+from tests.service.signing_provider import Signs
 
 KEY = "0123456789abcdef"
 ALONE = Cli(settings={"TASKWEIR_API_KEY": KEY})
@@ -285,3 +287,71 @@ def test_in_a_pipe_no_value_of_one_thing_is_wrapped(capsys: pytest.CaptureFixtur
     url = f"https://cdn.example/{'x' * 5000}"
     output().print(fields_of([("task", "task_1"), ("main", url)]))
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["task", "task_1"], ["main", url]]
+
+
+REFUSED = [
+    (
+        {"TASKWEIR_REAPI_API_KEY": "any", "TASKWEIR_REAPI_TRUST": "signature"},
+        "TASKWEIR_REAPI_TRUST",
+        "reapi: trust is signature, but this provider does not sign its callbacks' bodies",
+    ),
+    (
+        {"TASKWEIR_PROVIDERS": '{"kie": {"adapter": "apikley", "api_key": "any", "trust": "signature"}}'},
+        "TASKWEIR_PROVIDERS",
+        "kie: trust is signature, but this provider does not sign its callbacks' bodies",
+    ),
+    ({"TASKWEIR_OTEL": "1"}, "TASKWEIR_OTEL", "TASKWEIR_OTEL=1 needs a package that is not installed"),
+    (
+        {"TASKWEIR_DATABASE_URL": "postgresql://127.0.0.1:1/x", "TASKWEIR_SECRET_KEY": "s" * 32},
+        "TASKWEIR_DATABASE_URL",
+        "PostgreSQL's driver is not installed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "name", "told"), REFUSED, ids=[f"{name}" for _, name, _ in REFUSED])
+def test_what_serve_refuses_of_its_settings_they_tell(
+    tmp_path: Path, wrong: dict[str, str], name: str, told: str
+) -> None:
+    """Both exit with 2 and the same words; here the packages that extras bring are hidden."""
+    for package in ("opentelemetry", "psycopg"):
+        (tmp_path / f"{package}.py").touch()
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    cli = Cli(settings={**wrong, "TASKWEIR_PORT": "0", "PYTHONPATH": path})
+    shown, served = cli.ended("settings", cwd=tmp_path), cli.ended("serve", cwd=tmp_path)
+    assert (shown.code, served.code) == (2, 2)
+    assert shown.err == served.err
+    assert told in shown.err
+    [row] = [line for line in shown.lines if f" {name} " in line]
+    assert "wrong, see below" in row
+
+
+def test_a_kept_key_that_serve_refuses_is_told_too(tmp_path: Path) -> None:
+    """One that somebody cut, or that is no text."""
+    for kept, told in ((b"short", "TASKWEIR_API_KEY has 5 characters"), (b"\x89PNG\xff", "it is not UTF-8")):
+        (tmp_path / "taskweir.api-key").write_bytes(kept)
+        cli = Cli(settings={"TASKWEIR_DATA_DIR": str(tmp_path)})
+        shown, served = cli("settings"), cli("serve")
+        assert (shown.code, served.code, shown.err == served.err) == (2, 2, True)
+        assert told in shown.err
+
+
+def test_a_signature_without_its_secret_is_named_by_what_asks_for_it() -> None:
+    """`doctor` leaves out what is wrong, and that is not the provider's key."""
+    faults = setting_faults({"TASKWEIR_SIGNS_API_KEY": "any", "TASKWEIR_SIGNS_TRUST": "signature"}, {"signs": Signs()})
+    assert {name: str(fault) for name, fault in faults.items()} == {
+        "TASKWEIR_SIGNS_TRUST": "signs: trust is signature, but the secret that the provider signs with is missing"
+    }
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_a_name_that_nothing_reads_is_a_warning(tmp_path: Path, how: list[str]) -> None:
+    """As `serve` only warns of it: status 0, the name that is probably meant, never the value; the help says so."""
+    cli = Cli(settings={"TASKWEIR_DATA_DIR": str(tmp_path), "TASKWEIR_PUBLC_URL": "canary"})
+    result = cli("settings", *how)
+    assert (result.code, "canary" in result.out + result.err) == (0, False)
+    assert result.err.splitlines() == [
+        "taskweir: warning: TASKWEIR_PUBLC_URL is set, and nothing reads it",
+        "  TASKWEIR_PUBLIC_URL is probably meant: rename it.",
+    ]
+    assert "a name that nothing reads it warns" in cli("settings", "--help").out

@@ -174,6 +174,15 @@ def test_a_misspelt_variable(healthy: dict[str, str]) -> None:
     assert remedy == "TASKWEIR_PUBLIC_URL is probably meant: rename it."
 
 
+def test_a_signature_that_the_provider_does_not_give(healthy: dict[str, str]) -> None:
+    """Found with the settings, as `settings` finds it; the account's key is tried all the same."""
+    with reapi(dated(0)) as provider:
+        looked = found({**healthy, **provider}, TASKWEIR_REAPI_TRUST="signature")
+    [(check, text, remedy)] = looked["wrong"]
+    assert (check, "does not sign" in text, remedy) == ("settings", True, "Use poll (the default) or token.")
+    assert "reapi" in {check for check, _, _ in looked["ok"]}
+
+
 def test_a_key_that_its_provider_refuses(healthy: dict[str, str]) -> None:
     """8: in the provider's words."""
     with reapi(answer(401, {"error": {"code": 10003, "message": "Invalid API key"}})) as provider:

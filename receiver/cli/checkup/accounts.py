@@ -12,7 +12,6 @@ import httpx
 from adapters.base import Adapter, PollFailed
 from receiver.cli.checkup.findings import Finding, ok, warning, wrong
 from receiver.domain import FailureKind, Kind, Provider
-from receiver.errors import ConfigurationError
 from receiver.providers import NO_TASK, Served, serve_providers
 from receiver.wire import NoReply, Reply
 
@@ -37,10 +36,7 @@ def look(providers: Mapping[str, Provider], adapters: Mapping[str, Adapter]) -> 
             "Set the key of one, as TASKWEIR_APIKLEY_API_KEY; to try things out, `taskweir sandbox` plays all four."
         )
         return [warning("providers", "none is configured", remedy)], []
-    try:
-        served = list(serve_providers(providers, adapters).values())
-    except ConfigurationError as error:
-        return [wrong("providers", str(error), error.hint)], []
+    served = list(serve_providers(providers, adapters).values())
     with ThreadPoolExecutor(max_workers=8) as crew:
         asked = list(crew.map(_ask, served))
     return [each.finding for each in asked], [each.ahead_s for each in asked if each.ahead_s is not None]

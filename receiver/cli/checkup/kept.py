@@ -51,15 +51,12 @@ def _in_file(path: Path, given: Given) -> list[Finding]:
 
 
 def _in_postgres(given: Given) -> tuple[list[Finding], float | None]:
-    try:
-        import psycopg
+    import psycopg  # that it is installed was found with the settings
 
-        from receiver.store.postgres_connection import dial
-        from receiver.store.postgres_schema import schema_version
-        from receiver.store.postgres_sql import newest_version
-    except ImportError as error:
-        remedy = "Install it: pip install 'taskweir[postgres]'"
-        return [wrong("store", f"PostgreSQL's driver is not installed: {error}", remedy)], None
+    from receiver.store.postgres_connection import dial
+    from receiver.store.postgres_schema import schema_version
+    from receiver.store.postgres_sql import newest_version
+
     try:
         with closing(dial(given.settings.database_url)) as db:
             have, newest = schema_version(db), newest_version()
