@@ -27,7 +27,7 @@ class Keyring:
         self._storage = storage
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._revoked = 0
+        self.revoked = 0  # how often one was, in this process
 
     async def holder(self, given: bytes) -> ApiKey | None:
         """The key that this is; None where there is none such, or no more."""
@@ -45,14 +45,14 @@ class Keyring:
 
     def forget(self) -> None:
         """A key was revoked: look all of them up again."""
-        self._revoked += 1
+        self.revoked += 1
         self._known.clear()
 
     async def _read(self, digest: str, now: Ms) -> ApiKey | None:
-        revoked = self._revoked
+        revoked = self.revoked
         key = await self._storage.read(lambda store: store.api_key_of(digest), brief=True)
         self._known.pop(digest, None)
-        if key is not None and revoked == self._revoked:  # else what was read may have been revoked since
+        if key is not None and revoked == self.revoked:  # else what was read may have been revoked since
             self._remember(digest, _Known(key, now))
         return key
 

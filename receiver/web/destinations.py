@@ -146,9 +146,14 @@ async def known_destination(request: Request, caller: Caller) -> Destination:
 def owned(store: Store, destination_id: str, caller: Caller) -> Destination:
     """The caller's destination of that id; raises `Unknown`."""
     found = store.destination(destination_id, caller.tenant)
-    if found is None:
-        raise Unknown(f"no destination {destination_id!r}")
-    return found
+    if found is not None:
+        return found
+    hidden = store.hidden_destination(destination_id)
+    if hidden is not None and hidden.tenant == caller.tenant:
+        raise Unknown(
+            f"{destination_id!r} serves the webhook_url of tasks: what it is owed can be retried and canceled"
+        )
+    raise Unknown(f"no destination {destination_id!r}")
 
 
 async def _read_url(doors: Doors, type: str, url: str) -> str:

@@ -204,18 +204,19 @@ def _too_large(most: int) -> TooLarge:
     return TooLarge(f"the body has more than {most} bytes (TASKWEIR_MAX_BODY)")
 
 
-def check_query(request: Request, *known: str, several: Iterable[str] = (), free: str = "") -> None:
+def check_query(request: Request, *known: str, several: Iterable[str] = (), free: str = "", pages: bool = True) -> None:
     """Refuse a list's query that would be misread: raises `Invalid` for each name that the list does not know.
 
     One given twice with different values is refused, too, but for those that take `several`, and a filter without a
     value, which in a script is one that was never set, and would let everything through. Names that begin with `free`
-    are the caller's own, and so are their values. What pages need is none where it is empty.
+    are the caller's own, and so are their values. What `pages` need is none where it is empty.
     """
-    given, names = request.query_params, (*known, *([f"{free}<key>"] if free else []), *PAGE)
+    always = PAGE if pages else ("tenant",)
+    given, names = request.query_params, (*known, *([f"{free}<key>"] if free else []), *always)
     faults = []
     for name in dict.fromkeys(given.keys()):
         values = set(given.getlist(name))
-        if name not in (*known, *PAGE) and not (free and name.startswith(free) and name != free):
+        if name not in (*known, *always) and not (free and name.startswith(free) and name != free):
             if values != {""}:
                 faults.append(Fault(path=name, message=f"unknown parameter; there are {', '.join(names)}"))
         elif name not in several and len(values) > 1:

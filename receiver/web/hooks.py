@@ -112,7 +112,7 @@ async def delete_hook(request: Request, caller: Caller) -> Response:
 
 async def delete_hooks(request: Request, caller: Caller) -> Response:
     """`DELETE /v1/hooks?url=`: 204; all with that URL, or the one for `event`, be there any or none."""
-    check_query(request, "url", "event")
+    check_query(request, "url", "event", pages=False)
     if "url" not in request.query_params:
         raise Invalid([Fault(path="url", message="required: the URL whose hooks shall be deleted")])
     storage, page = doors_of(request).storage, _page(request, caller, limit=200)

@@ -1,6 +1,5 @@
 """The door for the stream: events as they come, from where its reader stood, to as many as want them."""
 
-import time
 from functools import partial
 
 from starlette.requests import Request
@@ -8,6 +7,7 @@ from starlette.responses import Response
 
 from receiver.errors import NotVerified, Unavailable
 from receiver.following import Follower, Write
+from receiver.keyring import REMEMBERED
 from receiver.places import Place, check_kept
 from receiver.readers import Reader, Wanted
 from receiver.store.protocol import Store
@@ -18,7 +18,7 @@ from receiver.web.sse import EventStream, frame, hint, leashed, position
 
 async def stream_events(request: Request, caller: Caller) -> Response:
     """`GET /v1/events/stream?after=`: from `Last-Event-ID`, or from there, or from now on."""
-    check_query(request, "after", "type", "task_id", "provider", several=("type",))
+    check_query(request, "after", "type", "task_id", "provider", several=("type",), pages=False)
     types, filters = types_asked(request), query_filters(request, "task_id", "provider")
     wanted = Wanted(
         tenant=caller.tenant,
@@ -49,7 +49,7 @@ async def _tell(request: Request, wanted: Wanted, behind: Place | None, write: W
         place = await doors.storage.read(lambda store: _kept(store, wanted.tenant, behind), brief=True)
         await write(hint(place.seq if behind is None else None))
         with leashed(reader, doors):
-            known = _while_known(request, reader, write, look_every_s=feed.heartbeat_s)
+            known = _while_known(request, reader, write)
             followed = Follower(feed, doors.storage, reader, known, position)
             await followed.follow(place)
 
@@ -62,14 +62,15 @@ def _kept(store: Store, tenant: str, behind: Place | None) -> Place:
     return behind
 
 
-def _while_known(request: Request, reader: Reader, write: Write, *, look_every_s: float) -> Write:
-    """The same, as long as the key is one of ours; that often there is something to write at least."""
-    looked_at = time.monotonic()
+def _while_known(request: Request, reader: Reader, write: Write) -> Write:
+    """The same, as long as the key is one of ours; asked about as for any request, if not for each event."""
+    keyring, clock = doors_of(request).keyring, doors_of(request).clock
+    revoked, looked_at = keyring.revoked, clock.now()
 
     async def written(text: bytes) -> None:
-        nonlocal looked_at
-        if time.monotonic() - looked_at >= look_every_s:
-            looked_at = time.monotonic()
+        nonlocal revoked, looked_at
+        if keyring.revoked != revoked or clock.now() - looked_at >= REMEMBERED:
+            revoked, looked_at = keyring.revoked, clock.now()
             try:
                 await caller_of(request)
             except NotVerified:

@@ -19,7 +19,7 @@ _PHASES = ("reserved", "charged", "refunded")
 
 async def get_usage(request: Request, caller: Caller) -> Response:
     """`GET /v1/usage?from=&to=&group_by=`: of tasks made from then on and before `to`; the last 30 days."""
-    check_query(request, "from", "to", "group_by", several=("group_by",))
+    check_query(request, "from", "to", "group_by", several=("group_by",), pages=False)
     doors = doors_of(request)
     question = _question(request, caller.tenant, doors.clock.now())
     return json_answer(_fields(question, counted(await doors.counting.answer(question))))

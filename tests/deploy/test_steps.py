@@ -16,7 +16,7 @@ from tests.deploy.files import DEPLOY, MADE, ROOT
 from tests.test_docs import in_bash
 
 PLAYED = {"aws", "curl", "docker", "editor", "fly", "gcloud", "git", "heroku", "install", "journalctl", "kubectl"}
-PLAYED |= {"litestream", "npm", "pip", "python3", "sam", "systemctl", "taskweir", "zapier-platform"}
+PLAYED |= {"litestream", "npm", "pip", "python3", "sam", "systemctl", "systemd-run", "taskweir", "zapier-platform"}
 STAND_IN = f"""#!/bin/bash
 program=${{0##*/}}
 [ "$program $1" != "python3 -c" ] || exec {sys.executable} "$@"

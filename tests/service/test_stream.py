@@ -108,6 +108,7 @@ async def test_what_it_refuses(tmp_path: Path) -> None:
             ({"headers": {"last-event-id": "-1"}}, "Last-Event-ID"),
             ({"params": {"type": "task.nothing"}}, "type"),
             ({"params": {"order": "desc"}}, "order"),
+            ({"params": {"limit": "2"}}, "limit"),
         ):
             answer = await reached.api.get(STREAM, **asked)
             assert complaint(answer, 422) is None
@@ -341,4 +342,22 @@ async def test_a_key_that_is_taken_back_ends_its_streams(tmp_path: Path) -> None
             assert (await reached.api.delete(f"/v1/keys/{made.json()['id']}")).status_code == 204
             await listener.until(lambda heard: heard.ended, within_s=3)
             assert not root.ended
+        assert complaint(await reached.api.get(STREAM, **held), 401) is None
+
+
+async def test_a_key_that_is_taken_back_hears_of_nothing_more(tmp_path: Path) -> None:
+    """Though the next heartbeat is far: the first event after that ends its stream, and is not told."""
+    async with a_stream(tmp_path) as reached:
+        made = await reached.api.post("/v1/keys", json={"tenant": "acme", "label": "reads", "scopes": ["read"]})
+        held = {"headers": {"authorization": f"Bearer {made.json()['key']}"}}
+        async with reached.listening(**held) as listener, reached.listening(params={"tenant": "acme"}) as root:
+            await reached.happen(1, tenant="acme")
+            reached.look()
+            await listener.until(lambda heard: heard.seqs == [1])
+            await reached.api.delete(f"/v1/keys/{made.json()['id']}")
+            await reached.happen(1, tenant="acme")
+            reached.look()
+            await root.until(lambda heard: heard.seqs == [1, 2])
+            await listener.until(lambda heard: heard.ended, within_s=3)
+            assert listener.seqs == [1]
         assert complaint(await reached.api.get(STREAM, **held), 401) is None
