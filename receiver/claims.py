@@ -25,6 +25,15 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """Who is given something in this round, at once or `in_turn`, and whether there is more for another round."""
+
+    quick: Sequence[Grant] = ()
+    in_turn: Sequence[Grant] = ()
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Who is `blocked` now, whether a suspect may be tried (`free`), and how long one waits at first."""
 
@@ -52,10 +61,12 @@ class Claimed:
 def claim(store: Store, grant: Grant, rules: Rules, *, now: Ms, until: Ms) -> Claimed | None:
     """Lease parcels for one destination, as it is at this moment; None where nothing may be delivered to it now.
 
+    So it is where this process has no part of what all may have in flight, as after a stillness.
+
     Those whose attempts are never heard of again are suspects: they are tried one at a time, at last they are dead.
     """
     destination = store.deliverable(grant.destination_id, now)
-    if destination is None or rules.blocked(destination, now):
+    if destination is None or destination.max_in_flight == 0 or rules.blocked(destination, now):
         return None
     fares, owner = store.breaker(destination.id), new_id("own", now)
     parcels: Sequence[Parcel] = ()

@@ -12,7 +12,7 @@ from functools import partial
 
 from receiver import breaker_policy, claims, outcomes, timing, turns
 from receiver.blocked import Blocked
-from receiver.claims import Claimed, Grant, Rules
+from receiver.claims import Claimed, Grant, Grants, Rules
 from receiver.clock import Clock
 from receiver.counts import KindCounts
 from receiver.crew import Crew
@@ -50,15 +50,6 @@ class DeliveryLimits:
     lease_s: float = 30.0
     in_flight: int = 400
     suspect_pause_s: float = FIRST_PAUSE_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grants:
-    """Who is given something in this round, by how they answer, and whether there is more for another round."""
-
-    quick: Sequence[Grant] = ()
-    in_turn: Sequence[Grant] = ()
-    more: bool = False
 
 
 class Courier:
@@ -153,13 +144,10 @@ class Courier:
         self.wake.set()
 
     def _can_wait(self, destination_id: str) -> bool:
-        return self._fails_in_a_crowd(destination_id) or self._manner(destination_id) is Manner.SLOW
+        return self._paces.can_wait(destination_id, self._clock.now(), crowded=self._crowded)
 
-    def _manner(self, destination_id: str) -> Manner:
-        return self._paces.manner(destination_id, self._clock.now())
-
-    def _fails_in_a_crowd(self, destination_id: str) -> bool:
-        return self._crowded and self._paces.failed(destination_id)
+    def _in_turn(self, destination_id: str) -> bool:
+        return self._paces.in_turn(destination_id, self._clock.now(), crowded=self._crowded)
 
     @property
     def _crowded(self) -> bool:
@@ -186,12 +174,12 @@ class Courier:
             return None
         return max(ready_at, self._paces.next_at(queue.destination_id, queue.rate_per_second, now))
 
-    def _grants(self, queues: Sequence[Queue], now: Ms) -> _Grants:
+    def _grants(self, queues: Sequence[Queue], now: Ms) -> Grants:
         """Who may be given how much now."""
         wishes = [self._wish(each, now) for each in queues]
         self._starved = any(wish.wants for wish in wishes)
         if not self._starved:
-            return _Grants()
+            return Grants()
         # Of equals, who comes first is left to chance, but for those who will not keep us.
         random.shuffle(wishes)
         wishes.sort(key=lambda wish: wish.manner is not Manner.QUICK)
@@ -201,15 +189,11 @@ class Courier:
         by_id = {queue.destination_id: queue for queue in queues}
         quick = [name for name in shares if not self._in_turn(name)][:MOST_CLAIMS]
         in_turn = [name for name in shares if self._in_turn(name)][:MOST_IN_TURN]
-        return _Grants(
+        return Grants(
             quick=[self._grant(by_id[name], shares[name]) for name in quick],
             in_turn=[self._grant(by_id[name], shares[name]) for name in in_turn],
             more=len(quick) + len(in_turn) < len(shares),
         )
-
-    def _in_turn(self, destination_id: str) -> bool:
-        """Whether it begins with a few others, and a pause: who may keep us waiting, and in a crowd who fails."""
-        return self._fails_in_a_crowd(destination_id) or self._manner(destination_id) is not Manner.QUICK
 
     def _wish(self, queue: Queue, now: Ms) -> Wish:
         wants = 0

@@ -135,8 +135,8 @@ class Fresh:
                 self._crew.start(destination_id, self._try(waiting.popleft()))
             if not waiting:
                 del self._waiting[destination_id]
-            elif not self._quick(destination_id):
-                self._return(destination_id)
+            elif not self._quick(destination_id) or not self._most(waiting[0].destination):
+                self._return(destination_id)  # nobody's end would begin it
 
     def _return(self, destination_id: str) -> None:
         waiting = self._waiting.pop(destination_id)

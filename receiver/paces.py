@@ -69,6 +69,14 @@ class Paces:
             return Manner.NEW
         return Manner.SLOW if known.took > SLOW_AFTER else Manner.QUICK
 
+    def can_wait(self, destination_id: str, now: Ms, *, crowded: bool) -> bool:
+        """Whether its end may be recorded with what others bring: that of a slow one, and in a crowd of one that failed."""
+        return (crowded and self.failed(destination_id)) or self.manner(destination_id, now) is Manner.SLOW
+
+    def in_turn(self, destination_id: str, now: Ms, *, crowded: bool) -> bool:
+        """Whether it begins with a few others, and a pause: who may keep us waiting, and in a crowd who failed."""
+        return (crowded and self.failed(destination_id)) or self.manner(destination_id, now) is not Manner.QUICK
+
     def took(self, destination_id: str) -> Ms:
         """How long its last attempt took; as if for ever where none has ended."""
         known = self._known.get(destination_id)

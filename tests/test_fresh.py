@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -48,11 +49,11 @@ class Tried:
         self.returned += len(parcels)
 
 
-def claimed(count: int) -> list[Handed]:
+def claimed(count: int, destination: Destination = DESTINATION) -> list[Handed]:
     """Parcels that a claim leased, not a hand-off."""
     return [
         Handed(
-            destination=DESTINATION,
+            destination=destination,
             parcel=Parcel(
                 delivery=a_delivery(id=f"dlv_{n}", owner="own_claim"), seq=n, body="{}", input=None, was_due_at=NOW
             ),
@@ -75,3 +76,17 @@ async def test_what_was_put_back_no_longer_counts_as_claimed() -> None:
     assert (hands.sent, hands.returned) == (MOST, 20 - MOST)
     assert hands.fresh.hungry(DESTINATION.id, MOST)
     assert hands.fresh.room(DESTINATION.id, MOST) == takes
+
+
+async def test_what_none_may_begin_of_is_given_back() -> None:
+    """A process that stood still has no part of what all may have in flight: what it took then would wait for ever."""
+    hands = Tried()
+    takes = hands.fresh.room(DESTINATION.id, MOST)
+    hands.fresh.take(claimed(20, replace(DESTINATION, max_in_flight=0)))
+    await hands.crew.drain()
+    assert (hands.sent, hands.returned) == (0, 20)
+    assert hands.fresh.room(DESTINATION.id, MOST) == takes
+    hands.done.set()
+    hands.fresh.take(claimed(1))
+    await hands.crew.drain()
+    assert hands.sent == 1

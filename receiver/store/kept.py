@@ -110,11 +110,9 @@ class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
         if not self._handing.take(destination.id):
             return None
         whole = self.deliverable(destination.id, now)
-        return (
-            None
-            if whole is None
-            else Lease(owner=self._handing.owner, until=now + self._handing.lease, destination=whole)
-        )
+        if whole is None or whole.max_in_flight == 0:
+            return None
+        return Lease(owner=self._handing.owner, until=now + self._handing.lease, destination=whole)
 
     def _kept(self, question: tuple[str, ...], ask: Callable[[], _Answer]) -> _Answer:
         if question not in self._answers:

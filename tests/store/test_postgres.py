@@ -9,8 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import psycopg
 import pytest
 
+from receiver import claims
+from receiver.claims import Grant, Rules
 from receiver.domain import Attempt, DeliveryState, Status, Work
 from receiver.errors import ConfigurationError
+from receiver.hand_off import HandOff
 from receiver.ids import first_id
 from receiver.provider_policy import Standing
 from receiver.roles import ServerRole
@@ -343,6 +346,34 @@ async def test_each_has_its_part_and_together_they_have_the_whole(postgres_url: 
         assert sorted([len(await each.read(lambda store: store.queues())) for each in (one, other)]) == [0, 1]
         await other.write(lambda store: store.release_leases(NOW))
         assert (await one.beat()).share.whole(5) == 5
+
+
+async def test_who_has_no_part_is_given_nothing_to_deliver(postgres_url: str) -> None:
+    """Neither by a claim nor by hand-off: nothing of it might begin, and it would wait in memory for ever."""
+    rules = Rules(blocked=lambda destination, now: False, free=True, suspect_pause_s=1)
+    handing, destination = HandOff(lease=1000, now=NOW), a_destination(max_in_flight=9)
+    handing.open = True
+
+    def claim(store: Store) -> int:
+        found = claims.claim(store, Grant(destination_id=destination.id, most=5), rules, now=NOW, until=NOW + 1000)
+        return 0 if found is None else len(found.parcels)
+
+    def hand_off(store: Store) -> bool:
+        handing.offer(destination.id, 5)
+        return store.hand_off(destination, NOW) is not None
+
+    async with processes(postgres_url, 1) as (one,):
+        other = PostgresStorage(postgres_url, handing)
+        await other.open(now=NOW)
+        await one.write(lambda store: store.record_destination(destination))
+        await one.write(lambda store: store.record_event(an_event(1), "{}"))
+        await one.write(lambda store: store.record_delivery(a_delivery(), 1))
+        assert (await other.write(claim), await other.write(hand_off)) == (0, False)
+        assert await one.write(claim) == 1
+        await one.write(lambda store: store.release_leases(NOW))
+        await other.beat()
+        assert await other.write(hand_off)
+        await other.close()
 
 
 async def test_who_does_not_work_has_no_part(postgres_url: str) -> None:
