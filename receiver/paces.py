@@ -70,7 +70,7 @@ class Paces:
         return Manner.SLOW if known.took > SLOW_AFTER else Manner.QUICK
 
     def can_wait(self, destination_id: str, now: Ms, *, crowded: bool) -> bool:
-        """Whether its end may be recorded with what others bring: that of a slow one, and in a crowd of one that failed."""
+        """Whether its end may be recorded with what others bring: a slow one, and in a crowd one that failed."""
         return (crowded and self.failed(destination_id)) or self.manner(destination_id, now) is Manner.SLOW
 
     def in_turn(self, destination_id: str, now: Ms, *, crowded: bool) -> bool:
