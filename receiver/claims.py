@@ -61,9 +61,8 @@ class Claimed:
 def claim(store: Store, grant: Grant, rules: Rules, *, now: Ms, until: Ms) -> Claimed | None:
     """Lease parcels for one destination, as it is at this moment; None where nothing may be delivered to it now.
 
-    So it is where this process has no part of what all may have in flight, as after a stillness.
-
-    Those whose attempts are never heard of again are suspects: they are tried one at a time, at last they are dead.
+    That is so, too, where this process has no part of what all together may have in flight. Those whose attempts are
+    never heard of again are suspects: they are tried one at a time, at last they are dead.
     """
     destination = store.deliverable(grant.destination_id, now)
     if destination is None or destination.max_in_flight == 0 or rules.blocked(destination, now):

@@ -187,8 +187,9 @@ class Courier:
         shares = fair_shares(wishes, self._limits.in_flight - elsewhere)
         self._starved = any(wish.wants > shares.get(wish.destination_id, 0) for wish in wishes)
         by_id = {queue.destination_id: queue for queue in queues}
-        quick = [name for name in shares if not self._in_turn(name)][:MOST_CLAIMS]
-        in_turn = [name for name in shares if self._in_turn(name)][:MOST_IN_TURN]
+        waiting = {name for name in shares if self._in_turn(name)}
+        quick = [name for name in shares if name not in waiting][:MOST_CLAIMS]
+        in_turn = [name for name in shares if name in waiting][:MOST_IN_TURN]
         return Grants(
             quick=[self._grant(by_id[name], shares[name]) for name in quick],
             in_turn=[self._grant(by_id[name], shares[name]) for name in in_turn],

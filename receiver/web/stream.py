@@ -69,7 +69,7 @@ def _while_known(request: Request, reader: Reader, write: Write) -> Write:
 
     async def written(text: bytes) -> None:
         nonlocal revoked, looked_at
-        if keyring.revoked != revoked or clock.now() - looked_at >= REMEMBERED:
+        if keyring.revoked != revoked or not 0 <= clock.now() - looked_at < REMEMBERED:
             revoked, looked_at = keyring.revoked, clock.now()
             try:
                 await caller_of(request)
