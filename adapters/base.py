@@ -191,6 +191,8 @@ def unexplained_poll(reply: Reply, now: Ms, *, lacks: str = _NOT_THEIRS) -> Poll
 def retry_after_seconds(headers: Mapping[str, str], now: Ms) -> float | None:
     """`Retry-After` in either form (RFC 9110, 10.2.3) as seconds from now, 0 to 24 h; None where absent or odd."""
     value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
     if value.isascii() and value.isdigit():
         return float(min(int(value[:10]), _RETRY_AFTER_CAP_S))
     try:

@@ -35,7 +35,7 @@ def id_of(prefix: str, *parts: str) -> str:
 
 @lru_cache(maxsize=64)
 def _time(at: Ms) -> str:
-    return _text(at << 80)[:10]
+    return "".join([_ALPHABET[at >> shift & 31] for shift in range(45, -1, -5)])
 
 
 def _text(number: int) -> str:

@@ -64,6 +64,11 @@ class Unread(Mapping[str, Json]):
         self._text = text
         self._value: dict[str, Json] | None = None
 
+    @property
+    def characters(self) -> int:
+        """How long its text is."""
+        return len(self._text)
+
     def _read(self) -> dict[str, Json]:
         if self._value is None:
             self._value = json.loads(self._text)

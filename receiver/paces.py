@@ -101,6 +101,9 @@ class Paces:
         return budget
 
     def _of(self, destination_id: str) -> _Known:
-        if destination_id not in self._known and len(self._known) >= MOST_REMEMBERED:
-            self._known = {name: known for name, known in self._known.items() if known.running}
-        return self._known.setdefault(destination_id, _Known())
+        known = self._known.get(destination_id)
+        if known is None:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known = {name: each for name, each in self._known.items() if each.running}
+            known = self._known[destination_id] = _Known()
+        return known

@@ -177,17 +177,17 @@ class Poller:
     def _claim_timers(
         self, store: Store, provider: str, now: Ms, due_by: Ms, limit: int, only: str | None = None
     ) -> "_Claim":
-        owner = new_id("own", now)
+        claim, owner = _Claim(), new_id("own", now)
         until = now + round(self._limits.lease_s * 1000)
-        claim = _Claim()
         if only is not None:
             timers = store.claim_timer(Work.POLL, only, owner=owner, now=due_by, until=until)
         else:
             timers = store.claim_timers(
                 Work.POLL, provider, owner=owner, now=due_by, until=until, limit=limit, freshest=limit // 2
             )
+        tasks = store.tasks([timer.task_id for timer in timers])
         for timer in timers:
-            task = store.task(timer.task_id)
+            task = tasks.get(timer.task_id)
             if task is None:
                 store.drop_timer(timer.task_id)
             elif task.provider_task_id is None:

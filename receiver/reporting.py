@@ -23,6 +23,8 @@ def report(
     for (parcel, sent), following in zip(ended, settled.nexts, strict=True):
         counts.attempted(sent.attempt, following.state)
         traces.attempted(destination, parcel.delivery, sent.attempt)
+        if sent.attempt.succeeded and not log.tells_debug:
+            continue
         tell = log.debug if sent.attempt.succeeded else log.info
         tell(
             "delivery.attempted",

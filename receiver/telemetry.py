@@ -24,8 +24,13 @@ class Log:
         self.least = logging.INFO
         self.write: Callable[[Line], None] = _for_people
 
+    @property
+    def tells_debug(self) -> bool:
+        """Whether what `debug` is told goes anywhere: for who would gather facts for nothing, thousands a second."""
+        return self.least <= logging.DEBUG
+
     def debug(self, event: str, **facts: Any) -> None:
-        if self.least <= logging.DEBUG:
+        if self.tells_debug:
             self._tell("debug", event, facts)
 
     def info(self, event: str, **facts: Any) -> None:

@@ -18,6 +18,7 @@ import sqlite_utils
 
 from receiver import formats, json_text
 from receiver.domain import Destination, EventType, Failure, FailureKind, Kind, Ms, Output, Role, Status, Usage
+from receiver.senders import log_file
 from receiver.senders.sqlite_log import SqliteLogSender, log_path
 from receiver.store.records import Parcel
 from tests.make import DAY, NOW, SECOND, StoppedClock, a_delivery, a_destination, a_task, an_event
@@ -448,6 +449,42 @@ async def test_a_row_that_does_not_fit_fails_alone(sender: SqliteLogSender, path
     assert [error is None for error in found_errors] == [True, False, True]
     assert "too large" in (found_errors[1] or "")
     assert seqs(path) == [1, 3]
+
+
+async def test_bad_rows_among_many_are_found_by_halves(
+    sender: SqliteLogSender, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three in 200: they fail, all others are appended in order, in far fewer transactions than there are rows."""
+    bad, tried, append_rows = {5, 6, 150}, [], log_file.append
+
+    def counted(path: Path, rows: Sequence[dict[str, Any]], **options: Any) -> None:
+        tried.append(len(rows))
+        append_rows(path, rows, **options)
+
+    monkeypatch.setattr(log_file, "append", counted)
+    rows = [parcel(2**70 + each if each in bad else each) for each in range(1, 201)]
+    found_errors = await errors(sender, *rows)
+    assert {number for number, error in enumerate(found_errors, start=1) if error} == bad
+    assert seqs(path) == [each for each in range(1, 201) if each not in bad]
+    assert len(tried) < 50
+
+
+async def test_a_file_that_goes_bad_fails_what_is_left(
+    sender: SqliteLogSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a bad row somebody takes the file: it is tried once more, not once for every row that is left."""
+    tried, append_rows = [], log_file.append
+
+    def taken(path: Path, rows: Sequence[dict[str, Any]], **options: Any) -> None:
+        tried.append(len(rows))
+        if len(tried) > 1:
+            raise sqlite3.OperationalError("database is locked")
+        append_rows(path, rows, **options)
+
+    monkeypatch.setattr(log_file, "append", taken)
+    found_errors = await errors(sender, *(parcel(2**70 if each == 3 else each) for each in range(1, 101)))
+    assert all("database is locked" in (error or "") for error in found_errors)
+    assert tried == [100, 50]
 
 
 # What is kept no longer

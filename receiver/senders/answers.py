@@ -31,7 +31,9 @@ def kept_text(body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -
     four characters.
     """
     kept = body[:KEPT_BYTES]
-    if kept and headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+    if not kept:
+        return ""
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         return NOT_TEXT
     cut_off = len(body) >= KEPT_BYTES
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(kept, final=not cut_off)

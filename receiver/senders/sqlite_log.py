@@ -33,7 +33,7 @@ _THREADS = 32
 class SqliteLogSender:
     """Idempotent on the event's id, a batch in one transaction; `<data dir>/logs/<tenant>/<name>.db`."""
 
-    batch = 200
+    batch = 500
     longest_attempt_s = 15.0
 
     def __init__(self, data_dir: Path, clock: Clock, *, lock_wait_s: float = log_file.LOCK_WAIT_S) -> None:
@@ -81,20 +81,20 @@ class SqliteLogSender:
 
     def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> list[str | None]:
         """For each parcel what went wrong, or None."""
-        refused = self._refusal(destination, parcels)
-        errors = [refused] * len(parcels)
-        if isinstance(refused, _OF_A_ROW):  # one bad row must not keep the others out
-            errors = self._one_by_one(destination, parcels)
+        errors = self._errors(destination, parcels)
         return [None if error is None else f"the log cannot be written: {error}" for error in errors]
 
-    def _one_by_one(self, destination: Destination, parcels: Sequence[Parcel]) -> list[Exception | None]:
-        errors: list[Exception | None] = []
-        of_the_file: Exception | None = None
-        for parcel in parcels:
-            error = of_the_file or self._refusal(destination, [parcel])
-            of_the_file = None if isinstance(error, _OF_A_ROW) else error
-            errors.append(error)
-        return errors
+    def _errors(self, destination: Destination, parcels: Sequence[Parcel]) -> list[Exception | None]:
+        """All in one transaction; where a row is bad, which must not keep the others out, each half in its own."""
+        refused = self._refusal(destination, parcels)
+        if len(parcels) == 1 or not isinstance(refused, _OF_A_ROW):
+            return [refused] * len(parcels)
+        half = len(parcels) // 2
+        errors = self._errors(destination, parcels[:half])
+        of_the_file = next((each for each in errors if each and not isinstance(each, _OF_A_ROW)), None)
+        if of_the_file is not None:
+            return [*errors, *[of_the_file] * (len(parcels) - half)]
+        return errors + self._errors(destination, parcels[half:])
 
     def _refusal(self, destination: Destination, parcels: Sequence[Parcel]) -> Exception | None:
         """What kept these out of the log, all of them; None where they are in it."""

@@ -1,7 +1,6 @@
 """Verbs about deliveries: what is owed, claimed, tried."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from receiver import json_text
@@ -70,7 +69,7 @@ class DeliveryVerbs(Statements):
             known = {row["id"] for row in rows}
             newest = self.run("select_freshest_deliveries", **of, limit=freshest)
             rows += [row for row in newest if row["id"] not in known]
-        return [self._leased(row, owner, until) for row in rows]
+        return self._leased(rows, owner, until)
 
     def claim_probe(
         self, destination_id: str, *, owner: str, now: Ms, until: Ms, freshest: bool = False
@@ -78,18 +77,17 @@ class DeliveryVerbs(Statements):
         of = {"destination_id": destination_id, "now": now}
         row = self.one("select_freshest_deliveries", **of, limit=1) if freshest else None
         row = row or self.one("select_first_delivery", **of)
-        return self._leased(row, owner, until) if row else None
+        [parcel] = self._leased([row], owner, until) if row else [None]
+        return parcel
 
     def next_due_delivery(self, destination_id: str) -> Ms | None:
         row = self.one("select_next_due_delivery", destination_id=destination_id)
         return row["due_at"] if row else None
 
-    def _leased(self, row: Row, owner: str, until: Ms) -> Parcel:
-        self.count("lease_delivery", owner=owner, until=until, id=row["id"])
-        leased = replace(delivery_of(row), owner=owner, due_at=until, attempts=row["attempts"] + 1)
-        was_due_at, seq, lapsed = row["due_at"], row["event_seq"], row["owner"] is not None
-        asked = None if row["input"] is None else json_text.Unread(row["input"])
-        return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at, lapsed=lapsed)
+    def _leased(self, rows: Sequence[Row], owner: str, until: Ms) -> list[Parcel]:
+        if rows:
+            self.count("lease_deliveries", owner=owner, until=until, ids=json_text.write([row["id"] for row in rows]))
+        return [_parcel(row, owner, until) for row in rows]
 
     def unended_attempts(self, delivery: Delivery) -> int:
         [row] = self.run("select_last_attempt", delivery_id=delivery.id)
@@ -142,6 +140,13 @@ class DeliveryVerbs(Statements):
         if rows:
             self.count(name, ids=json_text.write([row["id"] for row in rows]), **values)
         return str(rows[-1]["id"]) if len(rows) == limit else None
+
+
+def _parcel(row: Row, owner: str, until: Ms) -> Parcel:
+    leased = delivery_of({**row, "owner": owner, "due_at": until, "attempts": row["attempts"] + 1})
+    was_due_at, seq, lapsed = row["due_at"], row["event_seq"], row["owner"] is not None
+    asked = None if row["input"] is None else json_text.Unread(row["input"])
+    return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at, lapsed=lapsed)
 
 
 def _queue(row: Row) -> Queue:

@@ -1,16 +1,19 @@
 """What the one writer of a database keeps in memory, because nobody else can change it.
 
-The counter of events, written once per transaction, and the destinations that every event is held against and every
-attempt is counted for. Only for the connection that writes: another one would not hear of changes.
+The counter of events, written once per transaction; the destinations that every event is held against and every
+attempt is counted for; the tasks, and their timers, that somebody is being asked about. Only for the connection that
+writes: another one would not hear of changes.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from receiver.breaker_policy import Breaker
-from receiver.domain import Destination, Ms
+from receiver.domain import Destination, Ms, Task, Timer, Work
 from receiver.hand_off import HandOff
+from receiver.json_text import Unread
 from receiver.provider_policy import Standing
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
@@ -18,22 +21,35 @@ from receiver.store.events import EventVerbs
 from receiver.store.records import Lease
 from receiver.store.standings import StandingVerbs
 from receiver.store.statements import QUERIES
+from receiver.store.tasks import TaskVerbs
 
 _MOST = 10_000
-
-
-def _changing(tables: str) -> frozenset[str]:
-    change = re.compile(rf"\s*(?:INSERT INTO|UPDATE|DELETE FROM) (?:{tables})\b")
-    return frozenset(sql for sql in QUERIES.values() if change.match(sql))
-
-
-_CHANGES = _changing("destinations|tenant_secrets|retired_secrets")
-_BREAKER_CHANGES = _changing("breakers")
-_STANDING_CHANGES = _changing("standings")
+_MOST_TASKS = 2_048  # more than are asked about at once
+_LONGEST_INPUT = 4_096  # characters; a longer one is read again
+_CHANGED = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+_MEMORY_OF = {
+    **dict.fromkeys(("destinations", "tenant_secrets", "retired_secrets"), "_answers"),
+    "breakers": "_breakers",
+    "standings": "_standings",
+    "tasks": "_tasks",
+    "inputs": "_tasks",
+    "timers": "_timers",
+}
+# They change what they name, or nothing that is kept: the verbs below know what is true after them.
+_KNOWN = {"insert_task", "insert_input", "update_task", "upsert_timer", "delete_timer", "lease_timers", "claim_timer"}
 _Answer = TypeVar("_Answer")
 
 
-class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
+def _spoilt_by(sql: str) -> str | None:
+    """The memory that a statement makes untrue; None where it changes nothing of what is kept."""
+    changed = _CHANGED.search(sql)
+    return _MEMORY_OF.get(changed[1]) if changed else None
+
+
+_SPOILT = {sql: memory for name, sql in QUERIES.items() if name not in _KNOWN and (memory := _spoilt_by(sql))}
+
+
+class KeptVerbs(TaskVerbs, StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
     """These verbs answer from memory what was answered before, until a statement of this connection changes it."""
 
     _handing: HandOff
@@ -42,6 +58,8 @@ class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
     _answers: dict[tuple[str, ...], Any]
     _breakers: dict[str, Breaker]
     _standings: dict[str, Standing]
+    _tasks: dict[str, Task]
+    _timers: dict[str, Timer]
 
     def forget(self) -> None:
         """Begin with an empty memory: what was remembered in a transaction that is undone may never have been true."""
@@ -49,15 +67,14 @@ class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
         self._answers = {}
         self._breakers = {}
         self._standings = {}
+        self._tasks = {}
+        self._timers = {}
 
     def hear(self, sql: str) -> None:
         """A statement that changes something is about to run."""
-        if sql in _CHANGES:
-            self._answers.clear()
-        elif sql in _BREAKER_CHANGES:
-            self._breakers.clear()
-        elif sql in _STANDING_CHANGES:
-            self._standings.clear()
+        spoilt = _SPOILT.get(sql)
+        if spoilt is not None:
+            getattr(self, spoilt).clear()
 
     def before_commit(self) -> None:
         """Write down what was only counted."""
@@ -106,6 +123,64 @@ class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
             kept = self._standings[provider] = super().standing(provider)
         return kept
 
+    def task(self, task_id: str) -> Task | None:
+        kept = self._tasks.get(task_id)
+        return kept or self._keep_task(super().task(task_id))
+
+    def tasks(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        unknown = [each for each in task_ids if each not in self._tasks]
+        found = {each: self._tasks[each] for each in task_ids if each in self._tasks}
+        if unknown:
+            found |= super().tasks(unknown)
+            for task in found.values():
+                self._keep_task(task)
+        return found
+
+    def save_task(self, task: Task, *, expected_version: int) -> bool:
+        self._tasks.pop(task.id, None)
+        saved = super().save_task(task, expected_version=expected_version)
+        if saved:
+            self._keep_task(task)
+        return saved
+
+    def _keep_task(self, task: Task | None) -> Task | None:
+        """Most are small, and are read again soon; a long input would be kept for nothing."""
+        if task is not None and isinstance(task.input, Unread) and task.input.characters <= _LONGEST_INPUT:
+            _make_room(self._tasks)
+            self._tasks[task.id] = task
+        return task
+
+    def timer(self, task_id: str) -> Timer | None:
+        kept = self._timers.get(task_id)
+        return kept or super().timer(task_id)
+
+    def set_timer(self, timer: Timer) -> None:
+        super().set_timer(timer)
+        self._keep_timer(timer)
+
+    def drop_timer(self, task_id: str) -> None:
+        self._timers.pop(task_id, None)
+        super().drop_timer(task_id)
+
+    def claim_timers(
+        self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
+    ) -> Sequence[Timer]:
+        claimed = super().claim_timers(
+            work, provider, owner=owner, now=now, until=until, limit=limit, freshest=freshest
+        )
+        for each in claimed:
+            self._keep_timer(replace(each, owner=owner, due_at=until))
+        return claimed
+
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+        claimed = super().claim_timer(work, task_id, owner=owner, now=now, until=until)
+        self._timers.pop(task_id, None)
+        return claimed
+
+    def _keep_timer(self, timer: Timer) -> None:
+        _make_room(self._timers)
+        self._timers[timer.task_id] = timer
+
     def hand_off(self, destination: Destination, now: Ms) -> Lease | None:
         if not self._handing.take(destination.id):
             return None
@@ -121,3 +196,8 @@ class KeptVerbs(StandingVerbs, EventVerbs, DestinationVerbs, DeliveryVerbs):
             self._answers[question] = ask()
         answer: _Answer = self._answers[question]
         return answer
+
+
+def _make_room(memory: dict[str, Any]) -> None:
+    if len(memory) >= _MOST_TASKS:
+        memory.clear()

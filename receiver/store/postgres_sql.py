@@ -21,6 +21,7 @@ _REPLACED = {QUERIES[name]: sql for name, sql in OURS.items() if name in QUERIES
 # by somebody else at this moment is passed over.
 _LOCKS = {
     "select_task": "FOR NO KEY UPDATE OF tasks",
+    "select_tasks": "FOR NO KEY UPDATE OF tasks",
     "select_task_by_provider": "FOR NO KEY UPDATE OF tasks",
     "select_overdue_tasks": "FOR NO KEY UPDATE OF tasks SKIP LOCKED",
     "select_unasked_tasks": "FOR NO KEY UPDATE OF tasks SKIP LOCKED",

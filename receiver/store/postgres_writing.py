@@ -25,7 +25,7 @@ from receiver.store.statements import QUERIES, Row
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
 # They concern the one delivery whose id they name.
-_OF_ONE = frozenset(QUERIES[name] for name in ("settle_delivery", "lease_delivery", "release_delivery", "set_delivery"))
+_OF_ONE = frozenset(QUERIES[name] for name in ("settle_delivery", "release_delivery", "set_delivery"))
 _HELD_BACK = re.compile(r"\b(?:events|deliveries)\b")
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 

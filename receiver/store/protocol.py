@@ -41,6 +41,9 @@ class Store(HookStore, KeyStore, ReadAlong, Protocol):
 
     def task(self, task_id: str) -> Task | None: ...
 
+    def tasks(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        """Those of these that there are, by their ids."""
+
     def task_of_provider(self, provider: str, provider_task_id: str) -> Task | None:
         """The task that a provider's own id is bound to."""
 

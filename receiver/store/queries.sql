@@ -23,6 +23,10 @@ WHERE id = :id AND version = :expected
 -- select_task --
 SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id WHERE tasks.id = :id
 
+-- select_tasks --
+SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
+WHERE tasks.id IN (SELECT value FROM json_each(:ids))
+
 -- select_resubmission --
 SELECT id FROM tasks WHERE retry_of = :task_id LIMIT 1
 
@@ -91,8 +95,8 @@ SELECT * FROM timers WHERE work = :work AND provider = :provider AND due_at <= :
 UPDATE timers SET due_at = :now
 WHERE work = 'submit' AND provider = :provider AND owner IS NULL AND due_at > :now AND due_at <= :now + 60000
 
--- lease_timer --
-UPDATE timers SET owner = :owner, due_at = :until WHERE task_id = :task_id
+-- lease_timers --
+UPDATE timers SET owner = :owner, due_at = :until WHERE task_id IN (SELECT value FROM json_each(:ids))
 
 -- select_next_due_timer --
 SELECT min(due_at) AS due_at FROM timers WHERE work = :work AND provider = :provider
@@ -473,9 +477,10 @@ DELETE FROM breakers WHERE destination_id IN (SELECT value FROM json_each(:ids))
   SELECT 1 FROM destinations WHERE destinations.id = breakers.destination_id
 )
 
--- lease_delivery --
+-- lease_deliveries --
 -- The attempt is counted before the work, so that what kills its worker comes to an end.
-UPDATE deliveries SET owner = :owner, due_at = :until, attempts = attempts + 1 WHERE id = :id
+UPDATE deliveries SET owner = :owner, due_at = :until, attempts = attempts + 1
+WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- insert_attempt --
 INSERT INTO attempts (delivery_id, number, at, duration_ms, status, error, response)

@@ -31,8 +31,9 @@ SELECT task_id, provider, work, due_at, owner, tries, rings, rung_at, claimed, c
   empty_since
 FROM timers WHERE work = :work AND owner IS NOT NULL AND (:mine = 0 OR holder = :process)
 
--- lease_timer --
-UPDATE timers SET owner = :owner, holder = :process, due_at = :until WHERE task_id = :task_id
+-- lease_timers --
+UPDATE timers SET owner = :owner, holder = :process, due_at = :until
+WHERE task_id IN (SELECT value FROM json_each(:ids))
 
 -- claim_timer --
 UPDATE timers SET owner = :owner, holder = :process, due_at = :until
@@ -52,8 +53,9 @@ UPDATE timers SET owner = NULL, due_at = :now WHERE work = 'poll' AND owner IS N
 UPDATE deliveries SET owner = NULL, due_at = :now, attempts = attempts - 1
 WHERE state = 'pending' AND owner IS NOT NULL AND holder = :process
 
--- lease_delivery --
-UPDATE deliveries SET owner = :owner, holder = :process, due_at = :until, attempts = attempts + 1 WHERE id = :id
+-- lease_deliveries --
+UPDATE deliveries SET owner = :owner, holder = :process, due_at = :until, attempts = attempts + 1
+WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- hasten_safety_polls --
 UPDATE timers SET due_at = :now + CAST(floor(random() * :within) AS BIGINT)

@@ -82,10 +82,10 @@ class SqliteStore(SharedVerbs):
 _NAME = re.compile(r":(\w+)")
 
 
-def _bound(sql: str, values: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+def _bound(sql: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
     """A statement with its values in order: by name SQLite would be asked for each one's place, every time."""
     statement, names = _in_order(sql)
-    return statement, tuple([values[name] for name in names])
+    return statement, [values[name] for name in names]
 
 
 @lru_cache(maxsize=_STATEMENTS)

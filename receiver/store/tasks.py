@@ -34,6 +34,10 @@ class TaskVerbs(Searches):
         row = self.one("select_task", id=task_id)
         return task_of(row) if row else None
 
+    def tasks(self, task_ids: Collection[str]) -> Mapping[str, Task]:
+        rows = self.run("select_tasks", ids=json_text.write(list(task_ids)))
+        return {row["id"]: task_of(row) for row in rows}
+
     def task_of_provider(self, provider: str, provider_task_id: str) -> Task | None:
         row = self.one("select_task_by_provider", provider=provider, provider_task_id=provider_task_id)
         return task_of(row) if row else None
@@ -120,8 +124,8 @@ class TaskVerbs(Searches):
             known = {row["task_id"] for row in rows}
             newest = self.run("select_freshest_timers", **of, limit=freshest)
             rows += [row for row in newest if row["task_id"] not in known]
-        for row in rows:
-            self.count("lease_timer", owner=owner, until=until, task_id=row["task_id"])
+        if rows:
+            self.count("lease_timers", owner=owner, until=until, ids=json_text.write([row["task_id"] for row in rows]))
         return [timer_of(row) for row in rows]
 
     def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
