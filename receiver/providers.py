@@ -166,6 +166,14 @@ def serve_providers(accounts: Mapping[str, Provider], adapters: Mapping[str, Ada
         if provider.callback_secret is None:
             raise ConfigurationError(
                 f"{provider.name}: trust is signature, but the secret that the provider signs with is missing",
-                hint=f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or callback_secret in TASKWEIR_PROVIDERS.",
+                hint=_place_of_secret(provider),
             )
     return {name: Served(provider, adapters[provider.adapter]) for name, provider in accounts.items()}
+
+
+def _place_of_secret(provider: Provider) -> str:
+    """Accounts of TASKWEIR_PROVIDERS have no variables of their own, not even under an adapter's name."""
+    listed = f"`callback_secret` of {provider.name} in TASKWEIR_PROVIDERS"
+    if provider.name != provider.adapter:
+        return f"Set {listed}."
+    return f"Set TASKWEIR_{provider.name.upper()}_CALLBACK_SECRET, or {listed} if it is listed there."

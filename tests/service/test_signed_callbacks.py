@@ -8,7 +8,9 @@ import pytest
 
 from adapters.base import Adapter
 from receiver import signing
+from receiver.domain import Provider, Trust
 from receiver.errors import ConfigurationError, NotVerified
+from receiver.providers import serve_providers
 from receiver.wire import Callback
 from tests.make import NOW
 from tests.service.signing_provider import SECRET, Base, Signs, TakesNoSignature
@@ -232,3 +234,12 @@ async def test_trust_that_cannot_be_kept_is_refused(
                 pass
     assert says_so in f"{refused.value} {refused.value.hint}"
     assert SECRET not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize(("name", "told"), [("signs", "Set TASKWEIR_SIGNS_CALLBACK_SECRET, or "), ("second", "Set ")])
+def test_a_secret_is_asked_for_where_it_is_read(name: str, told: str) -> None:
+    """An account beside those of the adapters' names has no variable of its own."""
+    account = Provider(name=name, adapter="signs", base_url="https://x/", api_key="k", trust=Trust.SIGNATURE)
+    with pytest.raises(ConfigurationError) as refused:
+        serve_providers({name: account}, {"signs": Signs()})
+    assert (refused.value.hint or "").startswith(f"{told}`callback_secret` of {name} in TASKWEIR_PROVIDERS")
