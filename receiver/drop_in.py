@@ -1,7 +1,5 @@
 """An event as the callback of its provider, for callers who speak the provider's own wire."""
 
-import json
-
 from adapters.drop_in import market_callback
 from receiver import formats, json_text, story
 from receiver.domain import Destination, Source, Status, Task
@@ -33,7 +31,7 @@ class ProvidersCallbacks:
         self._providers = providers
 
     async def __call__(self, destination: Destination, parcel: Parcel) -> Rendered | None:
-        data = json.loads(parcel.body)["data"]
+        data = json_text.read_own(parcel.body)["data"]
         task = formats.task_in(data["task"], parcel.input or {})
         ours = await self._storage.read(lambda store: told_ours(store, task))
         if never_there(task) and data["source"] == Source.SUBMIT and not ours:

@@ -7,7 +7,7 @@ same rules, and written again by us, so that no second parser ever sees the send
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -17,6 +17,8 @@ from receiver.errors import Malformed
 MAX_DEPTH = 64
 _ESCAPED_SURROGATE_OR_NUL = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_DIGITS_ALIKE = bytes(ord("0") if chr(each) in "0123456789" else each for each in range(256))
+_LONG = b"0" * 19  # digits: the shortest integers beyond 64 bits have so many
 _LONE = re.compile("[\ud800-\udfff\x00]")
 
 Json = Any
@@ -28,7 +30,7 @@ def read_strict(raw: bytes) -> Json:
     That is: not UTF-8, not JSON, NaN or infinite numbers, a duplicate key, a lone surrogate, a NUL, or nesting
     deeper than `MAX_DEPTH`.
     """
-    value = _parse(raw, _STRICT)
+    value = _parse(raw, _strictly)
     if _has_unsafe_text(raw, value):
         raise Malformed("a string holds a lone surrogate or a NUL")
     return value
@@ -40,8 +42,13 @@ def read_tolerant(raw: bytes) -> Json:
     The last of duplicate keys wins; lone surrogates and NULs become U+FFFD, because a prompt that we passed on may
     come back with them and must not cost the task its result.
     """
-    value = _parse(raw, _TOLERANT)
+    value = _parse(raw, _tolerantly)
     return _clean(value) if _has_unsafe_text(raw, value) else value
+
+
+def read_own(text: str) -> Json:
+    """What `write` wrote."""
+    return _tolerantly(text.encode())
 
 
 def write(value: Json) -> str:
@@ -71,7 +78,7 @@ class Unread(Mapping[str, Json]):
 
     def _read(self) -> dict[str, Json]:
         if self._value is None:
-            self._value = json.loads(self._text)
+            self._value = read_own(self._text)
         return self._value
 
     def __getitem__(self, key: str) -> Json:
@@ -84,14 +91,28 @@ class Unread(Mapping[str, Json]):
         return len(self._read())
 
 
-def _parse(raw: bytes, decoder: json.JSONDecoder) -> Json:
+def _parse(raw: bytes, read: Callable[[bytes], Json]) -> Json:
     try:
-        value = decoder.decode(raw.decode("utf-8"))
+        value = read(raw)
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {_reason(error)}") from None
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
         raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
     return value
+
+
+def _strictly(raw: bytes) -> Json:
+    return _STRICT.decode(raw.decode("utf-8"))
+
+
+def _tolerantly(raw: bytes) -> Json:
+    """By orjson, in a fifth of the time, unless it would round an integer; what it refuses, the other one may mend."""
+    if _LONG not in raw.translate(_DIGITS_ALIKE):
+        try:
+            return orjson.loads(raw)
+        except ValueError:
+            pass
+    return _TOLERANT.decode(raw.decode("utf-8"))
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """An event as the body of a webhook, and the headers that say in which of the formats it is written."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +34,7 @@ def rendered(format: Format, body: str, *, seq: int, prompt: str | None) -> Rend
     """
     if format is Format.STANDARD:
         return Rendered(headers={"content-type": _JSON}, body=body.encode())
-    envelope: dict[str, Any] = json.loads(body)
+    envelope: dict[str, Any] = json_text.read_own(body)
     if format is Format.FLAT:
         return Rendered(headers={"content-type": _JSON}, body=_flat(formats.flat(envelope, prompt)))
     attributes = _attributes(envelope, seq)

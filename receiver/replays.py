@@ -1,11 +1,11 @@
 """New deliveries of past events: of one to whoever wants it, of many to one destination, page after page."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
+from receiver import json_text
 from receiver.action_policy import Refusal
 from receiver.delivery_actions import why_not_sent
 from receiver.delivery_policy import wants, wants_operator_event, wants_type
@@ -133,7 +133,7 @@ def _wants(destination: Destination, event: Recorded, task: Task | None) -> bool
 
 def _about(event: Recorded) -> str:
     """The destination, or the provider, that an operators' event is about."""
-    data = json.loads(event.body)["data"]
+    data = json_text.read_own(event.body)["data"]
     return str(data.get("destination_id") or data.get("provider") or "")
 
 

@@ -1,6 +1,5 @@
 """Seals everything that is sealed with the first key, so that the others can be taken away."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ def _fresh(seal: Seal, old: Sealed) -> tuple[str, Counter[str]]:
     if old.place != _HEADERS:
         text, what = _resealed(seal, old.text, old.row)
         return text, Counter([what])
-    pairs = {name: _resealed(seal, text, old.row) for name, text in json.loads(old.text).items()}
+    pairs = {name: _resealed(seal, text, old.row) for name, text in json_text.read_own(old.text).items()}
     texts = {name: text for name, (text, _) in pairs.items()}
     return json_text.write(texts), Counter(what for _, what in pairs.values())
 

@@ -1,6 +1,5 @@
 """Makes one story of all that is kept of a task: notes, counts, events, deliveries, attempts, in time order."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
-from receiver import formats
+from receiver import formats, json_text
 from receiver.delivery_policy import LOST, attempt_log, tried_next_at
 from receiver.domain import Attempt, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
 from receiver.provider_policy import PAUSED_WORDS, Pause
@@ -151,7 +150,7 @@ def _counted(tally: Tally, sequence: float) -> Item:
 
 
 def _recorded(event: Recorded, provider: str) -> Item:
-    envelope = json.loads(event.body)
+    envelope = json_text.read_own(event.body)
     told = {name: envelope["data"][name] for name in ("sequence", "source", "verified_by", "late")}
     proof = Verified(told["verified_by"]) if told["verified_by"] else None
     why = _WHY_OF_TYPE.get(event.type) or _WHY.get((Source(told["source"]), proof), f"by {told['source']}")
@@ -170,7 +169,7 @@ def _paused_or_resumed(event: Recorded, provider: str) -> Item:
 
     What was last heard of the provider stays with its operators: it may be about somebody else's task.
     """
-    envelope = json.loads(event.body)
+    envelope = json_text.read_own(event.body)
     at, told = formats.time_of(envelope["timestamp"]), {name: envelope["data"][name] for name in ("reason", "since")}
     reason = Pause(told["reason"])
     if event.type == OperatorEvent.PROVIDER_PAUSED:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from receiver import json_text
 from receiver.errors import Malformed
 from receiver.json_text import MAX_DEPTH, read_strict, read_tolerant, write
 
@@ -136,3 +137,36 @@ def test_any_bytes_are_json_or_malformed(raw: bytes) -> None:
     except Malformed:
         return
     read_tolerant(raw)
+
+
+_SPELT = st.sampled_from(
+    [
+        *(str(sign * (2**bits + more)) for bits in (53, 63, 64) for more in (-1, 0, 1) for sign in (1, -1)),
+        *(
+            "-0",
+            "1E2",
+            "1e22",
+            "0.1e-400",
+            "1e308",
+            "1.7976931348623159e308",
+            "123456789012345678.5",
+            "9" * 30,
+            "1" * 400,
+        ),
+        *('"\\u0000"', '"\\ud83d\\ude00"', '"\\ud800"', '"\x7f"', '"\u2028"', '{"a":1,"a":2}', " [ ] ", "[1,]", "NaN"),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.one_of(_SPELT, st.lists(_SPELT, max_size=3).map(lambda each: f"[{','.join(each)}]"), _JSON.map(json.dumps)))
+def test_both_parsers_read_alike(text: str) -> None:
+    """What a provider sent is read as by the slower parser alone, to the type of each number."""
+    raw = text.encode()
+    try:
+        slowly = json_text._TOLERANT.decode(text)
+    except ValueError:
+        with pytest.raises(Malformed):
+            read_tolerant(raw)
+    else:
+        assert repr(read_tolerant(raw)) == repr(json_text._clean(slowly))

@@ -1,6 +1,5 @@
 """Keeps events as rows of a PostgreSQL of the user's own: the columns of the SQLite log, one row per event."""
 
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -147,8 +146,8 @@ class _Log:
 
 
 def _row(parcel: Parcel) -> dict[str, Any]:
-    row = formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input))
-    parsed = {name: json.loads(row[name]) for name in ("outputs", "metadata", "data")}
+    row = formats.log_row(parcel.seq, json_text.read_own(parcel.body), formats.prompt_of(parcel.input))
+    parsed = {name: json_text.read_own(row[name]) for name in ("outputs", "metadata", "data")}
     return row | parsed | {"late": bool(row["late"])}
 
 

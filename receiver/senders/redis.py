@@ -1,6 +1,5 @@
 """Adds events to a Redis stream; what a delivery added once, its repeats do not add again for a day."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from redis.exceptions import AskError, AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import TimeoutError as TooLate
 
-from receiver import formats
+from receiver import formats, json_text
 from receiver.domain import Destination, Format
 from receiver.rendering import rendered
 from receiver.senders.remote import DEADLINE_S, ODD_ANSWERS, Client, Kind, Lost, Outcome, Refused
@@ -98,7 +97,7 @@ def _fields(destination: Destination, parcel: Parcel) -> dict[str, str | bytes]:
     """An entry: `id` and `type` of the event, the headers of its format, and `body`."""
     prompt = formats.prompt_of(parcel.input) if destination.format is Format.FLAT else None
     message = rendered(destination.format, parcel.body, seq=parcel.seq, prompt=prompt)
-    event = json.loads(parcel.body)
+    event = json_text.read_own(parcel.body)
     return {"id": event["id"], "type": event["type"], **message.headers, "body": message.body}
 
 

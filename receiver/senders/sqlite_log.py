@@ -1,7 +1,6 @@
 """Appends events to a SQLite file that people query, and deletes the rows that a log keeps no longer."""
 
 import asyncio
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from receiver import formats
+from receiver import formats, json_text
 from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Ms
 from receiver.senders import log_file
@@ -106,7 +105,7 @@ class SqliteLogSender:
 
     def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
         rows = [
-            formats.log_row(parcel.seq, json.loads(parcel.body), formats.prompt_of(parcel.input))
+            formats.log_row(parcel.seq, json_text.read_own(parcel.body), formats.prompt_of(parcel.input))
             for parcel in parcels
             if parcel.seq != PING_SEQ
         ]

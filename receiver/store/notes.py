@@ -1,6 +1,5 @@
 """Verbs about what is told of a task: notes, counts, and its whole chronicle."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +51,7 @@ def _note(row: Row) -> Note:
         sequence=row["sequence"],
         kind=row["kind"],
         text=row["text"],
-        data=json.loads(row["data"]),
+        data=json_text.read_own(row["data"]),
     )
 
 

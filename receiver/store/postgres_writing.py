@@ -4,7 +4,6 @@ Events and deliveries are kept back until the commit, and go in by one statement
 moved: whoever holds that row holds up every other replica's commit, so it is taken last, and for two statements.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -73,7 +72,7 @@ class Raced(Exception):
 
 
 def _alive(row: Row) -> Alive:
-    words = {name: Word(**word) for name, word in json.loads(row["words"]).items()}
+    words = {name: Word(**word) for name, word in json_text.read_own(row["words"]).items()}
     return Alive(id=row["id"], began_at=row["began_at"], seen_at=row["seen_at"], words=words)
 
 

@@ -1,6 +1,5 @@
 """Rows as nouns and back."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from functools import lru_cache
@@ -74,7 +73,7 @@ def task_of(row: Row) -> Task:
         created_at=row["created_at"],
         deadline_at=row["deadline_at"],
         input=json_text.Unread(row["input"]),
-        metadata={} if row["metadata"] == "{}" else json.loads(row["metadata"]),
+        metadata={} if row["metadata"] == "{}" else json_text.read_own(row["metadata"]),
         media=Kind(row["media"]),
         callback_expected=bool(row["callback_expected"]),
         provider_task_id=row["provider_task_id"],
@@ -82,7 +81,7 @@ def task_of(row: Row) -> Task:
         progress=row["progress"],
         outputs=_outputs_of(row["outputs"]),
         error=_failure_of(row["error"]),
-        usage=Usage(**json.loads(row["usage"])) if row["usage"] else None,
+        usage=Usage(**json_text.read_own(row["usage"])) if row["usage"] else None,
         retry_of=row["retry_of"],
         webhook_id=row["webhook_id"],
         webhook_events=_words_of(row["webhook_events"]),
@@ -101,7 +100,7 @@ def _output_row(output: Output) -> dict[str, Any]:
 
 
 def _outputs_of(text: str) -> tuple[Output, ...]:
-    return () if text == "[]" else tuple(_output_of(item) for item in json.loads(text))
+    return () if text == "[]" else tuple(_output_of(item) for item in json_text.read_own(text))
 
 
 def _output_of(item: dict[str, Any]) -> Output:
@@ -111,7 +110,7 @@ def _output_of(item: dict[str, Any]) -> Output:
 def _failure_of(text: str | None) -> Failure | None:
     if text is None:
         return None
-    item = json.loads(text)
+    item = json_text.read_own(text)
     return Failure(**item | {"kind": FailureKind(item["kind"])})
 
 
@@ -150,12 +149,12 @@ def _destination_of(values: tuple[Any, ...]) -> Destination:
     return Destination(
         **row
         | {
-            "event_types": tuple(json.loads(row["event_types"])),
+            "event_types": tuple(json_text.read_own(row["event_types"])),
             "providers": _words_of(row["providers"]),
             "models": _words_of(row["models"]),
-            "metadata": json.loads(row["metadata"]) if row["metadata"] else None,
+            "metadata": json_text.read_own(row["metadata"]) if row["metadata"] else None,
             "format": Format(row["format"]),
-            "headers": json.loads(row["headers"]) if row["headers"] else {},
+            "headers": json_text.read_own(row["headers"]) if row["headers"] else {},
             "signature": Scheme(row["signature"]),
             "ordered": bool(row["ordered"]),
             "enabled": bool(row["enabled"]),
@@ -176,7 +175,7 @@ def breaker_of(row: Row) -> Breaker:
     return Breaker(
         destination_id=row["destination_id"],
         failures=row["failures"],
-        failing=tuple(json.loads(row["failing"])),
+        failing=tuple(json_text.read_own(row["failing"])),
         failing_since=row["failing_since"],
         reason=row["reason"],
         opened_at=row["opened_at"],
@@ -186,7 +185,7 @@ def breaker_of(row: Row) -> Breaker:
 
 
 def _words_of(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(json.loads(text))
+    return None if text is None else tuple(json_text.read_own(text))
 
 
 def delivery_row(delivery: Delivery, event_seq: int) -> dict[str, Any]:

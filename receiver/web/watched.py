@@ -1,6 +1,5 @@
 """What anybody may see of a task: its events, and how it stands, without input and metadata."""
 
-import json
 from typing import Any
 
 from receiver import formats, json_text
@@ -13,13 +12,13 @@ STOP = b"event: end\ndata: {}\n\n"
 
 def frame(row: Recorded) -> bytes:
     """An event; behind the final one, that nothing more will come."""
-    envelope: dict[str, Any] = json.loads(row.body)
+    envelope: dict[str, Any] = json_text.read_own(row.body)
     return _message(envelope, envelope["data"]["task"])
 
 
 def as_it_stands(row: Recorded, task: Task) -> bytes:
     """The last event of a task, with the task as it is now."""
-    return _message(json.loads(row.body), formats.task_fields(task))
+    return _message(json_text.read_own(row.body), formats.task_fields(task))
 
 
 def _message(envelope: dict[str, Any], task: dict[str, Any]) -> bytes:
