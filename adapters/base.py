@@ -104,7 +104,10 @@ class Adapter(ABC):
 
     @abstractmethod
     def submit(self, provider: Provider, model: str, input: Input, callback_url: str | None) -> Call:
-        """The request that creates the task; `callback_url` is None where the provider takes none."""
+        """The request that creates the task; `callback_url` is None where the provider takes none.
+
+        `input` is the task's own, remembered and written again: nothing in it may be changed.
+        """
 
     @abstractmethod
     def read_submit(self, reply: Reply, *, media: Kind, now: Ms) -> SubmitAnswer:

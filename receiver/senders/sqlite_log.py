@@ -32,7 +32,7 @@ _THREADS = 32
 class SqliteLogSender:
     """Idempotent on the event's id, a batch in one transaction; `<data dir>/logs/<tenant>/<name>.db`."""
 
-    batch = 500
+    batch = 200
     longest_attempt_s = 15.0
 
     def __init__(self, data_dir: Path, clock: Clock, *, lock_wait_s: float = log_file.LOCK_WAIT_S) -> None:

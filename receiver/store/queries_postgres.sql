@@ -11,6 +11,11 @@ ON CONFLICT (task_id) DO UPDATE SET work = excluded.work, due_at = excluded.due_
   claimed = excluded.claimed, claimed_at = excluded.claimed_at, missing_since = excluded.missing_since,
   answered_at = excluded.answered_at, empty_since = excluded.empty_since
 
+-- select_tasks --
+-- As an array, here and below: of a list PostgreSQL expects a hundred, and reads a small table from end to end.
+SELECT tasks.*, inputs.input FROM tasks JOIN inputs ON inputs.task_id = tasks.id
+WHERE tasks.id = ANY (ARRAY(SELECT value FROM json_each(:ids)))
+
 -- select_timer --
 SELECT task_id, provider, work, due_at, owner, tries, rings, rung_at, claimed, claimed_at, missing_since, answered_at,
   empty_since
@@ -33,7 +38,7 @@ FROM timers WHERE work = :work AND owner IS NOT NULL AND (:mine = 0 OR holder = 
 
 -- lease_timers --
 UPDATE timers SET owner = :owner, holder = :process, due_at = :until
-WHERE task_id IN (SELECT value FROM json_each(:ids))
+WHERE task_id = ANY (ARRAY(SELECT value FROM json_each(:ids)))
 
 -- claim_timer --
 UPDATE timers SET owner = :owner, holder = :process, due_at = :until
@@ -55,7 +60,7 @@ WHERE state = 'pending' AND owner IS NOT NULL AND holder = :process
 
 -- lease_deliveries --
 UPDATE deliveries SET owner = :owner, holder = :process, due_at = :until, attempts = attempts + 1
-WHERE id IN (SELECT value FROM json_each(:ids))
+WHERE id = ANY (ARRAY(SELECT value FROM json_each(:ids)))
 
 -- hasten_safety_polls --
 UPDATE timers SET due_at = :now + CAST(floor(random() * :within) AS BIGINT)
