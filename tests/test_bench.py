@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import anyio
 import pytest
 from rich.console import Console
 
 from tests.bench.__main__ import measured
 from tests.bench.figures import Size
+from tests.bench.wire import Load, answer, serving
 
 SMALL = Size(rounds=1, seconds=30, connections=8, baseline_s=0.1, tasks=200, events=6_000, servers=(2,))
 
@@ -22,3 +24,15 @@ def test_what_a_figure_counts_adds_up(name: str, tmp_path: Path) -> None:
         assert {row.notes[0]["callbacks"] for row in rows if "callbacks" in row.notes[0]} == {200}
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert [figure["title"] for figure in kept["figures"]] == [row.title for row in rows]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("left", [3, 0])
+async def test_a_server_may_hang_up_on_a_load(left: int) -> None:
+    """What it hung up on between two requests is used no more; where none is left, that is told, and nobody waits."""
+    async with serving(lambda head, body: answer(b"{}")) as port, Load(port, connections=4) as load:
+        for connection in load._connections[left:]:
+            connection.transport.abort()
+        await anyio.sleep(0.05)
+        await load.open_loop(lambda meant_at: b"GET / HTTP/1.1\r\n\r\n", rate=400, seconds=0.1)
+        assert load.statuses == ({"200": 40} if left else {"none, no connection is left": 40})

@@ -51,7 +51,9 @@ async def _at(run: Run, rate: float, *, profile: bool = False) -> tuple[dict[str
             stage.sink.began_at[task.id.encode()] = meant_at
             return request
 
-        async with Load(stage.server.port, connections=4 * run.size.connections) as load:
+        # Each is used about once a second: the server hangs up on those that ask nothing for five.
+        connections = min(4 * run.size.connections, max(int(rate), 1))
+        async with Load(stage.server.port, connections=connections) as load:
             await load.open_loop(callback, rate=rate, seconds=_WARM_UP_S)
             await stage.delivered(len(load.took))
             stage.sink.took.clear()

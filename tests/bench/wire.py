@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import cast
 
@@ -97,7 +97,7 @@ class Load:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for connection in self._connections:
+        for connection in list(self._connections):
             connection.transport.close()
 
     def refused(self, expected: str) -> dict[str, int]:
@@ -109,7 +109,7 @@ class Load:
         began = perf_counter()
         self._source, self._until = source, began + seconds
         self._done.clear()
-        for connection in self._connections:
+        for connection in list(self._connections):
             self._next(connection)
         if self._under_way:
             await self._done.wait()
@@ -140,6 +140,9 @@ class Load:
         self._free.clear()
 
     def _send_waiting(self) -> None:
+        if not self._connections:
+            self.statuses["none, no connection is left"] += len(self._waiting)
+            self._waiting.clear()
         while self._waiting and self._free:
             data, meant_at = self._waiting.popleft()
             self._under_way += 1
@@ -169,12 +172,16 @@ class Load:
                 self._done.set()
 
     def _dropped(self, connection: _Asking) -> None:
-        """A connection that broke under a request stays out of the game."""
+        """A connection that broke, under a request or between two, stays out of the game."""
+        self._connections.remove(connection)
+        with suppress(ValueError):
+            self._free.remove(connection)
         if connection.asking:
             self.statuses["none, the connection broke"] += 1
             self._under_way -= 1
-            if not self._under_way:
-                self._done.set()
+        self._send_waiting()
+        if not self._under_way and not self._waiting:
+            self._done.set()
 
 
 async def _turn(loop: asyncio.AbstractEventLoop) -> None:
