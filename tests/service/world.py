@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import socket
 import tempfile
 import threading
@@ -287,10 +288,14 @@ async def held_writes(world: World) -> AsyncIterator[Callable[[int], Awaitable[N
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on now; none of those that the system gives to whoever connects meanwhile."""
+    while True:
+        try:
+            with socket.create_server(("127.0.0.1", random.randrange(12_000, 32_000))) as listening:
+                port: int = listening.getsockname()[1]
+                return port
+        except OSError:
+            continue
 
 
 @asynccontextmanager
