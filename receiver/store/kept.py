@@ -131,9 +131,10 @@ class KeptVerbs(TaskVerbs, StandingVerbs, EventVerbs, DestinationVerbs, Delivery
         unknown = [each for each in task_ids if each not in self._tasks]
         found = {each: self._tasks[each] for each in task_ids if each in self._tasks}
         if unknown:
-            found |= super().tasks(unknown)
-            for task in found.values():
+            read = super().tasks(unknown)
+            for task in read.values():
                 self._keep_task(task)
+            found |= read
         return found
 
     def save_task(self, task: Task, *, expected_version: int) -> bool:
