@@ -1,6 +1,9 @@
 """The bench itself, in small: whatever time it takes, what it counts must add up."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -9,6 +12,7 @@ from rich.console import Console
 
 from tests.bench.__main__ import measured
 from tests.bench.figures import Size
+from tests.bench.machine import family_seconds
 from tests.bench.wire import Load, answer, serving
 
 SMALL = Size(rounds=1, seconds=30, connections=8, baseline_s=0.1, tasks=200, events=6_000, servers=(2,))
@@ -36,3 +40,30 @@ async def test_a_server_may_hang_up_on_a_load(left: int) -> None:
         await anyio.sleep(0.05)
         await load.open_loop(lambda meant_at: b"GET / HTTP/1.1\r\n\r\n", rate=400, seconds=0.1)
         assert load.statuses == ({"200": 40} if left else {"none, no connection is left": 40})
+
+
+CHILDREN_THAT_END = """
+import os
+while True:
+    children = []
+    while len(children) < 20:
+        if not (child := os.fork()):
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+"""
+
+
+def test_the_time_of_a_family_counts_members_that_end_meanwhile() -> None:
+    """A server's process of one connection may end at any moment, even while what it used is read."""
+    with subprocess.Popen([sys.executable, "-c", CHILDREN_THAT_END]) as family:
+        try:
+            until = time.monotonic() + 2
+            used = [family_seconds(family.pid)]
+            while time.monotonic() < until:
+                used.append(family_seconds(family.pid))
+        finally:
+            family.kill()
+    assert used == sorted(used)
+    assert used[-1] > 0.2

@@ -46,7 +46,8 @@ def cpu_seconds(pid: int) -> float:
 def family_seconds(pid: int) -> float:
     """The same of a process and all that it began, what ended meanwhile included."""
     while True:
-        with suppress(FileNotFoundError):  # one has ended since they were listed: its parent has its time by now
+        # One has ended since they were listed, or since its file was opened: its parent has its time by now.
+        with suppress(FileNotFoundError, ProcessLookupError):
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             return (sum(_ticks(pid)) + sum(sum(_ticks(int(child))[:2]) for child in children)) / _TICKS
 
