@@ -80,6 +80,8 @@ def heard(store: Store, kept: Destination, ended: Sequence[Ended], now: Ms) -> T
     A failed operators' event counts for nothing, and whatever comes of one is told to nobody: it could go in circles.
     """
     before = after = store.breaker(kept.id)
+    if not before.failures and all(each.attempt.succeeded for each in ended):
+        return None
     for each in ended:
         if each.attempt.succeeded:
             after = breaker_policy.after_success(after)

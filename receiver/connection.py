@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -47,8 +48,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_answer", "_body", "_fields", "_gone", "_headers", "_interim", "_loop", "_parser", "_read", "_request"),
-        *("_size", "_sock", "_timer", "_told", "_transport", "_untold"),
+        *("_answer", "_body", "_fields", "_gone", "_headers", "_interim", "_loop", "_parser", "_read", "_readable"),
+        *("_request", "_size", "_sock", "_timer", "_told", "_transport", "_untold"),
         *("closed", "fit", "hung_up", "idle_since", "key", "served", "tls"),
     )
 
@@ -57,6 +58,8 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._loop = loop
         self._sock = sock
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
         self._gone = gone
         self.key = key
         self.tls: bool = key[0]
@@ -85,7 +88,7 @@ class Connection(asyncio.Protocol):
 
     def quiet(self) -> bool:
         """Whether it is open, and nothing waits unread in the socket: neither an end nor an answer to no question."""
-        return not self.closed and self._waiting() is None
+        return not self.closed and not self._readable.poll(0)
 
     async def quietens(self) -> bool:
         """Whether what waits in the socket is TLS's own; nothing of HTTP may come unasked."""

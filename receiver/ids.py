@@ -7,14 +7,12 @@ from functools import lru_cache
 from receiver.domain import Ms
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u to misread
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_SHIFTS = range(70, -1, -10)
+_LETTERS = bytes(ord(_ALPHABET[each & 31]) for each in range(256))  # five bits of each byte
 
 
 def new_id(prefix: str, now: Ms) -> str:
     """`<prefix>_` and 26 characters: 48 bits of time, 80 of chance; never reused, not even after a restore."""
-    chance = int.from_bytes(os.urandom(10))
-    return f"{prefix}_{_time(now)}{''.join([_PAIRS[chance >> shift & 1023] for shift in _SHIFTS])}"
+    return f"{prefix}_{_time(now)}{os.urandom(16).translate(_LETTERS).decode()}"
 
 
 def first_id(prefix: str, at: Ms) -> str:

@@ -69,17 +69,18 @@ def _answered(
     taken = take(store, task, update, source=source, verified_by=proof, now=now)
     if policy.due_for_expiry(taken.task, asked_at) and empty_since is None:
         taken = take_ours(store, taken.task, verdicts.expired(task), now)
-    heard = replace(timer, owner=None, tries=0, missing_since=None, empty_since=empty_since, answered_at=now)
-    pace = served.adapter.profile.pace
+    if empty_since != timer.empty_since:
+        timer = replace(timer, empty_since=empty_since)
     due_at = timing.next_poll_at(
         taken.task,
-        heard,
-        pace,
+        timer,
+        served.adapter.profile.pace,
         now=now,
         spread=random.random(),  # noqa: S311 - jitter
         callbacks_arrive=callbacks_arrive,
     )
-    return taken, replace(heard, due_at=due_at, rings=None if timer.rings is None else timer.rings + 1)
+    rings = None if timer.rings is None else timer.rings + 1
+    return taken, replace(timer, due_at=due_at, owner=None, tries=0, rings=rings, missing_since=None, answered_at=now)
 
 
 def _unanswered(

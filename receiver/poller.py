@@ -180,21 +180,21 @@ class Poller:
         claim, owner = _Claim(), new_id("own", now)
         until = now + round(self._limits.lease_s * 1000)
         if only is not None:
-            timers = store.claim_timer(Work.POLL, only, owner=owner, now=due_by, until=until)
+            leased = store.claim_timer(Work.POLL, only, owner=owner, now=due_by, until=until)
         else:
-            timers = store.claim_timers(
+            leased = store.claim_timers(
                 Work.POLL, provider, owner=owner, now=due_by, until=until, limit=limit, freshest=limit // 2
             )
-        tasks = store.tasks([timer.task_id for timer in timers])
-        for timer in timers:
-            task = tasks.get(timer.task_id)
+        tasks = store.tasks([each.timer.task_id for each in leased])
+        for each in leased:
+            timer, task = each.timer, tasks.get(each.timer.task_id)
             if task is None:
                 store.drop_timer(timer.task_id)
             elif task.provider_task_id is None:
                 claim.ended.extend(wait_for_id(store, self._providers[provider], task, timer, now))
             else:
-                claim.asked.append((replace(timer, owner=owner, due_at=until), task, task.provider_task_id))
-                claim.lags.append(now - timer.due_at)
+                claim.asked.append((timer, task, task.provider_task_id))
+                claim.lags.append(now - each.was_due_at)
         return claim
 
     async def _ask(self, served: Served, timer: Timer, task: Task, provider_task_id: str) -> None:

@@ -196,12 +196,12 @@ class Submitter:
             # The one that follows a probe is the only one under way.
             limit = min(limit, max(may - sum(each.due_at > now for each in begun), 0))
         lease = self._leased(Timer(task_id="", provider=provider, work=Work.SUBMIT, due_at=now), now)
-        for timer in store.claim_timers(
+        for each in store.claim_timers(
             Work.SUBMIT, provider, owner=lease.owner or "", now=now, until=lease.due_at, limit=limit
         ):
-            task = store.task(timer.task_id)
+            task = store.task(each.timer.task_id)
             if task is None or task.status not in (Status.QUEUED, Status.SUBMITTING):
-                store.drop_timer(timer.task_id)
+                store.drop_timer(each.timer.task_id)
             elif policy.exists(task) or task.status is Status.SUBMITTING:
                 settled.append(self._settle(store, task.id, _CRASHED))
             elif policy.due_for_expiry(task, now):

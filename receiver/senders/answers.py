@@ -36,11 +36,18 @@ def kept_text(body: bytes, headers: Mapping[str, str], secrets: Iterable[str]) -
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         return NOT_TEXT
     cut_off = len(body) >= KEPT_BYTES
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(kept, final=not cut_off)
-    text = _STEERING.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _text(kept, cut_off=cut_off)
     if text.count("\ufffd") > _MOST_ODD * len(text):
         return NOT_TEXT
     return _without(text, secrets, cut_off=cut_off)[:KEPT_BYTES]
+
+
+def _text(kept: bytes, *, cut_off: bool) -> str:
+    """Without what steers; where it was cut off, without the letter that it was cut off in."""
+    text = codecs.utf_8_decode(kept, "replace", not cut_off)[0]
+    if text.isprintable():  # most are one short line
+        return text
+    return _STEERING.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _without(text: str, secrets: Iterable[str], *, cut_off: bool) -> str:

@@ -7,7 +7,6 @@ writes: another one would not hear of changes.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from receiver.breaker_policy import Breaker
@@ -18,7 +17,7 @@ from receiver.provider_policy import Standing
 from receiver.store.deliveries import DeliveryVerbs
 from receiver.store.destinations import DestinationVerbs
 from receiver.store.events import EventVerbs
-from receiver.store.records import Lease
+from receiver.store.records import Lease, LeasedTimer
 from receiver.store.standings import StandingVerbs
 from receiver.store.statements import QUERIES
 from receiver.store.tasks import TaskVerbs
@@ -165,15 +164,15 @@ class KeptVerbs(TaskVerbs, StandingVerbs, EventVerbs, DestinationVerbs, Delivery
 
     def claim_timers(
         self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
-    ) -> Sequence[Timer]:
+    ) -> Sequence[LeasedTimer]:
         claimed = super().claim_timers(
             work, provider, owner=owner, now=now, until=until, limit=limit, freshest=freshest
         )
         for each in claimed:
-            self._keep_timer(replace(each, owner=owner, due_at=until))
+            self._keep_timer(each.timer)
         return claimed
 
-    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[LeasedTimer]:
         claimed = super().claim_timer(work, task_id, owner=owner, now=now, until=until)
         self._timers.pop(task_id, None)
         return claimed

@@ -21,6 +21,7 @@ from receiver.store.records import (
     Gauges,
     KeptKey,
     Lease,
+    LeasedTimer,
     Page,
     Parcel,
     Queue,
@@ -87,14 +88,11 @@ class Store(HookStore, KeyStore, ReadAlong, Protocol):
 
     def claim_timers(
         self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
-    ) -> Sequence[Timer]:
-        """Lease what is due: the oldest, and `freshest` of the newest, which no backlog shall hold up.
+    ) -> Sequence[LeasedTimer]:
+        """Lease what is due: the oldest, and `freshest` of the newest, which no backlog shall hold up."""
 
-        The timers come back as they were before: `owner` names who let it lapse.
-        """
-
-    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
-        """Lease one task's, where it is due: none, or the one, as it was before."""
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[LeasedTimer]:
+        """Lease one task's, where it is due: none, or the one."""
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         """Make due whatever waits to be handed over."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, Work
+from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms, Timer, Work
 
 BEHIND_ALL = "\uffff"  # an id that none comes after
 BITE = 2000  # deliveries that are changed in one transaction: 10 to 50 ms of the writer's time
@@ -64,6 +64,14 @@ class Queue:
     def ready_at(self) -> Ms:
         """When there is something to do about it: of a held queue, the probe."""
         return self.next_due_at if self.probe_at is None else self.probe_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedTimer:
+    """A claimed timer; `was_due_at` is when it was due before the claim."""
+
+    timer: Timer
+    was_due_at: Ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

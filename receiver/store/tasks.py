@@ -6,9 +6,10 @@ from typing import Any
 from receiver import json_text
 from receiver.domain import Ms, Status, Task, Timer, Work
 from receiver.ids import first_id
-from receiver.store.records import BEHIND_ALL, Found, Page
+from receiver.store.records import BEHIND_ALL, Found, LeasedTimer, Page
 from receiver.store.rows import task_of, task_row, timer_of, timer_row
 from receiver.store.searches import MOST_SEARCHED, Condition, Searches
+from receiver.store.statements import Row
 
 # All others have an index of their own. SQLite, and so this, says of it what the migration says.
 COMMON_STATUSES = ("submitting", "submitted", "running", "succeeded")
@@ -117,7 +118,7 @@ class TaskVerbs(Searches):
 
     def claim_timers(
         self, work: Work, provider: str, *, owner: str, now: Ms, until: Ms, limit: int, freshest: int = 0
-    ) -> Sequence[Timer]:
+    ) -> Sequence[LeasedTimer]:
         of = {"work": work.value, "provider": provider, "now": now}
         rows = list(self.run("select_due_timers", **of, limit=limit - freshest))
         if freshest and len(rows) == limit - freshest:
@@ -126,12 +127,12 @@ class TaskVerbs(Searches):
             rows += [row for row in newest if row["task_id"] not in known]
         if rows:
             self.count("lease_timers", owner=owner, until=until, ids=json_text.write([row["task_id"] for row in rows]))
-        return [timer_of(row) for row in rows]
+        return [_leased(row, owner, until) for row in rows]
 
-    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[Timer]:
-        timer = self.timer(task_id)
+    def claim_timer(self, work: Work, task_id: str, *, owner: str, now: Ms, until: Ms) -> Sequence[LeasedTimer]:
+        row = self.one("select_timer", task_id=task_id)
         claimed = self.count("claim_timer", work=work.value, task_id=task_id, owner=owner, now=now, until=until)
-        return [timer] if timer is not None and claimed else []
+        return [_leased(row, owner, until)] if row is not None and claimed else []
 
     def hasten_submits(self, provider: str, now: Ms) -> None:
         self.count("hasten_submits", provider=provider, now=now)
@@ -165,3 +166,7 @@ class TaskVerbs(Searches):
 
     def callbacks(self, task_id: str) -> Sequence[bytes]:
         return [bytes(row["body"]) for row in self.run("select_callbacks", task_id=task_id)]
+
+
+def _leased(row: Row, owner: str, until: Ms) -> LeasedTimer:
+    return LeasedTimer(timer=timer_of({**row, "owner": owner, "due_at": until}), was_due_at=row["due_at"])

@@ -1,10 +1,11 @@
 """What every store must do about tasks whose time is over."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from receiver.domain import Status, Task, Timer, Work
+from receiver.domain import Ms, Status, Task, Timer, Work
 from receiver.store.protocol import Storage, Store
 from tests.make import DAY, NOW, a_task, a_timer
 
@@ -77,7 +78,7 @@ async def test_the_next_deadline_is_the_first_of_what_nobody_has(storage: Storag
 
 
 async def test_one_timer_is_claimed_once_and_only_where_it_is_due(storage: Storage) -> None:
-    """It comes back as it was before; what is leased, not due, other work or nobody's is none."""
+    """It comes back leased, with the time it was due at; what is leased, not due, other work or nobody's is none."""
     tasks = [a_task(id=name, provider_task_id=name) for name in ("task_due", "task_later", "task_submit")]
     timers = [
         a_timer(task_id="task_due", owner="own_gone", tries=2),
@@ -86,12 +87,15 @@ async def test_one_timer_is_claimed_once_and_only_where_it_is_due(storage: Stora
     ]
     await keep(storage, tasks, *timers)
 
-    async def claim(task_id: str, owner: str) -> list[Timer]:
+    async def claim(task_id: str, owner: str) -> list[tuple[str, Ms]]:
         lease = {"owner": owner, "now": NOW, "until": NOW + 9}
-        return await storage.write(lambda store: list(store.claim_timer(Work.POLL, task_id, **lease)))
+        claimed = await storage.write(lambda store: store.claim_timer(Work.POLL, task_id, **lease))
+        return [(each.timer.owner or "", each.was_due_at) for each in claimed]
 
     assert [await claim(name, "own_1") for name in ("task_later", "task_submit", "task_none")] == [[], [], []]
-    assert await asyncio.gather(claim("task_due", "own_1"), claim("task_due", "own_2")) == [[timers[0]], []]
+    assert await asyncio.gather(claim("task_due", "own_1"), claim("task_due", "own_2")) == [
+        [("own_1", timers[0].due_at)],
+        [],
+    ]
     leased = await storage.read(lambda store: store.timer("task_due"))
-    assert leased is not None
-    assert (leased.owner, leased.due_at, leased.tries) == ("own_1", NOW + 9, 2)
+    assert leased == replace(timers[0], owner="own_1", due_at=NOW + 9)

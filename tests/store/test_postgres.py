@@ -59,7 +59,7 @@ async def test_what_is_claimed_by_many_is_claimed_once(postgres_url: str) -> Non
         lease = {"owner": "me", "now": NOW, "until": NOW + MINUTE, "limit": 7}
         timers = store.claim_timers(Work.POLL, "apikley", **lease, freshest=3)  # type: ignore[arg-type]
         parcels = store.claim_deliveries("dst_1", **lease, freshest=3)  # type: ignore[arg-type]
-        return [each.task_id for each in timers] + [each.delivery.id for each in parcels]
+        return [each.timer.task_id for each in timers] + [each.delivery.id for each in parcels]
 
     async def claim_all(storage: PostgresStorage) -> list[str]:
         mine: list[str] = []

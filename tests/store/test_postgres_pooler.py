@@ -54,7 +54,7 @@ async def _work(storage: PostgresStorage, number: int) -> list[str]:
 
     def claim(store: Store) -> list[str]:
         lease = {"owner": "me", "now": NOW, "until": NOW + MINUTE, "limit": 5}
-        return [each.task_id for each in store.claim_timers(Work.POLL, "apikley", **lease)]  # type: ignore[arg-type]
+        return [each.timer.task_id for each in store.claim_timers(Work.POLL, "apikley", **lease)]  # type: ignore[arg-type]
 
     for turn in range(20):
         await storage.write(lambda store, name=f"task_{number}_{turn:02}": record(store, name))  # type: ignore[misc]
