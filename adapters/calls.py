@@ -1,8 +1,9 @@
 """What goes out to a provider: calls with its key, made only of what has a shape that it could accept."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from receiver import json_text
 from receiver.domain import Provider
@@ -10,6 +11,7 @@ from receiver.errors import Fault
 from receiver.wire import Call
 
 MODEL_LIMIT = 200
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 def shape_faults(
@@ -46,14 +48,20 @@ def get_call(provider: Provider, path: str, /, **query: str) -> Call:
 
     `query` is percent-encoded here; a task id in `path` is the caller's to encode (`path_segment`).
     """
-    encoded = "?" + urlencode(query, quote_via=quote, safe="") if query else ""
-    return Call(method="GET", url=_url(provider, path) + encoded, headers=_authorization(provider))
+    encoded = "&".join([f"{_encoded(name)}={_encoded(value)}" for name, value in query.items()])
+    url = _url(provider, path)
+    return Call(method="GET", url=f"{url}?{encoded}" if encoded else url, headers=_authorization(provider))
 
 
 def path_segment(task_id: str) -> str:
     """A task id as one segment of a path; one of dots only is a step up the path to whoever sends it, even encoded."""
-    quoted = quote(task_id, safe="")
+    quoted = _encoded(task_id)
     return quoted.replace(".", "%252E") if not quoted.strip(".") else quoted
+
+
+def _encoded(text: str) -> str:
+    """Percent-encoded, but for most ids, in which there is nothing to encode."""
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def _url(provider: Provider, path: str) -> str:

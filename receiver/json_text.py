@@ -19,6 +19,7 @@ _ESCAPED_SURROGATE_OR_NUL = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _DIGITS_ALIKE = bytes(ord("0") if chr(each) in "0123456789" else each for each in range(256))
 _LONG = b"0" * 19  # digits: the shortest integers beyond 64 bits have so many
+_LONG_NUMBER = re.compile(rb"(?:^|[\s:,\[-])0{19}")  # of such digits, where a number may begin: an id is none
 _LONE = re.compile("[\ud800-\udfff\x00]")
 
 Json = Any
@@ -107,7 +108,8 @@ def _strictly(raw: bytes) -> Json:
 
 def _tolerantly(raw: bytes) -> Json:
     """By orjson, in a fifth of the time, unless it would round an integer; what it refuses, the other one may mend."""
-    if _LONG not in raw.translate(_DIGITS_ALIKE):
+    alike = raw.translate(_DIGITS_ALIKE)
+    if _LONG not in alike or not _LONG_NUMBER.search(alike):
         try:
             return orjson.loads(raw)
         except ValueError:

@@ -135,7 +135,9 @@ def polled(answer: PollAnswer, before: Task, after: Task, timer: Timer, *, next_
     """What a poll told; `timer` as it was before it. One that changed and decided nothing is only counted."""
     if isinstance(answer, PollFailed):
         return _unanswered(answer.failure, before, after, timer, next_at=next_at, now=now)
-    text = _answered(answer, before, after, timer, again_in("asked", next_at, now))
+    text = None
+    if not _as_expected(answer, before, after, timer):
+        text = _answered(answer, before, after, timer, again_in("asked", next_at, now))
     if text is None:
         grown = answer.progress is not None and answer.progress != before.progress
         return Line(kind="poll_progress" if grown else "poll")
@@ -143,6 +145,12 @@ def polled(answer: PollAnswer, before: Task, after: Task, timer: Timer, *, next_
     told = {"provider_status": _safe(answer.provider_status) or None, "status": after.status.value}
     data = told | {"outputs": len(after.outputs), "next_at": _time(next_at) if waits else None}
     return Line(kind="poll", text=f"{text}.", data=data)
+
+
+def _as_expected(update: Update, before: Task, after: Task, timer: Timer) -> bool:
+    """What most polls tell: nothing, of a task that is at work and that nobody claimed anything else of."""
+    ended = before.status.final or (update.status is not None and update.status.final)
+    return after is before and not (ended or timer.tries or timer.claimed)
 
 
 def _answered(update: Update, before: Task, after: Task, timer: Timer, again: str) -> str | None:

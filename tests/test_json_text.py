@@ -150,16 +150,27 @@ _SPELT = st.sampled_from(
             "1e308",
             "1.7976931348623159e308",
             "123456789012345678.5",
+            "-1234567890123456789.5",
+            "0.12345678901234567890123456789",
+            "1e0000000000000000000002",
             "9" * 30,
             "1" * 400,
         ),
+        *('"task_1234567890123456789012"', '" 1234567890123456789012"'),
         *('"\\u0000"', '"\\ud83d\\ude00"', '"\\ud800"', '"\x7f"', '"\u2028"', '{"a":1,"a":2}', " [ ] ", "[1,]", "NaN"),
     ]
 )
 
 
 @settings(max_examples=500)
-@given(st.one_of(_SPELT, st.lists(_SPELT, max_size=3).map(lambda each: f"[{','.join(each)}]"), _JSON.map(json.dumps)))
+@given(
+    st.one_of(
+        _SPELT,
+        st.lists(_SPELT, max_size=3).map(lambda each: f"[{','.join(each)}]"),
+        _SPELT.map(lambda each: f'{{"a":{each},"b":\t{each}\n}}'),
+        _JSON.map(json.dumps),
+    )
+)
 def test_both_parsers_read_alike(text: str) -> None:
     """What a provider sent is read as by the slower parser alone, to the type of each number."""
     raw = text.encode()

@@ -7,7 +7,10 @@ from receiver import json_text
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
 from receiver.store.records import Lease, Page, Parcel, Queue
 from receiver.store.rows import attempt_of, attempt_row, delivery_of, delivery_row
-from receiver.store.statements import Row, Statements, Where
+from receiver.store.statements import QUERIES, Row, Statements, Where
+
+# Statements about the one delivery whose id they name.
+OF_ONE_DELIVERY = frozenset(QUERIES[name] for name in ("settle_delivery", "release_delivery", "set_delivery"))
 
 
 class DeliveryVerbs(Statements):

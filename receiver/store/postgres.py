@@ -68,8 +68,10 @@ class _Connection:
             self._store = self._make()
         self._store.begin()
 
-    def commit(self) -> None:
+    def prepare(self) -> None:
         self._store.before_commit()
+
+    def commit(self) -> None:
         try:
             self._link.commit(self._process)
         except Broken as broken:

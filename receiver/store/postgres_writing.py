@@ -15,6 +15,7 @@ import psycopg
 from receiver import json_text
 from receiver.domain import Delivery, Destination, Format, Ms
 from receiver.hand_off import HandOff
+from receiver.store.deliveries import OF_ONE_DELIVERY
 from receiver.store.kept import KeptVerbs
 from receiver.store.postgres_sql import OURS, each_value, writing
 from receiver.store.postgres_store import PostgresStore
@@ -23,8 +24,6 @@ from receiver.store.shares import GONE_AFTER, Alive, Heard, Share, Word, heard_b
 from receiver.store.statements import QUERIES, Row
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
-# They concern the one delivery whose id they name.
-_OF_ONE = frozenset(QUERIES[name] for name in ("settle_delivery", "release_delivery", "set_delivery"))
 _HELD_BACK = re.compile(r"\b(?:events|deliveries)\b")
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
@@ -191,7 +190,7 @@ class WritingStore(KeptVerbs, PostgresStore):
         """A statement is about to run: what it may look at must not be kept back."""
         if not (self._new_events or self._new_deliveries) or not _looks_at_held_back(sql):
             return
-        if sql not in _OF_ONE or values["id"] in self._new_ids:
+        if sql not in OF_ONE_DELIVERY or values["id"] in self._new_ids:
             self._put_in()
 
     def _put_in(self) -> None:

@@ -2,108 +2,27 @@
 
 import asyncio
 import fcntl
-import re
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, TypeVar
 
-from receiver.domain import MINUTE, Ms
+from receiver.domain import Ms
 from receiver.errors import ConfigurationError, Unavailable
 from receiver.hand_off import HandOff
-from receiver.store.kept import KeptVerbs
 from receiver.store.protocol import Store
-from receiver.store.statements import Row
-from receiver.store.verbs import SharedVerbs
+from receiver.store.sqlite_store import STATEMENTS, SqliteStore, tell
+from receiver.store.sqlite_writing import WritingStore
 from receiver.store.writer import Writer
 
 Result = TypeVar("Result")
-LONGEST_LEASE = 2 * MINUTE  # one that should be longer lapses by itself
 _READERS = 3
 _PATIENCE_MS = 5000
 _CACHED_KIB = 8192  # of the pages that are written: with SQLite's 2 MB each write reads four of them back first
-_STATEMENTS = 512  # kept prepared: more than there are, with the lists' many forms
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
-_OUT_OF_SERVICE = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
-
-
-class SqliteStore(SharedVerbs):
-    """The verbs on one SQLite connection, inside whatever transaction it has open."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
-        try:
-            cursor = self._connection.execute(*_bound(sql, values))
-            rows = cursor.fetchall()
-        except sqlite3.DatabaseError as error:
-            _tell(error)
-        if not rows:
-            return rows
-        # sqlite3.Row looks for each name in all of them: rows of twenty columns take twice as long.
-        names = [each[0] for each in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-    def changed(self, sql: str, values: Mapping[str, Any]) -> int:
-        try:
-            return self._connection.execute(*_bound(sql, values)).rowcount
-        except sqlite3.DatabaseError as error:
-            _tell(error)
-
-    def lapse_leases(self, now: Ms) -> None:
-        self.count("lapse_timers", now=now, until=now + LONGEST_LEASE)
-        self.count("lapse_deliveries", now=now, until=now + LONGEST_LEASE)
-
-    def release_leases(self, now: Ms) -> None:
-        self.count("release_polls", now=now)
-        self.count("release_deliveries", now=now)
-
-    def schema_version(self) -> int:
-        row = self.one("select_schema_version")
-        return int(row["version"] or 0) if row else 0
-
-
-_NAME = re.compile(r":(\w+)")
-
-
-def _bound(sql: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """A statement with its values in order: by name SQLite would be asked for each one's place, every time."""
-    statement, names = _in_order(sql)
-    return statement, [values[name] for name in names]
-
-
-@lru_cache(maxsize=_STATEMENTS)
-def _in_order(sql: str) -> tuple[str, tuple[str, ...]]:
-    return _NAME.sub("?", sql), tuple(_NAME.findall(sql))
-
-
-class _WritingStore(KeptVerbs, SqliteStore):
-    """The verbs of the one connection that writes."""
-
-    def __init__(self, connection: sqlite3.Connection, handing: HandOff) -> None:
-        super().__init__(connection)
-        self._handing = handing
-        self.forget()
-
-    def changed(self, sql: str, values: Mapping[str, Any]) -> int:
-        self.hear(sql)
-        return super().changed(sql, values)
 
 
 class _Connection:
@@ -117,7 +36,7 @@ class _Connection:
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._connection.execute(f"PRAGMA cache_size = -{_CACHED_KIB}")
         self._patient = True
-        self._store = _WritingStore(self._connection, handing)
+        self._store = WritingStore(self._connection, handing)
         self.store: Store = self._store
 
     def begin(self, *, patient: bool) -> None:
@@ -127,8 +46,10 @@ class _Connection:
         # A plain BEGIN that reads before it writes fails at once with "database is locked", whatever the timeout.
         _run(self._connection, "BEGIN IMMEDIATE")
 
-    def commit(self) -> None:
+    def prepare(self) -> None:
         self._store.before_commit()
+
+    def commit(self) -> None:
         _run(self._connection, "COMMIT")
 
     def rollback(self) -> None:
@@ -147,14 +68,7 @@ def _run(connection: sqlite3.Connection, sql: str) -> None:
     try:
         connection.execute(sql)
     except sqlite3.DatabaseError as error:
-        _tell(error)
-
-
-def _tell(error: sqlite3.DatabaseError) -> NoReturn:
-    """What is out of service is `Unavailable`; everything else that SQLite refuses is an error of ours."""
-    if error.sqlite_errorcode & 0xFF in _OUT_OF_SERVICE:
-        raise Unavailable(f"the database cannot be used now: {error}") from error
-    raise error
+        tell(error)
 
 
 class SqliteStorage:
@@ -208,7 +122,7 @@ class SqliteStorage:
             try:
                 connection = _dial(self._path, *_PRAGMAS, "wal_autocheckpoint = 0", "query_only = 1")
             except sqlite3.DatabaseError as error:  # the file was good when we began: this is no setting's fault
-                _tell(error)
+                tell(error)
             self._of_thread.connection = connection
             self._opened.append(connection)
         _run(connection, "BEGIN")
@@ -327,7 +241,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _dial(path: Path, *pragmas: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_MS / 1000, cached_statements=_STATEMENTS
+        path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_MS / 1000, cached_statements=STATEMENTS
     )
     try:
         for pragma in pragmas:

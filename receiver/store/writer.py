@@ -30,6 +30,9 @@ class Transactional(Protocol):
     def begin(self, *, patient: bool) -> None:
         """Begin a transaction; raises where somebody else has the database, `patient` only after a while."""
 
+    def prepare(self) -> None:
+        """Write what was held back until now: nothing is left to the commit but the disk."""
+
     def commit(self) -> None: ...
 
     def rollback(self) -> None: ...
@@ -153,7 +156,7 @@ class Writer:
         self._let_along()
         if self._run_brief():
             asyncio.get_running_loop().call_soon(self._turn)
-        elif self._run:
+        elif self._run and self._prepared():
             self._orders.put(_Order(self._run, done=True))
             self._run, self._pressed = [], False
         elif self._waiting:
@@ -197,12 +200,26 @@ class Writer:
                 job.result = job.do(self._connection.store)
                 now = time.monotonic()
         except Exception:  # noqa: BLE001 - whose it is shows when each runs alone
-            self._waiting.extendleft(reversed(self._run))
-            self._run, self._pressed = [], False
-            with suppress(Exception):  # what cannot be undone shows when the next one begins
-                self._connection.rollback()
+            self._take_back(self._connection)
             return False
         return now < self._open_until and len(self._run) < self._most
+
+    def _prepared(self) -> bool:
+        """Whether the transaction that is open is ready for the disk; else nothing is in it any more."""
+        assert self._connection is not None  # noqa: S101 - open() returned once there was one
+        try:
+            self._connection.prepare()
+        except Exception:  # noqa: BLE001 - whose it is shows when each runs alone
+            self._take_back(self._connection)
+            return False
+        return True
+
+    def _take_back(self, connection: Transactional) -> None:
+        """Undo the transaction that is open; what was in it waits again."""
+        self._waiting.extendleft(reversed(self._run))
+        self._run, self._pressed = [], False
+        with suppress(Exception):  # what cannot be undone shows when the next one begins
+            connection.rollback()
 
     def _ended(self, jobs: list[_Job]) -> None:
         """In the loop, after the commit: everybody hears of his own; they go on before the next turn."""
@@ -288,6 +305,7 @@ def _committed(connection: Transactional, jobs: list[_Job], *, done: bool = Fals
             connection.begin(patient=True)
             for job in jobs:
                 job.result = job.do(connection.store)
+            connection.prepare()
         connection.commit()
     except Exception as error:  # noqa: BLE001 - it belongs to the caller that waits, whatever it is
         job.error = error

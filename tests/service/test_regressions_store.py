@@ -237,6 +237,9 @@ class Failing:
         if self.broken:
             raise ValueError("no beginning")
 
+    def prepare(self) -> None:
+        return None
+
     def commit(self) -> None:
         return None
 

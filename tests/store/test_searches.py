@@ -21,7 +21,7 @@ from receiver.store.protocol import Storage, Store
 from receiver.store.records import BEHIND_ALL, Found, Page
 from receiver.store.searches import MOST_SEARCHED
 from receiver.store.shares import WHOLE
-from receiver.store.sqlite import SqliteStore
+from receiver.store.sqlite_store import SqliteStore
 from receiver.store.statements import Row
 from receiver.store.tasks import COMMON_STATUSES
 from tests.make import NOW, a_task, an_event

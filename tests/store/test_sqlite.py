@@ -14,7 +14,8 @@ from receiver.errors import ConfigurationError, Unavailable
 from receiver.store import sqlite
 from receiver.store.protocol import Store
 from receiver.store.records import Page
-from receiver.store.sqlite import SqliteStorage, SqliteStore
+from receiver.store.sqlite import SqliteStorage
+from receiver.store.sqlite_store import SqliteStore
 from receiver.store.statements import named_statements
 from tests.make import NOW, a_delivery, a_task
 

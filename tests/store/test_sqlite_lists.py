@@ -11,7 +11,7 @@ from receiver.domain import DeliveryState
 from receiver.store import sqlite
 from receiver.store.protocol import Store
 from receiver.store.records import Page
-from receiver.store.sqlite import SqliteStore
+from receiver.store.sqlite_store import SqliteStore
 from receiver.store.statements import QUERIES
 from tests.make import NOW, a_delivery
 

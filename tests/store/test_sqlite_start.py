@@ -6,7 +6,7 @@ from pathlib import Path
 
 from receiver.store import sqlite
 from receiver.store.protocol import Store
-from receiver.store.sqlite import SqliteStore
+from receiver.store.sqlite_store import SqliteStore
 from tests.make import DAY, MINUTE, NOW, SECOND, a_delivery, a_timer
 
 PROVIDERS = ("apikley", "reapi", "reve2img")

@@ -29,6 +29,9 @@ class Told:
     def begin(self, *, patient: bool) -> None:
         self.done.append("begin")
 
+    def prepare(self) -> None:
+        return None
+
     def commit(self) -> None:
         self.committing.set()
         assert self.may_commit.wait(30)
