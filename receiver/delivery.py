@@ -134,7 +134,7 @@ class Courier:
             self._wake_for(destination_id)
 
     def _wake_for(self, destination_id: str) -> None:
-        if not self._can_wait(destination_id):
+        if not self._can_wait(destination_id, self._clock.now()):
             self.wake.set()
         elif self._waking is None:
             self._waking = asyncio.get_running_loop().call_later(SLOW_ROUNDS_S, self._wake_late)
@@ -143,8 +143,8 @@ class Courier:
         self._waking = None
         self.wake.set()
 
-    def _can_wait(self, destination_id: str) -> bool:
-        return self._paces.can_wait(destination_id, self._clock.now(), crowded=self._crowded)
+    def _can_wait(self, destination_id: str, now: Ms) -> bool:
+        return self._paces.can_wait(destination_id, now, crowded=self._crowded)
 
     def _in_turn(self, destination_id: str) -> bool:
         return self._paces.in_turn(destination_id, self._clock.now(), crowded=self._crowded)
@@ -155,7 +155,8 @@ class Courier:
 
     async def ping(self, destination: Destination) -> Attempt:
         """Send one event that is not recorded, now, whatever else is owed or held; the attempt, neither counted."""
-        return (await self._outcomes(destination, [a_ping(destination, self._clock.now())]))[0].attempt
+        now = self._clock.now()
+        return (await self._outcomes(destination, [a_ping(destination, now)], now))[0].attempt
 
     def _wants(self, queue: Queue) -> int:
         """How many more pieces of work a destination takes: few while it fails, or has not shown that it bears more."""
@@ -275,7 +276,7 @@ class Courier:
             return
         self._paces.began(destination.id, began_at)
         try:
-            sent = await turns.within(self._outcomes(destination, parcels), longest_s)
+            sent = await turns.within(self._outcomes(destination, parcels, began_at), longest_s)
         finally:
             now = self._clock.now()
             self._paces.ended(destination.id, began_at, now)
@@ -289,7 +290,7 @@ class Courier:
             lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
             brief=len(ended) == 1,
             ends=True,
-            can_wait=self._can_wait(destination.id) and not probe,
+            can_wait=self._can_wait(destination.id, now) and not probe,
         )
         report(destination, ended, settled, self.counts[destination.type], self._traces)
         self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
@@ -302,8 +303,7 @@ class Courier:
         await self._storage.write(lambda store: _release(store, parcels))
         self.wake.set()
 
-    async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
-        at = self._clock.now()
+    async def _outcomes(self, destination: Destination, parcels: Sequence[Parcel], at: Ms) -> Sequence[Sent]:
         try:
             return await self._senders[destination.type].send(destination, parcels)
         except Exception as error:  # noqa: BLE001 - whatever one event does to its sender, it ends as its attempt

@@ -5,6 +5,7 @@ claimed from the store, where shares are fair and queues are held. While a desti
 takes is for what is claimed: neither keeps the other waiting.
 """
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ class Fresh:
         self._send = send
         self._give_back = give_back
         self._closed = False
+        self._freed: set[str] = set()
         self._well: dict[str, Destination] = {}
         self._waiting: dict[str, deque[Handed]] = {}
         self._claimed: Counter[str] = Counter()  # waiting or under way; everything else was handed off
@@ -82,7 +84,14 @@ class Fresh:
     def freed(self, destination_id: str) -> None:
         """Something of a destination is no longer under way."""
         self._begin()
-        self._offer(destination_id)
+        if not self._freed:
+            asyncio.get_running_loop().call_soon(self._offer_freed)  # once for all that ends in the same moment
+        self._freed.add(destination_id)
+
+    def _offer_freed(self) -> None:
+        freed, self._freed = self._freed, set()
+        for destination_id in freed:
+            self._offer(destination_id)
 
     def fall_behind(self, behind: Collection[str]) -> None:
         """Whose queues hold what is due: until they are empty, what is fresh takes half."""

@@ -1,7 +1,7 @@
 """The head of a request as it goes out: where to, and which headers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -22,6 +22,8 @@ _PLAIN_URL = re.compile(r"(https?://[^/?#]+)([/?][!\"$-\[\]-~]*)?", re.IGNORECAS
 _FRAMING = frozenset(
     {"connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+_UNWRITABLE = "a header cannot be sent as it is written"
+_UNLESS_NAMED = {"user-agent": f"User-Agent: {USER_AGENT}\r\n", "accept": "Accept: */*\r\n"}
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -71,24 +73,23 @@ def head_of(call: Call, origin: Origin, asked: str) -> bytes:
 
 
 def _lines(headers: Mapping[str, str]) -> list[str]:
-    lines, agent, accept = ["Accept-Encoding: identity\r\n"], f"User-Agent: {USER_AGENT}\r\n", "Accept: */*\r\n"
-    for name, value in headers.items():
-        known = _known(name)
-        if not known or not ((value.isascii() and value.isprintable()) or _VALUE.fullmatch(value)):
-            raise Malformed("a header cannot be sent as it is written")
-        if known == "accept-encoding":
-            continue
-        if known == "user-agent":
-            agent = ""
-        elif known == "accept":
-            accept = ""
-        lines.append(f"{name}: {value}\r\n")
-    lines += (agent, accept)
+    begins, unnamed = _frame(tuple(headers))
+    lines = ["Accept-Encoding: identity\r\n"]
+    for begin, value in zip(begins, headers.values(), strict=True):
+        if not ((value.isascii() and value.isprintable()) or _VALUE.fullmatch(value)):
+            raise Malformed(_UNWRITABLE)
+        if begin:
+            lines.append(f"{begin}{value}\r\n")
+    lines.append(unnamed)
     return lines
 
 
-@lru_cache(maxsize=1024)
-def _known(name: str) -> str:
-    """A header's name in lower case; empty where it may not be sent."""
-    lower = name.lower()
-    return lower if _NAME.fullmatch(name) and lower not in _FRAMING else ""
+@lru_cache(maxsize=1024)  # the same few names are sent again and again
+def _frame(names: Sequence[str]) -> tuple[Sequence[str], str]:
+    """What stands before the value of each of these headers, nothing where it is not sent; what else goes along."""
+    lower = [name.lower() for name in names]
+    if not all(_NAME.fullmatch(name) and known not in _FRAMING for name, known in zip(names, lower, strict=True)):
+        raise Malformed(_UNWRITABLE)
+    begins = ["" if known == "accept-encoding" else f"{name}: " for name, known in zip(names, lower, strict=True)]
+    unnamed = [line for known, line in _UNLESS_NAMED.items() if known not in lower]
+    return begins, "".join(unnamed)

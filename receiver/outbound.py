@@ -50,7 +50,7 @@ class Outbound:
         self._provider_names = KeptNames(Names(look_up))
         self._webhook_names = KeptNames(Names(look_up))
         self._saved_names = Names(look_up)
-        self._judge = lru_cache(maxsize=1024)(self._judged)
+        self._judged = lru_cache(maxsize=1024)(self._judge)  # the same few are sent to again and again
 
     async def __aenter__(self) -> "Outbound":
         await self.start()
@@ -91,9 +91,7 @@ class Outbound:
         if pool is None or pool.closed:
             return NoReply(sent=False, reason=NOT_OPEN)
         try:
-            origin, asked = target_of(call.url)
-            if kind is Audience.WEBHOOK:
-                self._judge(origin)
+            origin, asked = self._judged(call.url) if kind is Audience.WEBHOOK else target_of(call.url)
             ends_at = asyncio.get_running_loop().time() + deadline_s
             request = Request(head_of(call, origin, asked), call.body, cap, deadline_s, ends_at)
             outcome, hung_up = await _once(pool, origin, request)
@@ -108,8 +106,11 @@ class Outbound:
         except ValueError:
             return NoReply(sent=False, reason="the request cannot be written")
 
-    def _judged(self, origin: Origin) -> None:
+    def _judge(self, url: str) -> tuple[Origin, str]:
+        """A webhook's target; raises `AddressRefused` where its host is refused by its very name."""
+        origin, asked = target_of(url)
         self._guard.judge_name(origin.url)
+        return origin, asked
 
     def _pool(self, audience: Audience) -> Pool:
         guarded = audience is Audience.WEBHOOK

@@ -7,8 +7,8 @@ Written as Standard Webhooks 1.0.0 has it, the prefix telling which: `whsec_` a 
 import base64
 import binascii
 import hmac
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -53,7 +53,6 @@ def check_secret(secret: str, scheme: Scheme) -> None:
         secret_bytes(secret)
 
 
-@lru_cache(maxsize=1024)  # every webhook needs its own again
 def secret_bytes(secret: str) -> bytes:
     """The key in a shared secret, with or without `whsec_` and base64 padding; raises `Malformed` on anything else."""
     key = _decoded(secret.strip().removeprefix(SECRET_PREFIX), f"a secret is {SECRET_PREFIX} and base64")
@@ -69,9 +68,18 @@ def public_key(secret: str) -> str:
 
 def entry(secret: str, content: bytes) -> str:
     """The signature of a content in its header's form, by the secret's own scheme; raises `Malformed`."""
+    return _maker(secret)(content)
+
+
+@lru_cache(maxsize=1024)  # every webhook needs its own again
+def _maker(secret: str) -> Callable[[bytes], str]:
     if scheme_of(secret) is Scheme.V1A:
-        return "v1a," + base64.b64encode(_private_key(secret).sign(content)).decode()
-    return _hmac_entry(secret_bytes(secret), content)
+        return partial(_signed_entry, _private_key(secret))
+    return partial(_hmac_entry, secret_bytes(secret))
+
+
+def _signed_entry(key: Ed25519PrivateKey, content: bytes) -> str:
+    return "v1a," + base64.b64encode(key.sign(content)).decode()
 
 
 def judge(key: str) -> Judge:

@@ -50,7 +50,8 @@ class WebhookSender:
         return blocked_reason(self._seal, destination)
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
-        return [await self._post(destination, parcel) for parcel in parcels]
+        [parcel] = parcels
+        return [await self._post(destination, parcel)]
 
     async def _post(self, destination: Destination, parcel: Parcel) -> Sent:
         at, number = self._clock.now(), parcel.delivery.attempts
