@@ -138,6 +138,7 @@ class Service:
         logs = SqliteLogSender(settings.data_dir, self._clock)
         self.streams = Streams(self._guard)
         deadline_s = limits.delivery.deadline_s
+        self._logs = logs
         self._remotes = {
             each.type: RemoteSender(each, self.streams, seal, self._clock, deadline_s=deadline_s)
             for each in KINDS.values()
@@ -312,7 +313,7 @@ class Service:
         """Drain, and close the store last."""
         await self.drain()
         await self.outbound.close()
-        await asyncio.gather(*(each.close() for each in self._remotes.values()))
+        await asyncio.gather(self._logs.close(), *(each.close() for each in self._remotes.values()))
         self.streams.close()
         await self.storage.close()
         if self._traces.close is not None:
@@ -346,7 +347,7 @@ class Service:
             self.outbound.rest()
             with suppress(Unavailable):  # then we are forgotten in a few seconds
                 await self.replicas.rest()
-            await asyncio.gather(*(each.close() for each in self._remotes.values()))
+            await asyncio.gather(self._logs.close(), *(each.close() for each in self._remotes.values()))
 
     def _wake(self, taken: Taken) -> None:
         self.courier.fresh.take(taken.handed)

@@ -187,7 +187,8 @@ def test_the_queries_run(tmp_path: Path) -> None:
     assert listed[1].split() == list(formats.LOG_COLUMNS)
     told = {"id": "e", "seq": 1, "type": "task.succeeded", "metadata": '{"order": "42"}', "prompt": "A kitten yawning"}
     row = dict.fromkeys(formats.LOG_COLUMNS) | told | {"task_id": "task_1", "credits": 3.0}
-    log_file.append(tmp_path / "results.db", [row])
+    with log_file.LogFile(tmp_path / "results.db") as log:
+        log.append([row])
     log = sqlite_utils.Database(tmp_path / "results.db")
     [queries] = blocks("sql")
     results = [list(log.query(query)) for query in queries.split(";\n") if query.strip()]

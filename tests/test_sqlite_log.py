@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -455,13 +455,13 @@ async def test_bad_rows_among_many_are_found_by_halves(
     sender: SqliteLogSender, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three in 200: they fail, all others are appended in order, in far fewer transactions than there are rows."""
-    bad, tried, append_rows = {5, 6, 150}, [], log_file.append
+    bad, tried, append_rows = {5, 6, 150}, [], log_file.LogFile.append
 
-    def counted(path: Path, rows: Sequence[dict[str, Any]], **options: Any) -> None:
+    def counted(log: log_file.LogFile, rows: Sequence[Mapping[str, Any]]) -> None:
         tried.append(len(rows))
-        append_rows(path, rows, **options)
+        append_rows(log, rows)
 
-    monkeypatch.setattr(log_file, "append", counted)
+    monkeypatch.setattr(log_file.LogFile, "append", counted)
     rows = [parcel(2**70 + each if each in bad else each) for each in range(1, 201)]
     found_errors = await errors(sender, *rows)
     assert {number for number, error in enumerate(found_errors, start=1) if error} == bad
@@ -473,15 +473,15 @@ async def test_a_file_that_goes_bad_fails_what_is_left(
     sender: SqliteLogSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind a bad row somebody takes the file: it is tried once more, not once for every row that is left."""
-    tried, append_rows = [], log_file.append
+    tried, append_rows = [], log_file.LogFile.append
 
-    def taken(path: Path, rows: Sequence[dict[str, Any]], **options: Any) -> None:
+    def taken(log: log_file.LogFile, rows: Sequence[Mapping[str, Any]]) -> None:
         tried.append(len(rows))
         if len(tried) > 1:
             raise sqlite3.OperationalError("database is locked")
-        append_rows(path, rows, **options)
+        append_rows(log, rows)
 
-    monkeypatch.setattr(log_file, "append", taken)
+    monkeypatch.setattr(log_file.LogFile, "append", taken)
     found_errors = await errors(sender, *(parcel(2**70 if each == 3 else each) for each in range(1, 101)))
     assert all("database is locked" in (error or "") for error in found_errors)
     assert tried == [100, 50]

@@ -5,7 +5,6 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from receiver.clock import Clock
 from receiver.domain import Attempt, Destination, Ms
 from receiver.senders import log_file
 from receiver.senders.base import PING_SEQ, Sent
+from receiver.senders.log_file import LogFile
 from receiver.store.records import Parcel
 from receiver.telemetry import log
 
@@ -27,6 +27,7 @@ _OF_A_ROW = (
     sqlite3.ProgrammingError,
 )
 _THREADS = 32
+KEPT_OPEN_S = 0.5  # for the next batch
 
 
 class SqliteLogSender:
@@ -44,13 +45,17 @@ class SqliteLogSender:
         # One connection of ours at a time: SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two of them reset at once. By
         # the file: the destination that was deleted with an attempt under way may have been made anew.
         self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._open: dict[Path, LogFile] = {}  # more is about to come: to be had by whoever has its turn
+        self._ending: set[asyncio.Task[None]] = set()
+        self._closing: dict[Path, asyncio.TimerHandle] = {}
 
     def blocked_reason(self, destination: Destination) -> str | None:
         return None
 
     async def send(self, destination: Destination, parcels: Sequence[Parcel]) -> Sequence[Sent]:
         at = self._clock.now()
-        errors = await self._in_turn(destination, lambda: self._outcomes(destination, parcels))
+        path = log_path(self._data_dir, destination)
+        errors = await self._in_turn(path, lambda: self._outcomes(path, parcels))
         duration_ms = max(self._clock.now() - at, 0)
         return [
             Sent(attempt=Attempt(number=parcel.delivery.attempts, at=at, duration_ms=duration_ms, error=error))
@@ -63,53 +68,93 @@ class SqliteLogSender:
         Where the file cannot be written now, none: they are deleted another time.
         """
         path = log_path(self._data_dir, destination)
-        do = partial(log_file.prune, path, before, limit=limit, lock_wait_s=self._lock_wait_s)
+
+        def pruned() -> int:
+            self._let_go(path)
+            return log_file.prune(path, before, limit=limit, lock_wait_s=self._lock_wait_s)
+
         try:
-            return await self._in_turn(destination, do)
+            return await self._in_turn(path, pruned)
         except (OSError, sqlite3.Error) as error:
             log.error("log.kept", destination_id=destination.id, error=str(error))
             return 0
 
-    async def _in_turn(self, destination: Destination, do: Callable[[], Result]) -> Result:
+    async def close(self) -> None:
+        """Close every log that is open; it is opened again when there is more for it."""
+        await asyncio.gather(*(self._close(path) for path in list(self._open)))
+
+    async def _close(self, path: Path) -> None:
+        await self._in_turn(path, lambda: self._let_go(path))
+
+    def _let_go(self, path: Path) -> None:
+        opened = self._open.pop(path, None)
+        if opened is not None:
+            opened.close()
+
+    async def _in_turn(self, path: Path, do: Callable[[], Result]) -> Result:
         """Whoever no longer waits ends nothing: the file is ours until the thread is done with it."""
-        return await asyncio.shield(asyncio.ensure_future(self._alone(destination, do)))
+        return await asyncio.shield(asyncio.ensure_future(self._alone(path, do)))
 
-    async def _alone(self, destination: Destination, do: Callable[[], Result]) -> Result:
-        async with self._turns[log_path(self._data_dir, destination)]:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, do)
+    async def _alone(self, path: Path, do: Callable[[], Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        async with self._turns[path]:
+            if (closing := self._closing.pop(path, None)) is not None:
+                closing.cancel()
+            try:
+                return await loop.run_in_executor(self._threads, do)
+            finally:
+                if path in self._open:
+                    self._closing[path] = loop.call_later(KEPT_OPEN_S, self._close_soon, path)
 
-    def _outcomes(self, destination: Destination, parcels: Sequence[Parcel]) -> list[str | None]:
+    def _close_soon(self, path: Path) -> None:
+        self._ending.add(task := asyncio.ensure_future(self._close(path)))
+        task.add_done_callback(self._ending.discard)
+
+    def _outcomes(self, path: Path, parcels: Sequence[Parcel]) -> list[str | None]:
         """For each parcel what went wrong, or None."""
-        errors = self._errors(destination, parcels)
+        errors = self._errors(path, parcels)
         return [None if error is None else f"the log cannot be written: {error}" for error in errors]
 
-    def _errors(self, destination: Destination, parcels: Sequence[Parcel]) -> list[Exception | None]:
+    def _errors(self, path: Path, parcels: Sequence[Parcel]) -> list[Exception | None]:
         """All in one transaction; where a row is bad, which must not keep the others out, each half in its own."""
-        refused = self._refusal(destination, parcels)
+        refused = self._refusal(path, parcels)
         if len(parcels) == 1 or not isinstance(refused, _OF_A_ROW):
             return [refused] * len(parcels)
         half = len(parcels) // 2
-        errors = self._errors(destination, parcels[:half])
+        errors = self._errors(path, parcels[:half])
         of_the_file = next((each for each in errors if each and not isinstance(each, _OF_A_ROW)), None)
         if of_the_file is not None:
             return [*errors, *[of_the_file] * (len(parcels) - half)]
-        return errors + self._errors(destination, parcels[half:])
+        return errors + self._errors(path, parcels[half:])
 
-    def _refusal(self, destination: Destination, parcels: Sequence[Parcel]) -> Exception | None:
+    def _refusal(self, path: Path, parcels: Sequence[Parcel]) -> Exception | None:
         """What kept these out of the log, all of them; None where they are in it."""
         try:
-            self._append(destination, parcels)
+            self._append(path, parcels)
         except log_file.refusals() as error:
             return error
         return None
 
-    def _append(self, destination: Destination, parcels: Sequence[Parcel]) -> None:
+    def _append(self, path: Path, parcels: Sequence[Parcel]) -> None:
         rows = [
             formats.log_row(parcel.seq, json_text.read_own(parcel.body), formats.prompt_of(parcel.input))
             for parcel in parcels
             if parcel.seq != PING_SEQ
         ]
-        log_file.append(log_path(self._data_dir, destination), rows, lock_wait_s=self._lock_wait_s)
+        opened = self._open.pop(path, None)
+        if opened is not None and not opened.current:
+            opened.close()
+            opened = None
+        opened = opened or LogFile(path, lock_wait_s=self._lock_wait_s)
+        try:
+            opened.append(rows)
+        except BaseException:
+            opened.close()
+            raise
+        if len(parcels) == self.batch:
+            self._open[path] = opened
+        else:
+            opened.close()
 
 
 def log_path(data_dir: Path, destination: Destination) -> Path:

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlite_utils.db import Table
-
 from receiver.outbound import Audience, Outbound
+from receiver.senders.log_file import LogFile
 from receiver.senders.sqlite_log import SqliteLogSender
 from receiver.store.sqlite import SqliteStorage, _Connection
 from receiver.wire import Call
@@ -66,7 +65,7 @@ def arm(failpoint: Failpoint) -> None:
     _around_writes(reach)
     _around_requests(reach)
     _around(SqliteLogSender, "_append", reach, "log_append.before", "log_append.after")
-    _around(Table, "insert_all", reach, None, "log_append.inside")
+    _around(LogFile, "_put_in", reach, None, "log_append.inside")
     _around(_Connection, "commit", reach, "commit.before", "commit.after")
 
 
