@@ -39,7 +39,11 @@ def settle(
             spread=random.random(),  # noqa: S311 - jitter
             probe_of=parcel.was_due_at if probe else None,
         )
-        ours = end(store, kept or destination, parcel.delivery, sent.attempt, following, now)
+        if sent.attempt.succeeded and not (kept or destination).ordered:
+            store.record_success(parcel.delivery.id, sent.attempt)
+            ours = True
+        else:
+            ours = end(store, kept or destination, parcel.delivery, sent.attempt, following, now)
         nexts.append(following)
         if ours or sent.attempt.succeeded:
             heard.append(Ended(delivery=parcel.delivery, attempt=sent.attempt, retry_after_s=sent.retry_after_s))

@@ -96,6 +96,10 @@ class DeliveryVerbs(Statements):
         [row] = self.run("select_last_attempt", delivery_id=delivery.id)
         return delivery.attempts - 1 - int(row["number"] or 0)
 
+    def record_success(self, delivery_id: str, attempt: Attempt) -> None:
+        self.count("insert_attempt", delivery_id=delivery_id, **attempt_row(attempt))
+        self.count("settle_delivered", id=delivery_id)
+
     def settle_delivery(
         self,
         delivery_id: str,

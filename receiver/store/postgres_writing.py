@@ -1,7 +1,7 @@
 """The verbs of a PostgreSQL transaction that writes, while others write beside it.
 
-Events and deliveries are kept back until the commit, and go in by one statement each after the counter of events was
-moved: whoever holds that row holds up every other replica's commit, so it is taken last, and for two statements.
+What is written most is kept back until the commit, and goes in by one statement each. Events and deliveries go last,
+after the counter of events was moved: whoever holds that row holds up every other replica's commit.
 """
 
 import re
@@ -24,7 +24,8 @@ from receiver.store.shares import GONE_AFTER, Alive, Heard, Share, Word, heard_b
 from receiver.store.statements import QUERIES, Row
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
-_HELD_BACK = re.compile(r"\b(?:events|deliveries)\b")
+_INSERT_ATTEMPT, _SETTLE_DELIVERED = QUERIES["insert_attempt"], QUERIES["settle_delivered"]
+_HELD_BACK = re.compile(r"\b(?:events|deliveries|attempts)\b")
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
 HOUR: Ms = 3600 * 1000
@@ -112,7 +113,9 @@ class WritingStore(KeptVerbs, PostgresStore):
         self._first_seq = self._next_seq = 0
         self._new_events: list[Mapping[str, Any]] = []
         self._new_deliveries: list[dict[str, Any]] = []
-        self._new_ids: set[str] = set()
+        self._new_attempts: list[Mapping[str, Any]] = []
+        self._delivered: list[Mapping[str, Any]] = []
+        self._held_deliveries: set[str] = set()
         self._offered: set[str] = set()
         self._seen: dict[tuple[str, str], Row | None] = {}
 
@@ -179,7 +182,16 @@ class WritingStore(KeptVerbs, PostgresStore):
             return 1
         if sql == _INSERT_DELIVERY:
             self._new_deliveries.append(dict(values))
-            self._new_ids.add(values["id"])
+            self._held_deliveries.add(values["id"])
+            return 1
+        if sql == _INSERT_ATTEMPT:
+            self._new_attempts.append(values)
+            return 1
+        if sql == _SETTLE_DELIVERED:
+            if values["id"] in self._held_deliveries:
+                self._put_in()
+            self._delivered.append(values)
+            self._held_deliveries.add(values["id"])
             return 1
         self._look(sql, values)
         self._guard(sql, values)
@@ -188,15 +200,27 @@ class WritingStore(KeptVerbs, PostgresStore):
 
     def _look(self, sql: str, values: Mapping[str, Any]) -> None:
         """A statement is about to run: what it may look at must not be kept back."""
-        if not (self._new_events or self._new_deliveries) or not _looks_at_held_back(sql):
+        holds = self._new_events or self._new_deliveries or self._new_attempts
+        if not holds or not _looks_at_held_back(sql):
             return
-        if sql not in OF_ONE_DELIVERY or values["id"] in self._new_ids:
+        if sql not in OF_ONE_DELIVERY or values["id"] in self._held_deliveries:
             self._put_in()
 
     def _put_in(self) -> None:
+        """Write what was kept back."""
+        attempts, delivered = self._new_attempts, self._delivered
+        self._new_attempts, self._delivered = [], []
+        if attempts:
+            super().changed(_INSERT_ATTEMPT, dict(each_value(attempts)))
+        if delivered:
+            super().changed(_SETTLE_DELIVERED, dict(each_value(delivered)))
+        self._put_in_events()
+        self._held_deliveries = set()
+
+    def _put_in_events(self) -> None:
         """Give events their places, and write them with their deliveries."""
         events, deliveries = self._new_events, self._new_deliveries
-        self._new_events, self._new_deliveries, self._new_ids = [], [], set()
+        self._new_events, self._new_deliveries = [], []
         placed, shift = range(self._first_seq, self._next_seq), 0
         self._next_seq = 0
         if placed:

@@ -271,6 +271,9 @@ class Store(HookStore, KeyStore, ReadAlong, Protocol):
     def unended_attempts(self, delivery: Delivery) -> int:
         """How many attempts of a claimed delivery in a row, just before this one, were never heard of again."""
 
+    def record_success(self, delivery_id: str, attempt: Attempt) -> None:
+        """Record an attempt that makes a delivery delivered: whoever holds it by then, be it dead or canceled."""
+
     def settle_delivery(
         self,
         delivery_id: str,

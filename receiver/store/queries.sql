@@ -493,6 +493,9 @@ ON CONFLICT (delivery_id, number) DO NOTHING
 UPDATE deliveries SET state = :state, tries = :tries, due_at = :due_at, owner = NULL
 WHERE id = :id AND (state = 'pending' AND owner = :owner OR state <> 'delivered' AND :state = 'delivered')
 
+-- settle_delivered --
+UPDATE deliveries SET state = 'delivered', due_at = NULL, owner = NULL WHERE id = :id AND state <> 'delivered'
+
 -- select_attempts --
 SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number
 

@@ -84,6 +84,16 @@ INSERT INTO events (seq, id, tenant, task_id, provider, type, at, body)
 SELECT * FROM unnest(CAST(:seq[] AS BIGINT[]), CAST(:id[] AS TEXT[]), CAST(:tenant[] AS TEXT[]), CAST(:task_id[] AS TEXT[]),
   CAST(:provider[] AS TEXT[]), CAST(:type[] AS TEXT[]), CAST(:at[] AS BIGINT[]), CAST(:body[] AS TEXT[]))
 
+-- insert_attempt --
+INSERT INTO attempts (delivery_id, number, at, duration_ms, status, error, response)
+SELECT * FROM unnest(CAST(:delivery_id[] AS TEXT[]), CAST(:number[] AS INTEGER[]), CAST(:at[] AS BIGINT[]),
+  CAST(:duration_ms[] AS INTEGER[]), CAST(:status[] AS INTEGER[]), CAST(:error[] AS TEXT[]), CAST(:response[] AS TEXT[]))
+ON CONFLICT (delivery_id, number) DO NOTHING
+
+-- settle_delivered --
+UPDATE deliveries SET state = 'delivered', due_at = NULL, owner = NULL
+WHERE id = ANY (CAST(:id[] AS TEXT[])) AND state <> 'delivered'
+
 -- insert_delivery --
 INSERT INTO deliveries (id, tenant, event_seq, event_id, task_id, destination_id, state, created_at, due_at, attempts,
   tries, owner, holder)

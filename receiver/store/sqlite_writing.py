@@ -16,11 +16,11 @@ from receiver.store.kept import KeptVerbs
 from receiver.store.sqlite_store import SqliteStore
 from receiver.store.statements import QUERIES, Row
 
-_NAMES = ("insert_event", "insert_delivery", "insert_attempt", "upsert_timer", "count_up")
+_NAMES = ("insert_event", "insert_delivery", "insert_attempt", "settle_delivered", "upsert_timer", "count_up")
 _HELD_BACK = [QUERIES[name] for name in _NAMES]
-_INSERT_DELIVERY = QUERIES["insert_delivery"]
+_OF_A_DELIVERY = frozenset(QUERIES[name] for name in ("insert_delivery", "settle_delivered"))
 _MOST_HELD = 500  # rows of one statement
-_TABLES = {table for sql in _HELD_BACK for table in re.findall(r"\b(?:INTO|FROM) (\w+)", sql)}
+_TABLES = {table for sql in _HELD_BACK for table in re.findall(r"\b(?:INTO|FROM|^UPDATE) (\w+)", sql, re.MULTILINE)}
 _HELD_TABLE = re.compile(rf"\b(?:{'|'.join(sorted(_TABLES))})\b")
 
 
@@ -44,7 +44,7 @@ class WritingStore(KeptVerbs, SqliteStore):
     def _hold_nothing(self) -> None:
         self._held: dict[str, list[Mapping[str, Any]]] = {sql: [] for sql in _HELD_BACK}
         self._holds = False
-        self._new_deliveries: set[str] = set()
+        self._held_deliveries: set[str] = set()
 
     def before_commit(self) -> None:
         super().before_commit()
@@ -66,8 +66,8 @@ class WritingStore(KeptVerbs, SqliteStore):
     def _hold(self, sql: str, values: Mapping[str, Any], held: list[Mapping[str, Any]]) -> int:
         held.append(values)
         self._holds = True
-        if sql == _INSERT_DELIVERY:
-            self._new_deliveries.add(values["id"])
+        if sql in _OF_A_DELIVERY:
+            self._held_deliveries.add(values["id"])
         if len(held) >= _MOST_HELD:
             self._put_in()
         return 1
@@ -77,7 +77,7 @@ class WritingStore(KeptVerbs, SqliteStore):
         if (
             self._holds
             and _looks_at_held_back(sql)
-            and (sql not in OF_ONE_DELIVERY or values["id"] in self._new_deliveries)
+            and (sql not in OF_ONE_DELIVERY or values["id"] in self._held_deliveries)
         ):
             self._put_in()
 
