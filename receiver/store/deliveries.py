@@ -6,7 +6,7 @@ from typing import Any
 from receiver import json_text
 from receiver.domain import Attempt, Delivery, DeliveryState, Destination, Ms
 from receiver.store.records import Lease, Page, Parcel, Queue
-from receiver.store.rows import attempt_of, attempt_row, delivery_of, delivery_row
+from receiver.store.rows import attempt_of, attempt_row, delivery_of, delivery_row, leased_of
 from receiver.store.statements import QUERIES, Row, Statements, Where
 
 # Statements about the one delivery whose id they name.
@@ -150,7 +150,7 @@ class DeliveryVerbs(Statements):
 
 
 def _parcel(row: Row, owner: str, until: Ms) -> Parcel:
-    leased = delivery_of({**row, "owner": owner, "due_at": until, "attempts": row["attempts"] + 1})
+    leased = leased_of(row, owner=owner, due_at=until, attempts=row["attempts"] + 1)
     was_due_at, seq, lapsed = row["due_at"], row["event_seq"], row["owner"] is not None
     asked = None if row["input"] is None else json_text.Unread(row["input"])
     return Parcel(delivery=leased, seq=seq, body=row["body"], input=asked, was_due_at=was_due_at, lapsed=lapsed)

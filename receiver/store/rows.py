@@ -17,6 +17,7 @@ from receiver.domain import (
     FailureKind,
     Format,
     Kind,
+    Ms,
     Output,
     RetiredSecret,
     Role,
@@ -194,6 +195,11 @@ def delivery_row(delivery: Delivery, event_seq: int) -> dict[str, Any]:
 
 
 def delivery_of(row: Row) -> Delivery:
+    return leased_of(row, owner=row["owner"], due_at=row["due_at"], attempts=row["attempts"])
+
+
+def leased_of(row: Row, *, owner: str | None, due_at: Ms | None, attempts: int) -> Delivery:
+    """A delivery as its row will be once it is leased."""
     return Delivery(
         id=row["id"],
         tenant=row["tenant"],
@@ -202,10 +208,10 @@ def delivery_of(row: Row) -> Delivery:
         destination_id=row["destination_id"],
         state=DeliveryState(row["state"]),
         created_at=row["created_at"],
-        due_at=row["due_at"],
-        attempts=row["attempts"],
+        due_at=due_at,
+        attempts=attempts,
         tries=row["tries"],
-        owner=row["owner"],
+        owner=owner,
     )
 
 
