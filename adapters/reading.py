@@ -51,9 +51,9 @@ def objects_at(value: Any) -> list[dict[str, Any]]:
 
 def text_at(value: Any) -> str | None:
     """A field that may be text, a number or missing: its text, or None where there is nothing in it."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return str(value) or None
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def filled(value: Any) -> bool:

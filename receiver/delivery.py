@@ -265,12 +265,12 @@ class Courier:
             self._over(parcels)
 
     def _over(self, parcels: Sequence[Parcel]) -> None:
-        if self._suspect in {parcel.delivery.id for parcel in parcels}:
+        if self._suspect is not None and self._suspect in {parcel.delivery.id for parcel in parcels}:
             self._suspect = None
 
     async def _try(self, destination: Destination, parcels: Sequence[Parcel], *, probe: bool) -> None:
-        began_at = self._clock.now()
-        longest_s = self._senders[destination.type].longest_attempt_s
+        began_at, sender = self._clock.now(), self._senders[destination.type]
+        longest_s = sender.longest_attempt_s
         if began_at + round(longest_s * 1000) > (parcels[0].delivery.due_at or 0) or not turns.may_begin():
             await self._give_back(parcels)
             return
@@ -283,8 +283,8 @@ class Courier:
         if sent is None:  # it never had the time that an attempt has
             await self._give_back(parcels)
             return
-        turns.did(Did.DELIVERED, sum(each.attempt.succeeded for each in sent))
-        self._paces.heard(destination.id, well=(done := all(each.attempt.succeeded for each in sent)))
+        turns.did(Did.DELIVERED, delivered := sum([each.attempt.succeeded for each in sent]))
+        self._paces.heard(destination.id, well=(done := delivered == len(sent)))
         ended = list(zip(parcels, sent, strict=True))
         settled = await self._storage.write(
             lambda store: outcomes.settle(store, destination, ended, probe=probe, now=now),
@@ -293,7 +293,7 @@ class Courier:
             can_wait=self._can_wait(destination.id, now) and not probe,
         )
         report(destination, ended, settled, self.counts[destination.type], self._traces)
-        self.fresh.heard(destination, well=done and self._senders[destination.type].batch == 1)
+        self.fresh.heard(destination, well=done and sender.batch == 1)
         if destination.ordered or settled.turn is not None or not done:
             self._wake_for(destination.id)  # something is due at another time than the loop knows of
 

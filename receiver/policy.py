@@ -132,7 +132,7 @@ def _changed(
     before: Task, after: dict[str, Any], events: tuple[EventType, ...], *, late: bool = False
 ) -> Change | None:
     """The task with the fields in `after`, and its counts; None where that is no change."""
-    if not events and all(getattr(before, name) == value for name, value in after.items()):
+    if not events and after == {name: getattr(before, name) for name in after}:
         return None
     emitted = before.emitted
     for event in events:

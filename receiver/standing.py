@@ -24,6 +24,8 @@ class Turn:
 
 def heard(store: Store, before: Standing, after: Standing, now: Ms) -> Turn | None:
     """Record what was heard of a provider; whether that paused or resumed it, for `log_turn` after the commit."""
+    if after is before:
+        return None
     if after != before:
         store.save_standing(after)
     if after.probed and not before.probed:

@@ -39,6 +39,8 @@ _DELIVERY_COLUMNS = tuple(each.name for each in fields(Delivery))
 _ATTEMPT_COLUMNS = tuple(each.name for each in fields(Attempt))
 _destination_values = itemgetter(*_DESTINATION_COLUMNS)
 # What is written with every event: asdict, which copies, takes ten times as long.
+_STATUSES, _KINDS = {each.value: each for each in Status}, {each.value: each for each in Kind}
+_WORKS, _STATES = {each.value: each for each in Work}, {each.value: each for each in DeliveryState}
 _task_values = attrgetter(*_TASK_COLUMNS)
 _output_values = attrgetter(*_OUTPUT_COLUMNS)
 _usage_values = attrgetter(*_USAGE_COLUMNS)
@@ -70,12 +72,12 @@ def task_of(row: Row) -> Task:
         tenant=row["tenant"],
         provider=row["provider"],
         model=row["model"],
-        status=Status(row["status"]),
+        status=_STATUSES[row["status"]],
         created_at=row["created_at"],
         deadline_at=row["deadline_at"],
         input=json_text.Unread(row["input"]),
         metadata={} if row["metadata"] == "{}" else json_text.read_own(row["metadata"]),
-        media=Kind(row["media"]),
+        media=_KINDS[row["media"]],
         callback_expected=bool(row["callback_expected"]),
         provider_task_id=row["provider_task_id"],
         provider_status=row["provider_status"],
@@ -120,9 +122,9 @@ def timer_row(timer: Timer) -> dict[str, Any]:
     return dict(zip(_TIMER_COLUMNS, _timer_values(timer), strict=True)) | {"work": timer.work.value, "claimed": claimed}
 
 
-def timer_of(row: Row) -> Timer:
+def timer_of(row: Row, **changed: Any) -> Timer:
     claimed = Status(row["claimed"]) if row["claimed"] else None
-    return Timer(**{**row, "work": Work(row["work"]), "claimed": claimed})
+    return Timer(**{**row, "work": _WORKS[row["work"]], "claimed": claimed, **changed})
 
 
 def destination_row(destination: Destination) -> dict[str, Any]:
@@ -206,7 +208,7 @@ def leased_of(row: Row, *, owner: str | None, due_at: Ms | None, attempts: int) 
         event_id=row["event_id"],
         task_id=row["task_id"],
         destination_id=row["destination_id"],
-        state=DeliveryState(row["state"]),
+        state=_STATES[row["state"]],
         created_at=row["created_at"],
         due_at=due_at,
         attempts=attempts,

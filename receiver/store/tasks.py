@@ -169,4 +169,4 @@ class TaskVerbs(Searches):
 
 
 def _leased(row: Row, owner: str, until: Ms) -> LeasedTimer:
-    return LeasedTimer(timer=timer_of({**row, "owner": owner, "due_at": until}), was_due_at=row["due_at"])
+    return LeasedTimer(timer=timer_of(row, owner=owner, due_at=until), was_due_at=row["due_at"])
