@@ -19,7 +19,7 @@ import sqlite_utils
 from receiver import formats, json_text
 from receiver.domain import Destination, EventType, Failure, FailureKind, Kind, Ms, Output, Role, Status, Usage
 from receiver.senders import log_file
-from receiver.senders.sqlite_log import SqliteLogSender, log_path
+from receiver.senders.sqlite_log import KEPT_OPEN_S, SqliteLogSender, log_path
 from receiver.store.records import Parcel
 from tests.make import DAY, NOW, SECOND, StoppedClock, a_delivery, a_destination, a_task, an_event
 
@@ -506,3 +506,64 @@ async def test_a_log_is_its_owners_only(sender: SqliteLogSender, path: Path) -> 
     """Prompts are in it."""
     await append(sender, parcel(1))
     assert mode(path) == 0o600
+
+
+# Kept open while batches follow each other
+
+
+def full(first: int) -> list[Parcel]:
+    """As many as one batch takes."""
+    return [parcel(seq) for seq in range(first, first + SqliteLogSender.batch)]
+
+
+async def test_a_log_stays_open_between_full_batches_only(sender: SqliteLogSender, path: Path) -> None:
+    """Closing moves all rows into the file, for whoever copies it: at the end, soon after, or where somebody asks."""
+    wal = path.with_name(f"{path.name}-wal")
+    await append(sender, *full(1))
+    assert wal.exists()
+    await append(sender, *full(201), parcel(401))
+    assert not wal.exists()
+    await append(sender, *full(402))
+    await asyncio.sleep(KEPT_OPEN_S * 2)
+    assert not wal.exists()
+    await append(sender, *full(602))
+    await sender.close()
+    assert not wal.exists()
+    await append(sender, *full(802))
+    assert await sender.prune(RESULTS, before=NOW - DAY, limit=9) == 0
+    assert not wal.exists()
+    assert seqs(path) == list(range(1, 1002))
+
+
+@pytest.mark.parametrize("moved", [True, False])
+async def test_a_file_that_is_moved_or_deleted_between_batches(
+    sender: SqliteLogSender, path: Path, *, moved: bool
+) -> None:
+    """Moved, it is whole; what comes later goes to a new one."""
+    elsewhere = path.with_name("moved.db")
+    await append(sender, *full(1))
+    await asyncio.to_thread(path.rename, elsewhere) if moved else await asyncio.to_thread(path.unlink)
+    await append(sender, *full(201))
+    await sender.close()
+    assert not path.with_name(f"{path.name}-wal").exists()
+    assert seqs(path) == list(range(201, 401))
+    assert not moved or seqs(elsewhere) == list(range(1, 201))
+
+
+async def test_a_file_that_goes_before_it_is_closed(sender: SqliteLogSender, path: Path) -> None:
+    """Its rows are in it."""
+    elsewhere = path.with_name("moved.db")
+    await append(sender, *full(1))
+    await asyncio.to_thread(path.rename, elsewhere)
+    await sender.close()
+    assert seqs(elsewhere) == list(range(1, 201))
+
+
+async def test_a_lock_between_batches_is_an_error_and_no_end(sender: SqliteLogSender, path: Path) -> None:
+    """The file is opened again for the next batch."""
+    await append(sender, *full(1))
+    with a_transaction(path, "IMMEDIATE"):
+        assert set(await errors(sender, *full(201))) == {"the log cannot be written: database is locked"}
+    await append(sender, *full(201))
+    await sender.close()
+    assert len(seqs(path)) == 400

@@ -70,6 +70,10 @@ class LogFile:
         self._connection.executemany(_INSERT, map(_values, rows))
 
     def close(self) -> None:
+        """All its rows are in the file then, wherever that was moved to."""
+        if not self.current:  # SQLite leaves them in the WAL, at the old path, where the file is not where it was
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
 
