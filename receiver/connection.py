@@ -88,7 +88,8 @@ class Connection(asyncio.Protocol):
 
     def quiet(self) -> bool:
         """Whether it is open, and nothing waits unread in the socket: neither an end nor an answer to no question."""
-        return not self.closed and not self._readable.poll(0)
+        # A number is asked: once the socket is closed it may be somebody else's.
+        return not self.closed and self._sock.fileno() >= 0 and not self._readable.poll(0)
 
     async def quietens(self) -> bool:
         """Whether what waits in the socket is TLS's own; nothing of HTTP may come unasked."""

@@ -559,6 +559,31 @@ async def test_a_file_that_goes_before_it_is_closed(sender: SqliteLogSender, pat
     assert seqs(elsewhere) == list(range(1, 201))
 
 
+async def test_a_file_that_is_replaced_between_batches(sender: SqliteLogSender, path: Path) -> None:
+    """By an older copy of itself: what comes later goes there, and nothing of what was in the other one."""
+    older = path.with_name("older.db")
+    await append(sender, parcel(1))
+    await asyncio.to_thread(shutil.copy, path, older)
+    await append(sender, *full(2))
+    await asyncio.to_thread(older.replace, path)
+    await append(sender, *full(202))
+    await sender.close()
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+    assert seqs(path) == [1, *range(202, 402)]
+
+
+async def test_closing_waits_for_the_batch_that_is_under_way(sender: SqliteLogSender, path: Path) -> None:
+    """And then closes what that left open."""
+    await append(sender, parcel(1))
+    appending = asyncio.ensure_future(append(sender, *full(2)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await sender.close()
+    assert not path.with_name(f"{path.name}-wal").exists()
+    await appending
+    assert len(seqs(path)) == 201
+
+
 async def test_a_lock_between_batches_is_an_error_and_no_end(sender: SqliteLogSender, path: Path) -> None:
     """The file is opened again for the next batch."""
     await append(sender, *full(1))

@@ -71,10 +71,10 @@ class LogFile:
 
     def close(self) -> None:
         """All its rows are in the file then, wherever that was moved to."""
-        if not self.current:  # SQLite leaves them in the WAL, at the old path, where the file is not where it was
-            with suppress(sqlite3.Error):
+        with closing(self._connection), suppress(OSError, sqlite3.Error):
+            if not self.current:
+                # SQLite itself would leave them in the WAL: lost, or taken for those of the file that is there now.
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
 
 
 def prune(path: Path, before: Ms, *, limit: int, lock_wait_s: float = LOCK_WAIT_S) -> int:

@@ -28,6 +28,7 @@ _OF_A_ROW = (
 )
 _THREADS = 32
 KEPT_OPEN_S = 0.5  # for the next batch
+CLOSED_WITHIN_S = 2.0  # of those that somebody else holds locked none is waited for any longer
 
 
 class SqliteLogSender:
@@ -80,8 +81,10 @@ class SqliteLogSender:
             return 0
 
     async def close(self) -> None:
-        """Close every log that is open; it is opened again when there is more for it."""
-        await asyncio.gather(*(self._close(path) for path in list(self._open)))
+        """Close every log that is open, or is being written to; it is opened again when there is more for it."""
+        in_use = [path for path, turn in self._turns.items() if path in self._open or turn.locked()]
+        if in_use:
+            await asyncio.wait([self._close_soon(path) for path in in_use], timeout=CLOSED_WITHIN_S)
 
     async def _close(self, path: Path) -> None:
         await self._in_turn(path, lambda: self._let_go(path))
@@ -106,9 +109,10 @@ class SqliteLogSender:
                 if path in self._open:
                     self._closing[path] = loop.call_later(KEPT_OPEN_S, self._close_soon, path)
 
-    def _close_soon(self, path: Path) -> None:
+    def _close_soon(self, path: Path) -> asyncio.Task[None]:
         self._ending.add(task := asyncio.ensure_future(self._close(path)))
         task.add_done_callback(self._ending.discard)
+        return task
 
     def _outcomes(self, path: Path, parcels: Sequence[Parcel]) -> list[str | None]:
         """For each parcel what went wrong, or None."""
