@@ -579,8 +579,8 @@ async def test_closing_waits_for_the_batch_that_is_under_way(sender: SqliteLogSe
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await sender.close()
-    assert not path.with_name(f"{path.name}-wal").exists()
     await appending
+    assert not path.with_name(f"{path.name}-wal").exists()
     assert len(seqs(path)) == 201
 
 
