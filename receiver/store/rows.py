@@ -39,8 +39,6 @@ _DELIVERY_COLUMNS = tuple(each.name for each in fields(Delivery))
 _ATTEMPT_COLUMNS = tuple(each.name for each in fields(Attempt))
 _destination_values = itemgetter(*_DESTINATION_COLUMNS)
 # What is written with every event: asdict, which copies, takes ten times as long.
-_STATUSES, _KINDS = {each.value: each for each in Status}, {each.value: each for each in Kind}
-_WORKS, _STATES = {each.value: each for each in Work}, {each.value: each for each in DeliveryState}
 _task_values = attrgetter(*_TASK_COLUMNS)
 _output_values = attrgetter(*_OUTPUT_COLUMNS)
 _usage_values = attrgetter(*_USAGE_COLUMNS)
@@ -72,12 +70,12 @@ def task_of(row: Row) -> Task:
         tenant=row["tenant"],
         provider=row["provider"],
         model=row["model"],
-        status=_STATUSES[row["status"]],
+        status=Status(row["status"]),
         created_at=row["created_at"],
         deadline_at=row["deadline_at"],
         input=json_text.Unread(row["input"]),
         metadata={} if row["metadata"] == "{}" else json_text.read_own(row["metadata"]),
-        media=_KINDS[row["media"]],
+        media=Kind(row["media"]),
         callback_expected=bool(row["callback_expected"]),
         provider_task_id=row["provider_task_id"],
         provider_status=row["provider_status"],
@@ -124,7 +122,7 @@ def timer_row(timer: Timer) -> dict[str, Any]:
 
 def timer_of(row: Row, **changed: Any) -> Timer:
     claimed = Status(row["claimed"]) if row["claimed"] else None
-    return Timer(**{**row, "work": _WORKS[row["work"]], "claimed": claimed, **changed})
+    return Timer(**{**row, "work": Work(row["work"]), "claimed": claimed, **changed})
 
 
 def destination_row(destination: Destination) -> dict[str, Any]:
@@ -208,7 +206,7 @@ def leased_of(row: Row, *, owner: str | None, due_at: Ms | None, attempts: int) 
         event_id=row["event_id"],
         task_id=row["task_id"],
         destination_id=row["destination_id"],
-        state=_STATES[row["state"]],
+        state=DeliveryState(row["state"]),
         created_at=row["created_at"],
         due_at=due_at,
         attempts=attempts,
