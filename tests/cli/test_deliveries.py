@@ -35,7 +35,11 @@ def failed(cli: Cli) -> Iterator[dict[str, Any]]:
     with stub([answer(503, "we are\x1b[2J down"), answer(200, {})]) as consumer:
         made = cli("destinations", "add", consumer.url, "--metadata", "run=failed", "--json").json
         task = ended(cli, "--metadata", "run=failed")
-        yield once(cli, task["id"], attempts=1) | {"destination_id": made["id"]}
+        begun = once(cli, task["id"], attempts=1) | {"destination_id": made["id"]}
+        ends_at = time.monotonic() + 10
+        while not cli("deliveries", "show", begun["id"], "--json").json["attempt_log"]:
+            assert time.monotonic() < ends_at, "an attempt counts as soon as it begins, and is in the log once it ended"
+        yield begun
         cli("destinations", "delete", made["id"])
 
 

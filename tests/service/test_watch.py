@@ -219,6 +219,7 @@ async def test_what_another_process_learns_is_shown_here(tmp_path: Path, postgre
     ):
         task = await one.submit()
         async with reached.listening(path_of(task)) as listener:
+            await listener.until(lambda heard: heard.types == ["submitted"])
             await progress(other, task["id"], 30)
             await listener.until(lambda heard: heard.types[-1:] in (["progress"], ["running"]))
             await progress(other, task["id"], 60)
