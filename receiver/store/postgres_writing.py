@@ -1,13 +1,11 @@
 """The verbs of a PostgreSQL transaction that writes, while others write beside it.
 
-What is written most is kept back until the commit, and goes in by one statement each. Events and deliveries go last,
+What is written most is held back until the commit, and goes in by one statement each. Events and deliveries go last,
 after the counter of events was moved: whoever holds that row holds up every other replica's commit.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -21,11 +19,11 @@ from receiver.store.postgres_sql import OURS, each_value, writing
 from receiver.store.postgres_store import PostgresStore
 from receiver.store.records import Bite, Lease
 from receiver.store.shares import GONE_AFTER, Alive, Heard, Share, Word, heard_by
-from receiver.store.statements import QUERIES, Row
+from receiver.store.statements import QUERIES, Row, mentioning
 
 _INSERT_EVENT, _INSERT_DELIVERY = QUERIES["insert_event"], QUERIES["insert_delivery"]
 _INSERT_ATTEMPT, _SETTLE_DELIVERED = QUERIES["insert_attempt"], QUERIES["settle_delivered"]
-_HELD_BACK = re.compile(r"\b(?:events|deliveries|attempts)\b")
+_looks_at_held_back = mentioning(("events", "deliveries", "attempts"))
 _TELLS_SEQ = frozenset({Format.CLOUDEVENTS, Format.CLOUDEVENTS_BINARY})
 
 HOUR: Ms = 3600 * 1000
@@ -74,11 +72,6 @@ class Raced(Exception):
 def _alive(row: Row) -> Alive:
     words = {name: Word(**word) for name, word in json_text.read_own(row["words"]).items()}
     return Alive(id=row["id"], began_at=row["began_at"], seen_at=row["seen_at"], words=words)
-
-
-@lru_cache(maxsize=1024)
-def _looks_at_held_back(sql: str) -> bool:
-    return _HELD_BACK.search(sql) is not None
 
 
 class WritingStore(KeptVerbs, PostgresStore):
@@ -155,7 +148,7 @@ class WritingStore(KeptVerbs, PostgresStore):
         [row] = self.execute(_FIRST, {"key": what})
         return bool(row["first"])
 
-    # Events and deliveries, kept back
+    # Events and deliveries, held back
 
     def next_seq(self) -> int:
         """The place that an event will have if no other replica commits before; `_put_in` gives it the real one."""
@@ -199,7 +192,7 @@ class WritingStore(KeptVerbs, PostgresStore):
         return super().changed(sql, values)
 
     def _look(self, sql: str, values: Mapping[str, Any]) -> None:
-        """A statement is about to run: what it may look at must not be kept back."""
+        """A statement is about to run: what it may look at must not be held back."""
         holds = self._new_events or self._new_deliveries or self._new_attempts
         if not holds or not _looks_at_held_back(sql):
             return
@@ -207,7 +200,7 @@ class WritingStore(KeptVerbs, PostgresStore):
             self._put_in()
 
     def _put_in(self) -> None:
-        """Write what was kept back."""
+        """Write what was held back."""
         attempts, delivered = self._new_attempts, self._delivered
         self._new_attempts, self._delivered = [], []
         if attempts:

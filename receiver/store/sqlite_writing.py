@@ -7,26 +7,20 @@ statement that might look at them. A call of its own costs as much as a row.
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from receiver.hand_off import HandOff
 from receiver.store.deliveries import OF_ONE_DELIVERY
 from receiver.store.kept import KeptVerbs
 from receiver.store.sqlite_store import SqliteStore
-from receiver.store.statements import QUERIES, Row
+from receiver.store.statements import QUERIES, Row, mentioning
 
 _NAMES = ("insert_event", "insert_delivery", "insert_attempt", "settle_delivered", "upsert_timer", "count_up")
 _HELD_BACK = [QUERIES[name] for name in _NAMES]
 _OF_A_DELIVERY = frozenset(QUERIES[name] for name in ("insert_delivery", "settle_delivered"))
 _MOST_HELD = 500  # rows of one statement
 _TABLES = {table for sql in _HELD_BACK for table in re.findall(r"\b(?:INTO|FROM|^UPDATE) (\w+)", sql, re.MULTILINE)}
-_HELD_TABLE = re.compile(rf"\b(?:{'|'.join(sorted(_TABLES))})\b")
-
-
-@lru_cache(maxsize=1024)
-def _looks_at_held_back(sql: str) -> bool:
-    return _HELD_TABLE.search(sql) is not None
+_looks_at_held_back = mentioning(_TABLES)
 
 
 class WritingStore(KeptVerbs, SqliteStore):

@@ -2,7 +2,8 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +22,12 @@ def _bare(body: str) -> str:
 
 
 QUERIES = named_statements(files("receiver.store").joinpath("queries.sql").read_text(encoding="utf-8"))
+
+
+def mentioning(tables: Collection[str]) -> Callable[[str], bool]:
+    """Tells of a statement whether it names any of these tables."""
+    named = re.compile(rf"\b(?:{'|'.join(sorted(tables))})\b")
+    return lru_cache(maxsize=1024)(lambda sql: named.search(sql) is not None)
 
 
 class Where:
