@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from tests.bench.__main__ import measured
 from tests.bench.figures import Size
-from tests.bench.machine import family_seconds
+from tests.bench.machine import cpu_seconds, family_seconds
 from tests.bench.wire import Load, answer, serving
 
 SMALL = Size(rounds=1, seconds=30, connections=8, baseline_s=0.1, tasks=200, events=6_000, servers=(2,))
@@ -40,6 +41,22 @@ async def test_a_server_may_hang_up_on_a_load(left: int) -> None:
         await anyio.sleep(0.05)
         await load.open_loop(lambda meant_at: b"GET / HTTP/1.1\r\n\r\n", rate=400, seconds=0.1)
         assert load.statuses == ({"200": 40} if left else {"none, no connection is left": 40})
+
+
+def test_the_time_of_a_process_is_told_where_it_is_less_than_a_tick() -> None:
+    """Of another process, too; what it does not use is not counted."""
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        used = [cpu_seconds(cat.pid)]
+        for _ in range(3):
+            cat.stdin.write(b"a line\n")
+            cat.stdin.flush()
+            cat.stdout.readline()
+            used.append(cpu_seconds(cat.pid))
+        cat.stdin.close()
+    assert all(later > earlier for earlier, later in pairwise(used))
+    assert used[-1] < 0.1
 
 
 CHILDREN_THAT_END = """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_SCHEDULED = 2  # of the clocks of a process, the one that the scheduler keeps: CPUCLOCK_SCHED of Linux
 
 
 # The server's core, and the one for everything else: the same where there is one only, and then figures mean little.
@@ -39,8 +40,11 @@ def before_others(nice: int) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process, its threads and nobody else has used of the processor so far."""
-    return sum(_ticks(pid)[:2]) / _TICKS
+    """What a process, its threads and nobody else has used of the processor so far, to the nanosecond.
+
+    `/proc` tells hundredths of a second, and an idle server's session of PostgreSQL uses less than one of them.
+    """
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)
 
 
 def family_seconds(pid: int) -> float:
