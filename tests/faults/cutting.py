@@ -14,7 +14,7 @@ from tests.service.world import created, record
 WELL = "well"
 QUICK_CUTS = ("half head", "half body", "reset", "500", "closed after the head")
 SLOW_CUTS = ("never", "half, then never")
-_SLOW_EVERY = 50
+_SLOW_EVERY = 100
 
 
 def cut_of(number: int) -> str:

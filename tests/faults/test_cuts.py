@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 CUTS = 1000
 BATCH = 50
-BRIEF = replace(LIMITS, submit=SubmitLimits(deadline_s=0.8, lease_s=60))
+BRIEF = replace(LIMITS, submit=SubmitLimits(deadline_s=2.0, lease_s=60))
 
 
 class TickingClock(StoppedClock):
@@ -96,7 +96,13 @@ async def test_a_thousand_cuts(tmp_path: Path) -> None:
             for _ in batch:  # one submit at a time goes out after a lost one
                 await world.service.submitter.run_once()
                 await world.service.submitter.crew.drain()
-        tasks = await every_task(world)
+        tasks = dict[str, dict[str, Any]]()
+
+        async def handed_over() -> bool:
+            tasks.update(await every_task(world))
+            return all(task["status"] != "queued" for task in tasks.values())
+
+        await world.until(handed_over, step_s=5)  # no connection in time, on a busy machine: nothing left, so again
         assert {prompt for prompt, task in tasks.items() if task["status"] == "unconfirmed"} == set(lost)
         for _ in range(3):
             await world.turn(3600)
