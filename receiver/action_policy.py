@@ -1,10 +1,11 @@
 """Every decision about what a caller does to a task that is there, pure: whether its state allows it, what it makes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from receiver.copying import replace
 from receiver.domain import EventType, Failure, FailureKind, Ms, Status, Task, Timer, Update, Work
 
 

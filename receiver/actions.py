@@ -4,10 +4,9 @@ A refusal is a value, so that one task among many does not undo the others. What
 the commit.
 """
 
-from dataclasses import replace
-
 from receiver import action_policy, story
 from receiver.action_policy import Action, Refusal
+from receiver.copying import replace
 from receiver.domain import Ms, Source, Status, Task, Timer, Update, Work
 from receiver.ids import new_id
 from receiver.intake import Taken, take

@@ -28,36 +28,60 @@ class Bell:
             listener(taken)
 
     @contextmanager
-    def watch(self, task_id: str) -> Iterator["Watch"]:
-        """Hear of every change of a task from now on; look at the task after this, not before, and miss none."""
-        watch = Watch()
-        self._waiting[task_id].add(watch)
+    def watch(self, task_id: str = "") -> Iterator["Watch"]:
+        """Hear of every change of a task from now on; look at the task after this, not before, and miss none.
+
+        One that has no id yet may be named later on, to `Watch.follow`.
+        """
+        watch = Watch(self._waiting)
+        watch.follow(task_id)
         try:
             yield watch
         finally:
-            self._waiting[task_id].discard(watch)
-            if not self._waiting[task_id]:
-                del self._waiting[task_id]
+            watch.end()
 
 
 class Watch:
     """Somebody who waits for one task to change."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: "defaultdict[str, set[Watch]]") -> None:
+        self._waiting = waiting
         self._changed = asyncio.Event()
-        self._task: Task | None = None
+        self.task_id = ""
+        self._told: Task | None = None
+
+    def follow(self, task_id: str) -> None:
+        """Hear of this task from now on, and of no other."""
+        self.end()
+        self.task_id, self._told = task_id, None
+        self._changed.clear()
+        if task_id:
+            self._waiting[task_id].add(self)
+
+    def end(self) -> None:
+        """Hear of nothing any more."""
+        watching = self._waiting.get(self.task_id)
+        if watching is not None:
+            watching.discard(self)
+            if not watching:
+                del self._waiting[self.task_id]
 
     def tell(self, task: Task) -> None:
         """The task was committed like this."""
-        if self._task is None or task.version >= self._task.version:
-            self._task = task
+        if self._told is None or task.version >= self._told.version:
+            self._told = task
         self._changed.set()
+
+    def heard(self) -> Task | None:
+        """The task as it is by what was heard of it until now, None where nothing was; `wait` then is for more."""
+        self._changed.clear()
+        return self._told
 
     async def wait(self, within_s: float) -> Task | None:
         """The task as it is after the next change in this process; None where none came in so many seconds."""
         try:
-            await asyncio.wait_for(self._changed.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._changed.wait()
         except TimeoutError:
             return None
-        self._changed.clear()
-        return self._task
+        return self.heard()

@@ -1,10 +1,11 @@
 """Records how a destination fares, holds and disables it, and tells operators."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from receiver import breaker_policy, delivery_policy, formats, operators
 from receiver.breaker_policy import Breaker
+from receiver.copying import replace
 from receiver.domain import Attempt, Delivery, Destination, Ms, OperatorEvent
 from receiver.store.protocol import Store
 from receiver.store.records import BEHIND_ALL, BITE

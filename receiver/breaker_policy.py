@@ -1,7 +1,8 @@
 """Every decision about a destination that fails, pure: when its queue is held, probed, and given up."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from receiver.copying import replace
 from receiver.domain import Ms
 
 IN_A_ROW = 5

@@ -111,14 +111,13 @@ class Budget:
         rate = self.rate
         if rate is None:
             return now
-        self._fill(rate, now)
-        left = self._tokens - self._promised
+        left = self._in_hand(rate, now) - self._promised
         if left < 1:
             return now + round((1 - left) / rate * 1000) + 1
         return now if left - self._held >= 1 else now + A_TURN
 
     def room(self, now: Ms, *, under_way: int) -> Room:
-        """How it stands while so many submits are under way."""
+        """How it stands while so many submits are under way. Changes nothing: any thread may ask."""
         return Room(
             rate=self.rate,
             next_at=self.next_at(now),
@@ -257,7 +256,10 @@ class Budget:
         self._places = max(self._places - count, 0)
 
     def _fill(self, rate: float, now: Ms) -> None:
-        # At most a second's worth in hand: a pause is not saved up for a burst. Nor is anything owed for an hour that a
-        # clock was put back.
-        self._tokens = min(self._tokens + max(now - self._filled_at, 0) / 1000 * rate, max(rate, 1.0))
+        self._tokens = self._in_hand(rate, now)
         self._filled_at = now
+
+    def _in_hand(self, rate: float, now: Ms) -> float:
+        # At most a second's worth: a pause is not saved up for a burst. Nor is anything owed for an hour that a clock
+        # was put back.
+        return min(self._tokens + max(now - self._filled_at, 0) / 1000 * rate, max(rate, 1.0))

@@ -1,11 +1,12 @@
 """One action on many tasks: page after page of a list, a short transaction for each, whatever does not fit skipped."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from receiver import action_policy, actions
 from receiver.action_policy import Action, Refusal
+from receiver.copying import replace
 from receiver.domain import Ms, Task
 from receiver.intake import Taken
 from receiver.providers import CallbackUrls, Providers

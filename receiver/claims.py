@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from receiver import breaker_policy, outcomes, suspicion
 from receiver.breaker_policy import Breaker
+from receiver.copying import replace
 from receiver.delivery_policy import Next
 from receiver.domain import Attempt, DeliveryState, Destination, Ms
 from receiver.ids import new_id

@@ -7,13 +7,14 @@ share, so that a slow one holds up only itself. The queue of one that fails is h
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from receiver import breaker_policy, claims, outcomes, timing, turns
 from receiver.blocked import Blocked
 from receiver.claims import Claimed, Grant, Grants, Rules
 from receiver.clock import Clock
+from receiver.copying import replace
 from receiver.counts import KindCounts
 from receiver.crew import Crew
 from receiver.domain import Attempt, Destination, Ms
@@ -65,9 +66,7 @@ class Courier:
         hand_off: HandOff | None = None,
         traces: Traces = NO_TRACES,
     ) -> None:
-        self._storage = storage
-        self._senders = senders
-        self._clock = clock
+        self._storage, self._senders, self._clock = storage, senders, clock
         self._limits, self._paces, self._traces = limits or DeliveryLimits(), Paces(), traces
         self.blocked, self.counts = Blocked(senders), {kind: KindCounts() for kind in senders}
         self._starved = False

@@ -1,8 +1,7 @@
 """What a caller does to a destination that is there, each a part of the transaction that its caller holds open."""
 
-from dataclasses import replace
-
 from receiver import breaker, breaker_policy
+from receiver.copying import replace
 from receiver.domain import Destination, Ms
 from receiver.store.protocol import Store
 from receiver.store.records import BEHIND_ALL, BITE

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 
+from receiver.copying import replace
 from receiver.errors import Gone
 from receiver.feed import Feed
 from receiver.places import Place, step

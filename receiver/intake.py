@@ -5,9 +5,10 @@ with their sequence, and one delivery per matching destination, all in the trans
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from receiver import delivery_policy, formats, json_text, policy
+from receiver.copying import replace
 from receiver.domain import Delivery, DeliveryState, Destination, Event, EventType, Ms, Source, Task, Update, Verified
 from receiver.ids import new_id
 from receiver.store.protocol import Store

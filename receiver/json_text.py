@@ -72,10 +72,17 @@ class Unread(Mapping[str, Json]):
         self._text = text
         self._value: dict[str, Json] | None = None
 
+    @classmethod
+    def of(cls, value: dict[str, Json]) -> "Unread":
+        """One that was read already: what it is when it is read again."""
+        written = cls(write(value))
+        written._value = value
+        return written
+
     @property
-    def characters(self) -> int:
-        """How long its text is."""
-        return len(self._text)
+    def text(self) -> str:
+        """What `write` wrote."""
+        return self._text
 
     def _read(self) -> dict[str, Json]:
         if self._value is None:

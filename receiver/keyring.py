@@ -1,10 +1,11 @@
 """Who holds an API key right now: found in the store, remembered for a moment."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from receiver.api_keys import ApiKey, digest_of
 from receiver.clock import Clock
+from receiver.copying import replace
 from receiver.domain import MINUTE, SECOND, Ms
 from receiver.errors import Unavailable
 from receiver.store.protocol import Storage

@@ -5,11 +5,11 @@ audiences, because each may be sent to again, and dialled, under rules of its ow
 """
 
 import asyncio
-from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 
 from receiver.connection import Request
+from receiver.copying import replace
 from receiver.dialling import NOT_OPEN, Dialler, Unreachable
 from receiver.errors import AddressRefused, Malformed
 from receiver.guard import Guard

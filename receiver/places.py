@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from receiver.copying import replace
 from receiver.errors import Gone
 from receiver.store.protocol import Store
 from receiver.store.records import Found, Page, Recorded

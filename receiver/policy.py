@@ -4,9 +4,10 @@ Time comes in as `now`. When to ask about it is decided in `receiver.timing`, wh
 `receiver.delivery_policy`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from receiver.copying import replace
 from receiver.domain import (
     DAY,
     MINUTE,

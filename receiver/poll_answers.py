@@ -1,10 +1,10 @@
 """What the answer to a poll does to its task, in one transaction, and when to ask again."""
 
 import random
-from dataclasses import replace
 
 from adapters.base import PollAnswer, PollFailed
 from receiver import policy, story, timing, verdicts
+from receiver.copying import replace
 from receiver.domain import FailureKind, Ms, Source, Task, Timer, Update, Verified
 from receiver.intake import Taken, take, take_ours
 from receiver.providers import Served

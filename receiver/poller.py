@@ -5,13 +5,14 @@ A failed poll says nothing about the task. Due times live in the store, no corou
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from adapters.base import PollAnswer, PollFailed
 from receiver import policy, provider_policy, timing, turns
 from receiver.bell import Bell
 from receiver.budget import A_TURN, Budget
 from receiver.clock import Clock
+from receiver.copying import replace
 from receiver.crew import Crew, each_alone
 from receiver.domain import DAY, MINUTE, Failure, FailureKind, Kind, Ms, Task, Timer, Update, Work
 from receiver.errors import NotVerified
@@ -41,8 +42,7 @@ class PollLimits:
     in_flight: int = 64
 
 
-MOST_SETTLED = 1000
-MOST_HASTENED = 1000
+MOST_SETTLED = MOST_HASTENED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

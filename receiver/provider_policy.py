@@ -1,8 +1,9 @@
 """Every decision about a provider's standing, pure: when it is paused, probed and resumed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
+from receiver.copying import replace
 from receiver.domain import Ms
 
 IN_A_ROW = 5

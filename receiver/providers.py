@@ -1,9 +1,10 @@
 """The providers this process serves, each with its adapter."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from adapters.base import Accepted, Adapter, Ambiguous, PollAnswer, PollFailed, SubmitAnswer
+from receiver.copying import replace
 from receiver.counts import ProviderCounts
 from receiver.domain import Failure, FailureKind, Kind, Ms, Output, Provider, Task, Trust, Update
 from receiver.errors import ConfigurationError, Malformed, NotVerified

@@ -1,9 +1,10 @@
 """After a restore: what may have happened since the backup is asked about, doubted, and left room for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from receiver import policy
+from receiver.copying import replace
 from receiver.domain import MINUTE, Ms, Status
 from receiver.errors import ConfigurationError
 from receiver.hand_off import HandOff

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adapters.base import Accepted, Ambiguous, NotCreated, Refused, SubmitAnswer, retry_after_seconds
 from receiver import policy, provider_policy, story, timing, turns, verdicts
@@ -16,6 +16,7 @@ from receiver.actions import cancel_if_asked
 from receiver.bell import Bell
 from receiver.budget import A_TURN, Budget
 from receiver.clock import Clock
+from receiver.copying import replace
 from receiver.crew import Crew, each_alone
 from receiver.domain import MINUTE, Failure, FailureKind, Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Unavailable

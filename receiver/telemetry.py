@@ -12,6 +12,7 @@ from typing import Any
 Line = Mapping[str, Any]
 _OF_EVERY_LINE = ("timestamp", "level", "event")
 _WIDEST_EVENT = 24
+_NOT_BARE = frozenset(" \"'=")
 
 
 class Log:
@@ -68,7 +69,7 @@ def _for_people(line: Line) -> None:
 
 def _plain(value: Any) -> str:
     """A value on one line, and told apart from what follows it."""
-    bare = isinstance(value, str) and value.isprintable() and value and not set(value) & set(" \"'=")
+    bare = isinstance(value, str) and value.isprintable() and value and _NOT_BARE.isdisjoint(value)
     return str(value) if bare else repr(value)
 
 

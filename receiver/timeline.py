@@ -2,12 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 from receiver import formats, json_text
+from receiver.copying import replace
 from receiver.delivery_policy import LOST, attempt_log, tried_next_at
 from receiver.domain import Attempt, DeliveryState, Ms, OperatorEvent, Source, Task, Verified
 from receiver.provider_policy import PAUSED_WORDS, Pause

@@ -4,8 +4,8 @@ Chance comes in as `spread`, a number from 0 to 1; time as `now`.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from receiver.copying import replace
 from receiver.domain import DAY, MINUTE, SECOND, Ms, Pace, Status, Task, Timer, Work
 
 RING_PAUSES_S = (1, 2, 4, 8, 15, 30)

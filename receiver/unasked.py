@@ -1,9 +1,9 @@
 """What becomes of a task while nobody can be asked about it: what its callbacks said, or the end of its time."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from receiver import policy, story, verdicts
+from receiver.copying import replace
 from receiver.domain import Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Malformed
 from receiver.intake import Taken, take, take_ours

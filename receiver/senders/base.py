@@ -1,10 +1,11 @@
 """What a sender is: it gets parcels to one destination, and tells of each what became of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from receiver import formats, json_text
+from receiver.copying import replace
 from receiver.domain import Attempt, Destination, Ms
 from receiver.ids import new_id
 from receiver.operators import of_no_task

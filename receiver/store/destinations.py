@@ -1,10 +1,10 @@
 """Verbs about destinations: where tenants want events, and how each fares."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from receiver import json_text
 from receiver.breaker_policy import Breaker
+from receiver.copying import replace
 from receiver.domain import Destination, Ms
 from receiver.sealing import tenant_row
 from receiver.store.records import Page

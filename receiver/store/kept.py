@@ -136,6 +136,10 @@ class KeptVerbs(TaskVerbs, StandingVerbs, EventVerbs, DestinationVerbs, Delivery
             found |= read
         return found
 
+    def record_task(self, task: Task) -> None:
+        super().record_task(task)
+        self._keep_task(task)
+
     def save_task(self, task: Task, *, expected_version: int) -> bool:
         self._tasks.pop(task.id, None)
         saved = super().save_task(task, expected_version=expected_version)
@@ -145,7 +149,7 @@ class KeptVerbs(TaskVerbs, StandingVerbs, EventVerbs, DestinationVerbs, Delivery
 
     def _keep_task(self, task: Task | None) -> Task | None:
         """Most are small, and are read again soon; a long input would be kept for nothing."""
-        if task is not None and isinstance(task.input, Unread) and task.input.characters <= _LONGEST_INPUT:
+        if task is not None and isinstance(task.input, Unread) and len(task.input.text) <= _LONGEST_INPUT:
             _make_room(self._tasks)
             self._tasks[task.id] = task
         return task

@@ -1,11 +1,11 @@
 """The verbs on one PostgreSQL connection, inside whatever transaction it has open."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import psycopg
 
+from receiver.copying import replace
 from receiver.domain import Destination, Ms
 from receiver.store.postgres_sql import OURS, reading
 from receiver.store.records import Queue

@@ -29,7 +29,8 @@ _ANY_PROVIDER = """tasks.provider IN (
 class TaskVerbs(Searches):
     def record_task(self, task: Task) -> None:
         self.count("insert_task", **task_row(task))
-        self.count("insert_input", task_id=task.id, input=json_text.write(dict(task.input)))
+        text = task.input.text if isinstance(task.input, json_text.Unread) else json_text.write(dict(task.input))
+        self.count("insert_input", task_id=task.id, input=text)
 
     def task(self, task_id: str) -> Task | None:
         row = self.one("select_task", id=task_id)

@@ -1,10 +1,9 @@
 """For which tenant a caller acts: its own, or any where it is root."""
 
-from dataclasses import replace
-
 from starlette.requests import Request
 
 from receiver.api_keys import names_tenant
+from receiver.copying import replace
 from receiver.errors import Fault, Forbidden, Invalid
 from receiver.store.protocol import Store
 from receiver.web.doors import Caller, doors_of

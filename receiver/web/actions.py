@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from receiver import actions
 from receiver.action_policy import Refusal
+from receiver.bell import Watch
 from receiver.domain import Ms, Status, Task
 from receiver.errors import Conflict, Fault, Invalid
 from receiver.intake import Taken
@@ -86,7 +87,7 @@ async def resubmit_task(request: Request, caller: Caller) -> Response:
     task_id = await resolved(doors, request.path_params["id"], caller)
     original = await doors.storage.read(lambda store: owned(store, task_id, caller))
 
-    async def record(keep: Keep) -> str:
+    async def record(keep: Keep, watch: Watch) -> str:
         now = doors.clock.now()
         served = doors.providers.get(original.provider)
         task = allowed(actions.resubmission(original, served, doors.callbacks, now=now, due_at=now))
@@ -99,6 +100,7 @@ async def resubmit_task(request: Request, caller: Caller) -> Response:
                 raise Conflict(f"{original.id} changed meanwhile: it is {as_it_is.status} now")
             replaced[:] = [allowed(actions.replace_by(store, as_it_is, task.id, now=now))]
 
+        watch.follow(task.id)
         await doors.accept(task, also=also, later=left_for_later(request))
         for taken in replaced:
             if taken.events:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
@@ -10,6 +9,7 @@ from starlette.responses import Response
 
 from receiver import policy, signing, story, timing
 from receiver.actions import cancel_if_asked
+from receiver.copying import replace
 from receiver.counts import Came
 from receiver.domain import SECOND, Ms, Source, Status, Task, Timer, Trust, Update, Verified, Work
 from receiver.errors import Malformed, NotVerified, Unknown

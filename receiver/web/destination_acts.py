@@ -1,6 +1,5 @@
 """The doors for what a caller does to one destination: switch it, try it, renew its secret, replay to it."""
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
@@ -8,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import breaker, destination_actions, formats
+from receiver.copying import replace
 from receiver.delivery_actions import why_not_sent
 from receiver.domain import Destination, Ms
 from receiver.errors import Fault, Invalid, Unknown

@@ -1,11 +1,11 @@
 """What users say of a destination: the shape of its fields, and the destination that they make."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from receiver.copying import replace
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES, GROUPS
 from receiver.domain import Destination, EventType, Format, OperatorEvent, Scheme
 from receiver.senders.kinds import KINDS

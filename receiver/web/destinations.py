@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import breaker, destination_actions, owed
+from receiver.copying import replace
 from receiver.delivery_policy import DEFAULT_EVENT_TYPES
 from receiver.domain import Destination, Scheme
 from receiver.errors import Conflict, Fault, Invalid, Malformed, Unknown

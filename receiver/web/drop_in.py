@@ -1,7 +1,6 @@
 """The door for callers who speak a provider's own wire: its paths, bodies and refusals, with our record behind them."""
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -12,6 +11,8 @@ from starlette.types import Scope
 from adapters.drop_in import CALLBACK, Answer, Asked, DropIn
 from receiver import json_text, story
 from receiver.api_keys import Scope as ApiScope
+from receiver.bell import Watch
+from receiver.copying import replace
 from receiver.domain import Failure, FailureKind, Format, Ms, Task
 from receiver.drop_in import never_there, told_ours
 from receiver.errors import Busy, Fault, Invalid, NotVerified, TaskweirError, Unavailable, Unknown
@@ -83,10 +84,10 @@ async def _submit(request: Request, caller: Caller, served: Served, own: DropIn)
     name = served.provider.name
     body = json_text.read_strict(await read_body(request, doors_of(request).max_body))
 
-    async def record(keep: Keep) -> str:
+    async def record(keep: Keep, watch: Watch) -> str:
         wanted = _wanted(served, own, request.path_params["path"], body)
         try:
-            return await record_task(request, caller, wanted, keep, format=Format.PROVIDER)
+            return await record_task(request, caller, wanted, keep, watch, format=Format.PROVIDER)
         except Invalid as error:
             raise Invalid([_as_callers(fault) for fault in error.faults]) from None
 

@@ -1,12 +1,12 @@
 """The door for events: read them from a cursor, or one; deliver one again."""
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.copying import replace
 from receiver.delivery_actions import destination_named
 from receiver.delivery_policy import GROUPS, named_types
 from receiver.domain import Destination, EventType, OperatorEvent

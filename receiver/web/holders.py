@@ -9,23 +9,31 @@ from receiver.web.doors import Doors
 
 
 class Holders:
-    """What holds tasks back, as of now. Made before the store is read: that happens beside the loop that asks."""
+    """What holds tasks back, as of now. It is asked where the store is read, which may be beside the event loop."""
 
     def __init__(self, doors: Doors) -> None:
         self.now = doors.clock.now()
-        self._rooms = {name: doors.room(name) for name in doors.providers}
+        self._doors = doors
+        self._rooms: dict[str, Room] = {}
 
     def held(self, store: Store, task: Task, timer: Timer | None) -> Held | None:
         """What holds this one back; None where nothing does but its own time."""
         if task.status.final or task.status in (Status.SUBMITTING, Status.UNCONFIRMED):
             return None
         name, queued = task.provider, task.status is Status.QUEUED
-        room = self._rooms.get(name)
-        if room is None:
+        if name not in self._doors.providers:
             return Held(why=f"{name} is not configured here")
+        room = self._room(name)
         if why := provider_policy.holding(store.standing(name), polls=not queued):
             return Held(why=why)
         return (_crowded(store, task, timer, room, self.now) if queued else None) or _asked_enough(name, room, self.now)
+
+    def _room(self, name: str) -> Room:
+        """The same for all tasks of a list."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = self._doors.room(name)
+        return room
 
 
 def _crowded(store: Store, task: Task, timer: Timer | None, room: Room, now: Ms) -> Held | None:

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from receiver import formats, turns
+from receiver.bell import Watch
 from receiver.domain import EventType, Status, Task
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
@@ -55,21 +56,26 @@ async def wait_until(
     doors: Doors, task_id: str, caller: Caller, happened: Callable[[Task], bool], *, within_s: float
 ) -> None:
     """Return when it happened or the seconds are over; looks again soon, for another process may change it."""
-    if within_s <= 0:
-        return
-    ends_at = asyncio.get_running_loop().time() + within_s
-    told: Task | None = None
-    with doors.bell.watch(task_id) as watch:
-        while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
-            if told is None:
-                told = await doors.storage.read(lambda store: owned(store, task_id, caller), brief=True)
-            if happened(told):
-                return
-            if happened is handed_over and turns.idle():
-                return  # nobody here is at it
-            if doors.health.draining and (happened is ended or not doors.role.works):
-                return  # an end may be hours away; a handover of ours is over before the process is
-            told = await watch.wait(min(left_s, LOOKS_AGAIN_S if doors.role.works else LOOKS_FOR_OTHERS_S))
+    if within_s > 0:
+        with doors.bell.watch(task_id) as watch:
+            await heard_until(doors, watch, caller, happened, within_s=within_s)
+
+
+async def heard_until(
+    doors: Doors, watch: Watch, caller: Caller, happened: Callable[[Task], bool], *, within_s: float
+) -> None:
+    """The same by a watch that is there already, and of what it heard."""
+    ends_at, told = asyncio.get_running_loop().time() + within_s, watch.heard()
+    while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
+        if told is None:
+            told = await doors.storage.read(lambda store: owned(store, watch.task_id, caller), brief=True)
+        if happened(told):
+            return
+        if happened is handed_over and turns.idle():
+            return  # nobody here is at it
+        if doors.health.draining and (happened is ended or not doors.role.works):
+            return  # an end may be hours away; a handover of ours is over before the process is
+        told = await watch.wait(min(left_s, LOOKS_AGAIN_S if doors.role.works else LOOKS_FOR_OTHERS_S))
 
 
 async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, Any], Status]:

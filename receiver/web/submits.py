@@ -8,12 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import turns
+from receiver.bell import Watch
 from receiver.store.protocol import Store
 from receiver.web.answers import json_answer
 from receiver.web.doors import Caller, doors_of, refuse_if_stopping
-from receiver.web.idempotency import Record, once, remember, replayed, use_of
-from receiver.web.showing import ended, handed_over, query_wait, shown, submit_code, wait_until, watch_url
+from receiver.web.idempotency import Keep, once, remember, replayed, use_of
+from receiver.web.showing import ended, handed_over, heard_until, query_wait, shown, submit_code, watch_url
 
+# What `once` asks for, by whom the watch hears of the task before it is committed.
+Record = Callable[[Keep, Watch], Awaitable[str]]
 Answering = Callable[[str, bool], Awaitable[Response]]
 
 
@@ -30,12 +33,18 @@ async def submitted(
     answer_by = asyncio.get_running_loop().time() + doors.answer_within_s
     refuse_if_stopping(doors)
     use = use_of(request, caller, asked)
-    task_id, earlier = await once(doors, use, record) if use else (await record(_keep_nothing), None)
-    await turns.settled()  # where nothing goes on after the answer, a handover that began is over before it
-    if not _does_not_wait(request):
-        left_s = answer_by - asyncio.get_running_loop().time()  # looking up the host of a webhook may take seconds
-        await wait_until(doors, task_id, caller, handed_over, within_s=left_s)
-        await wait_until(doors, task_id, caller, ended, within_s=wait_s)
+    with doors.bell.watch() as watch:
+        if use:
+            task_id, earlier = await once(doors, use, lambda keep: record(keep, watch))
+        else:
+            task_id, earlier = await record(_keep_nothing, watch), None
+        if earlier is not None:
+            watch.follow(task_id)
+        await turns.settled()  # where nothing goes on after the answer, a handover that began is over before it
+        if not _does_not_wait(request):
+            left_s = answer_by - asyncio.get_running_loop().time()  # looking up the host of a webhook may take seconds
+            await heard_until(doors, watch, caller, handed_over, within_s=left_s)
+            await heard_until(doors, watch, caller, ended, within_s=wait_s)
     if answering is None:
         fields, status = await shown(doors, task_id, caller)
         response = json_answer(fields | {"watch_url": watch_url(request, task_id)}, submit_code(status))

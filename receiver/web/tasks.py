@@ -7,9 +7,11 @@ from pydantic import AfterValidator, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.bell import Watch
 from receiver.domain import Format, Status, Task
 from receiver.errors import Fault, Invalid
 from receiver.ids import new_id
+from receiver.json_text import Unread
 from receiver.providers import Served
 from receiver.store.protocol import Store
 from receiver.tracing import TRACEPARENT
@@ -55,18 +57,19 @@ async def create_task(request: Request, caller: Caller) -> Response:
     """`POST /v1/tasks`."""
     body = await read_json(request)
 
-    async def record(keep: Keep) -> str:
-        return await record_task(request, caller, model_of(body, TaskIn), keep)
+    async def record(keep: Keep, watch: Watch) -> str:
+        return await record_task(request, caller, model_of(body, TaskIn), keep, watch)
 
     return await submitted(request, caller, body, record)
 
 
 async def record_task(
-    request: Request, caller: Caller, asked: TaskIn, keep: Keep, *, format: Format | None = None
+    request: Request, caller: Caller, asked: TaskIn, keep: Keep, watch: Watch, *, format: Format | None = None
 ) -> str:
     """Check what is asked for, commit it as a new task and begin to hand it over; its id. Raises `Invalid`.
 
-    `format` is how its webhook is written, where that is not the caller's to say.
+    The `watch` hears of it from its first commit on. `format` is how its webhook is written, where that is not the
+    caller's to say.
     """
     doors = doors_of(request)
     served = served_by(doors, asked.provider)
@@ -79,6 +82,7 @@ async def record_task(
         record_webhook(store)
 
     refuse_if_stopping(doors)  # once more: a webhook's name may have taken its time
+    watch.follow(task.id)
     await doors.accept(task, also=also, later=left_for_later(request))
     doors.traces.accepted(request.headers.get(TRACEPARENT), task, doors.clock.now())
     return task.id
@@ -115,7 +119,7 @@ def task_of(asked: WorkIn, served: Served, doors: Doors, caller: Caller, *, call
         status=Status.QUEUED,
         created_at=now,
         deadline_at=now + seconds * 1000,
-        input=asked.input,
+        input=Unread.of(asked.input),
         metadata=asked.metadata,
         media=adapter.media(asked.model, asked.input),
         callback_expected=callback_expected,

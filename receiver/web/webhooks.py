@@ -1,13 +1,13 @@
 """The webhooks of single tasks: where one goes, and the tenant's secret that signs for all of them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from receiver.copying import replace
 from receiver.delivery_policy import GROUPS, OWN_EVENT_TYPES
 from receiver.destination_actions import retire
 from receiver.domain import Destination, EventType, Format, Scheme, Task
