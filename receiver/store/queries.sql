@@ -570,6 +570,12 @@ ON CONFLICT (provider) DO UPDATE SET paused = excluded.paused, since = excluded.
 INSERT INTO notes (task_id, number, sequence, at, kind, text, data)
 SELECT :task_id, count(*), :sequence, :at, :kind, :text, :data FROM notes WHERE task_id = :task_id HAVING count(*) < :most
 
+-- count_unkept --
+-- Where the next note of a task is not kept, it is counted.
+INSERT INTO tallies (task_id, after, kind, count, first_at, last_at)
+SELECT task_id, :most, :kind, 1, :at, :at FROM notes WHERE task_id = :task_id AND number = :most - 1
+ON CONFLICT (task_id, after, kind) DO UPDATE SET count = tallies.count + 1, last_at = excluded.last_at
+
 -- count_up --
 INSERT INTO tallies (task_id, after, kind, count, first_at, last_at)
 SELECT :task_id, count(*), :kind, 1, :at, :at FROM notes WHERE task_id = :task_id

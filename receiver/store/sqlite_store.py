@@ -52,11 +52,11 @@ class SqliteStore(SharedVerbs):
         except sqlite3.DatabaseError as error:
             tell(error)
 
-    def change_each(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run one statement for each of these."""
+    def change_each(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run one statement for each of these; how many rows they changed."""
         statement, pick = _in_order(sql)
         try:
-            self._connection.executemany(statement, map(pick, rows))
+            return self._connection.executemany(statement, map(pick, rows)).rowcount
         except sqlite3.DatabaseError as error:
             tell(error)
 

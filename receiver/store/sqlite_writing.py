@@ -9,17 +9,55 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from receiver.domain import Ms, Task
 from receiver.hand_off import HandOff
 from receiver.store.deliveries import OF_ONE_DELIVERY
 from receiver.store.kept import KeptVerbs
+from receiver.store.notes import MOST_NOTES, UNKEPT
+from receiver.store.rows import task_row
 from receiver.store.sqlite_store import SqliteStore
 from receiver.store.statements import QUERIES, Row, mentioning
 
-_NAMES = ("insert_event", "insert_delivery", "insert_attempt", "settle_delivered", "upsert_timer", "count_up")
-_HELD_BACK = [QUERIES[name] for name in _NAMES]
-_OF_A_DELIVERY = frozenset(QUERIES[name] for name in ("insert_delivery", "settle_delivered"))
+# In the order in which they go in, each with the value that says whose row it is.
+_WHOSE = {
+    QUERIES[name]: whose
+    for name, whose in {
+        "insert_task": "id",
+        "insert_input": "task_id",
+        "update_task": "id",
+        "insert_event": "task_id",
+        "insert_delivery": "id",
+        "insert_attempt": "delivery_id",
+        "settle_delivered": "id",
+        "upsert_timer": "task_id",
+        "delete_timer": "task_id",
+        "count_unkept": "task_id",
+        "insert_note": "task_id",
+        "count_up": "task_id",
+    }.items()
+}
+# Statements that look at nobody's rows but those of the one whom they name.
+_OF_ONE = dict.fromkeys(OF_ONE_DELIVERY, "id") | {
+    QUERIES[name]: whose
+    for name, whose in {
+        "select_task": "id",
+        "update_task": "id",
+        "select_task_by_provider": "provider_task_id",
+        "select_timer": "task_id",
+        "claim_timer": "task_id",
+    }.items()
+}
+# What must not be in before them, for it comes after them: not of the same one.
+_BEHIND = {
+    QUERIES[name]: [QUERIES[each] for each in others]
+    for name, others in {
+        "upsert_timer": ["delete_timer"],
+        "count_unkept": ["insert_note", "count_up"],
+    }.items()
+}
+_UPDATE = QUERIES["update_task"]  # held back only of a task that is known: else its version is asked for
 _MOST_HELD = 500  # rows of one statement
-_TABLES = {table for sql in _HELD_BACK for table in re.findall(r"\b(?:INTO|FROM|^UPDATE) (\w+)", sql, re.MULTILINE)}
+_TABLES = {table for sql in _WHOSE for table in re.findall(r"(?:\b(?:INTO|FROM)|^UPDATE) (\w+)", sql, re.MULTILINE)}
 _looks_at_held_back = mentioning(_TABLES)
 
 
@@ -36,32 +74,50 @@ class WritingStore(KeptVerbs, SqliteStore):
         self._hold_nothing()
 
     def _hold_nothing(self) -> None:
-        self._held: dict[str, list[Mapping[str, Any]]] = {sql: [] for sql in _HELD_BACK}
+        self._held: dict[str, list[Mapping[str, Any]]] = {sql: [] for sql in _WHOSE}
+        self._whose: dict[str, set[str]] = {sql: set() for sql in _WHOSE}
         self._holds = False
-        self._held_deliveries: set[str] = set()
+        self._held_of: set[str | None] = set()
 
     def before_commit(self) -> None:
         super().before_commit()
         if self._holds:
             self._put_in()
 
+    def save_task(self, task: Task, *, expected_version: int) -> bool:
+        known = self._tasks.get(task.id)
+        if known is None or known.version != expected_version:
+            return super().save_task(task, expected_version=expected_version)
+        self._hold(_UPDATE, task_row(task) | {"expected": expected_version})
+        del self._tasks[task.id]
+        self._keep_task(task)
+        return True
+
+    def note(self, task_id: str, *, at: Ms, sequence: int, kind: str, text: str, data: Mapping[str, Any]) -> None:
+        self.count("count_unkept", task_id=task_id, kind=UNKEPT, at=at, most=MOST_NOTES)
+        super().note(task_id, at=at, sequence=sequence, kind=kind, text=text, data=data)
+
     def execute(self, sql: str, values: Mapping[str, Any]) -> Sequence[Row]:
         self._look(sql, values)
         return super().execute(sql, values)
 
     def changed(self, sql: str, values: Mapping[str, Any]) -> int:
-        held = self._held.get(sql)
-        if held is not None:
-            return self._hold(sql, values, held)
+        if sql in _WHOSE and sql is not _UPDATE:
+            return self._hold(sql, values)
         self._look(sql, values)
         self.hear(sql)
         return super().changed(sql, values)
 
-    def _hold(self, sql: str, values: Mapping[str, Any], held: list[Mapping[str, Any]]) -> int:
+    def _hold(self, sql: str, values: Mapping[str, Any]) -> int:
+        whose = values[_WHOSE[sql]]
+        for other in _BEHIND.get(sql, ()):
+            if whose in self._whose[other]:
+                self._put_in()
+        self._whose[sql].add(whose)
+        self._held_of.update((whose, values.get("provider_task_id")))
+        held = self._held[sql]
         held.append(values)
         self._holds = True
-        if sql in _OF_A_DELIVERY:
-            self._held_deliveries.add(values["id"])
         if len(held) >= _MOST_HELD:
             self._put_in()
         return 1
@@ -71,7 +127,7 @@ class WritingStore(KeptVerbs, SqliteStore):
         if (
             self._holds
             and _looks_at_held_back(sql)
-            and (sql not in OF_ONE_DELIVERY or values["id"] in self._held_deliveries)
+            and ((whose := _OF_ONE.get(sql)) is None or values[whose] in self._held_of)
         ):
             self._put_in()
 
@@ -79,5 +135,5 @@ class WritingStore(KeptVerbs, SqliteStore):
         held = self._held
         self._hold_nothing()
         for sql, rows in held.items():
-            if rows:
-                self.change_each(sql, rows)
+            if rows and self.change_each(sql, rows) < len(rows) and sql is _UPDATE:
+                raise RuntimeError("a task changed inside its own transaction")

@@ -1,11 +1,15 @@
 """What is written most is held back until its transaction ends: nobody who asks, and nothing that fails, may notice."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from receiver.domain import Attempt, DeliveryState, Work
+from receiver.domain import Attempt, DeliveryState, Status, Work
+from receiver.json_text import Unread
+from receiver.store.notes import MOST_NOTES
 from receiver.store.protocol import Storage, Store
 from tests.make import MINUTE, NOW, a_delivery, a_destination, a_task, a_timer, an_event
 
@@ -46,6 +50,107 @@ async def test_a_transaction_sees_what_it_wrote(storage: Storage) -> None:
         assert [(each.after, each.count) for each in tallies] == [(0, 1), (1, 1)]
 
     await storage.write(write)
+
+
+async def test_a_task_is_as_it_was_saved_last(storage: Storage) -> None:
+    """Recorded, changed and looked for by every name that it has, in one transaction; a version that was is refused."""
+    task = a_task(provider_task_id=None, status=Status.SUBMITTING, input=Unread.of({"prompt": "a fox"}))
+    known = replace(task, provider_task_id="p_1", status=Status.SUBMITTED, version=1)
+    ended = replace(known, status=Status.SUCCEEDED, version=2)
+
+    def write(store: Store) -> None:
+        store.record_task(task)
+        store.record_task(replace(task, id="task_0"))
+        assert store.task_of_provider("apikley", "p_1") is None
+        assert store.save_task(known, expected_version=0)
+        assert store.task_of_provider("apikley", "p_1") == known
+        assert store.save_task(ended, expected_version=1)
+        assert not store.save_task(known, expected_version=0)
+        assert not store.save_task(replace(known, id="task_9"), expected_version=0)
+        assert store.task("task_1") == store.task_of_provider("apikley", "p_1") == ended
+
+    await storage.write(write)
+    await storage.write(
+        lambda store: store.save_task(replace(ended, id="task_0", provider_task_id="p_0"), expected_version=0)
+    )
+    found = await storage.read(lambda store: store.task_of_provider("apikley", "p_0"))
+    assert found is not None
+    assert (found.id, found.version) == ("task_0", 2)
+    assert not await storage.write(lambda store: store.save_task(known, expected_version=0))
+    assert await storage.read(lambda store: store.task("task_1")) == ended
+
+
+async def test_an_id_of_the_provider_s_is_bound_once(storage: Storage) -> None:
+    """However soon the second follows: the write that would bind it again fails alone."""
+    await storage.write(
+        lambda store: [store.record_task(a_task(id=f"task_{each}", provider_task_id=None)) for each in "123"]
+    )
+
+    def bind(task_id: str, name: str, store: Store) -> None:
+        task = store.task(task_id)
+        assert task is not None
+        assert store.save_task(
+            replace(task, provider_task_id=name, version=task.version + 1), expected_version=task.version
+        )
+
+    ways = [("task_1", "p_1"), ("task_2", "p_1"), ("task_3", "p_3")]
+    writes = [storage.write(partial(bind, *each), brief=True) for each in ways]
+    ended = await asyncio.gather(*writes, return_exceptions=True)
+    assert [each is None for each in ended] == [True, False, True]
+    tasks = await storage.read(lambda store: store.tasks(["task_1", "task_2", "task_3"]))
+    assert [tasks[f"task_{each}"].provider_task_id for each in "123"] == ["p_1", None, "p_3"]
+
+
+async def test_timers_in_the_order_of_what_happened(storage: Storage) -> None:
+    """Set, dropped and set again; set and dropped: what came last holds."""
+
+    def write(store: Store) -> None:
+        for task_id in ("task_1", "task_2"):
+            store.set_timer(a_timer(task_id=task_id))
+            store.drop_timer(task_id)
+        store.set_timer(a_timer(task_id="task_1", due_at=NOW + 7))
+
+    await storage.write(write)
+    timers = await storage.read(lambda store: [store.timer(each) for each in ("task_1", "task_2")])
+    assert timers == [a_timer(task_id="task_1", due_at=NOW + 7), None]
+    await storage.write(lambda store: store.drop_timer("task_1"))
+    assert await storage.read(lambda store: store.count_timers(Work.POLL, "apikley")) == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_notes_and_counts_in_the_order_of_what_happened(storage: Storage, *, at_once: bool) -> None:
+    """In one transaction or many: a count stands behind the note before it, and what is too much is counted, too."""
+    await storage.write(
+        lambda store: [store.record_task(a_task(id=f"task_{each}", provider_task_id=None)) for each in "12"]
+    )
+    steps = list[Callable[[Store], None]]()
+
+    def note(task_id: str, number: int, store: Store) -> None:
+        store.note(task_id, at=NOW + number, sequence=0, kind="poll", text=str(number), data={})
+
+    for number in range(MOST_NOTES + 2):
+        steps.append(partial(note, "task_1", number))
+        if number % 100 == 0:
+            steps += [partial(note, "task_2", number)]
+            steps += [
+                lambda store: store.tally("task_2", "poll", at=NOW),
+                lambda store: store.tally("task_1", "poll", at=NOW),
+            ]
+    if at_once:
+        await storage.write(lambda store: [step(store) for step in steps])
+    else:
+        await asyncio.gather(*(storage.write(step, brief=True) for step in steps))
+    first, second = [
+        await storage.read(lambda store, name=f"task_{each}": store.chronicle(name, most=9)) for each in "12"
+    ]  # type: ignore[misc]
+    assert [each.text for each in first.notes] == [str(number) for number in range(MOST_NOTES)]
+    assert [(each.after, each.kind, each.count) for each in first.tallies] == [
+        *((1 + number, "poll", 1) for number in range(0, MOST_NOTES, 100)),
+        (MOST_NOTES, "poll", 1),
+        (MOST_NOTES, "unkept", 2),
+    ]
+    assert [each.text for each in second.notes] == [str(number) for number in range(0, MOST_NOTES + 1, 100)]
+    assert [(each.after, each.count) for each in second.tallies] == [(number + 1, 1) for number in range(6)]
 
 
 @pytest.mark.parametrize("state", DeliveryState)
