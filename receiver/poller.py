@@ -39,7 +39,7 @@ class PollLimits:
     deadline_s: float = 30.0
     lease_s: float = 60.0
     batch: int = 100
-    in_flight: int = 64
+    in_flight: int = 128  # half of them may wait for their commit only
 
 
 MOST_SETTLED = MOST_HASTENED = 1000
