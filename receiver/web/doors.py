@@ -229,7 +229,7 @@ def check_query(request: Request, *known: str, several: Iterable[str] = (), free
 
 def query_integer(request: Request, name: str, default: int, *, least: int, most: int) -> int:
     """A whole number in the query; raises `Invalid`."""
-    text = request.query_params.get(name)
+    text = request.query_params.get(name) if request.scope["query_string"] else None
     if text is None or text == "":
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from receiver import formats, turns
 from receiver.bell import Watch
-from receiver.domain import EventType, Status, Task
+from receiver.domain import EventType, Status, Task, Timer
 from receiver.errors import Unknown
 from receiver.store.protocol import Store
 from receiver.waiting import waiting_for
@@ -63,28 +63,33 @@ async def wait_until(
 
 async def heard_until(
     doors: Doors, watch: Watch, caller: Caller, happened: Callable[[Task], bool], *, within_s: float
-) -> None:
-    """The same by a watch that is there already, and of what it heard."""
+) -> Task | None:
+    """The same by a watch that is there already, and of what it heard; the task with which it happened."""
     ends_at, told = asyncio.get_running_loop().time() + within_s, watch.heard()
     while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
         if told is None:
             told = await doors.storage.read(lambda store: owned(store, watch.task_id, caller), brief=True)
         if happened(told):
-            return
+            return told
         if happened is handed_over and turns.idle():
-            return  # nobody here is at it
+            break  # nobody here is at it
         if doors.health.draining and (happened is ended or not doors.role.works):
-            return  # an end may be hours away; a handover of ours is over before the process is
+            break  # an end may be hours away; a handover of ours is over before the process is
         told = await watch.wait(min(left_s, LOOKS_AGAIN_S if doors.role.works else LOOKS_FOR_OTHERS_S))
+    return None
 
 
-async def shown(doors: Doors, task_id: str, caller: Caller) -> tuple[dict[str, Any], Status]:
-    """A task as it is answered, and its status."""
+async def shown(
+    doors: Doors, task_id: str, caller: Caller, *, told: Task | None = None
+) -> tuple[dict[str, Any], Status]:
+    """A task as it is answered, and its status; it is not read again where it was `told` a moment ago."""
     holders = Holders(doors)
 
     def look(store: Store) -> tuple[dict[str, Any], Status]:
-        task = owned(store, task_id, caller)
-        return task_answer(holders, store, task), task.status
+        timer = store.timer(task_id)
+        over = told is not None and timer is None and not told.status.final  # it ended since
+        task = owned(store, task_id, caller) if told is None or over else told
+        return task_answer(holders, store, task, timer), task.status
 
     return await doors.storage.read(look, brief=True)
 
@@ -94,9 +99,8 @@ def submit_code(status: Status) -> int:
     return 202 if status in _UNSETTLED else 201
 
 
-def task_answer(holders: Holders, store: Store, task: Task) -> dict[str, Any]:
+def task_answer(holders: Holders, store: Store, task: Task, timer: Timer | None) -> dict[str, Any]:
     """The task with its input and what it waits for."""
-    timer = store.timer(task.id)
     waiting = waiting_for(task, timer, holders.now, held=holders.held(store, task, timer))
     fields = formats.task_fields(task)
     fields["input"] = dict(task.input)

@@ -147,7 +147,7 @@ async def list_tasks(request: Request, caller: Caller) -> Response:
 
     def read(store: Store) -> tuple[list[dict[str, Any]], str | None]:
         found = store.list_tasks(page)
-        return [task_answer(holders, store, task) for task in found], found.to
+        return [task_answer(holders, store, task, store.timer(task.id)) for task in found], found.to
 
     items, searched_to = await doors.storage.read(read)
     return page_answer(items, limit, [item["id"] for item in items], searched_to)

@@ -1,12 +1,15 @@
 """Handing tasks over: what is known to have created nothing is tried again, everything else is not."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from receiver.domain import Status, Timer, Work
+from receiver.web.doors import Caller
+from receiver.web.showing import shown
 from tests.make import DAY, NOW, a_task
 from tests.service.world import a_pair, a_world, created, keep, record, scripted
 
@@ -35,6 +38,23 @@ async def test_accepted(tmp_path: Path) -> None:
             "submit",
             "poll",
         )
+
+
+async def test_the_answer_is_what_was_heard_of_the_handover_unless_the_task_ended_since(tmp_path: Path) -> None:
+    """What its commit told is not read again; where no timer is left, that is over."""
+    async with scripted(created(), record("success", "p1")) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit()
+        doors, caller = world.service.doors, Caller(tenant="default")
+        heard = await doors.storage.read(lambda store: store.task(task["id"]))
+        assert heard is not None
+        told = replace(heard, provider_status="as it was told")
+        fields, status = await shown(doors, heard.id, caller, told=told)
+        assert (fields["provider_status"], status) == ("as it was told", Status.SUBMITTED)
+        assert fields["waiting_for"]["next_at"] == task["waiting_for"]["next_at"]
+        await world.end(task["id"])
+        await world.service.storage.write(lambda store: store.drop_timer(heard.id))
+        fields, status = await shown(doors, heard.id, caller, told=told)
+        assert (fields["status"], fields["outputs"] != [], status) == ("succeeded", True, Status.SUCCEEDED)
 
 
 @pytest.mark.parametrize(
