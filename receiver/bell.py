@@ -84,4 +84,5 @@ class Watch:
                 await self._changed.wait()
         except TimeoutError:
             return None
+        await asyncio.sleep(0)  # who committed it gives back its place before anybody who was told asks for one
         return self.heard()
