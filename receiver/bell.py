@@ -68,9 +68,13 @@ class Watch:
 
     def tell(self, task: Task) -> None:
         """The task was committed like this."""
+        self.learn(task)
+        self._changed.set()
+
+    def learn(self, task: Task) -> None:
+        """The task was found like this: whoever asks next begins with that, and nobody is woken."""
         if self._told is None or task.version >= self._told.version:
             self._told = task
-        self._changed.set()
 
     def heard(self) -> Task | None:
         """The task as it is by what was heard of it until now, None where nothing was; `wait` then is for more."""

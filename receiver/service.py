@@ -16,7 +16,7 @@ from receiver.clock import Clock, SystemClock
 from receiver.counts import Counts
 from receiver.delivery import Courier, DeliveryLimits
 from receiver.dialling import is_here
-from receiver.domain import Task
+from receiver.domain import Ms, Task
 from receiver.drop_in import ProvidersCallbacks
 from receiver.due import Due
 from receiver.errors import ConfigurationError, Unavailable
@@ -362,10 +362,9 @@ class Service:
         else:
             self.poller.wake.set()
 
-    def _room(self, provider: str) -> Room:
-        """How a provider's budget stands now."""
-        under_way = self.submitter.crew.count(provider)
-        return self._budgets[provider].room(self._clock.now(), under_way=under_way)
+    def _room(self, provider: str, now: Ms) -> Room:
+        """How a provider's budget stands."""
+        return self._budgets[provider].room(now, under_way=self.submitter.crew.count(provider))
 
     async def _check_target(self, url: str) -> None:
         """Refuse a webhook target that may not be dialled; raises `AddressRefused` or `Malformed`."""

@@ -37,6 +37,18 @@ async def test_what_was_committed_before_anybody_waits_is_heard() -> None:
         assert watch.heard() == SECOND
 
 
+async def test_what_was_found_wakes_nobody_and_is_not_forgotten() -> None:
+    """Nor does it put an older version in the place of a newer one."""
+    bell = Bell()
+    with bell.watch(FIRST.id) as watch:
+        watch.learn(SECOND)
+        ring(bell, FIRST)
+        assert watch.heard() == SECOND
+        watch.learn(FIRST)
+        assert await wait(watch, 0.01) is None
+        assert watch.heard() == SECOND
+
+
 async def test_who_waits_is_woken() -> None:
     bell = Bell()
     with bell.watch(FIRST.id) as watch:

@@ -18,8 +18,8 @@ from receiver.store.rows import task_row
 from receiver.store.sqlite_store import SqliteStore
 from receiver.store.statements import QUERIES, Row, mentioning
 
-# In the order in which they go in, each with the value that says whose row it is.
-_WHOSE = {
+# In the order in which they go in, each with the value that says whose row it is, where anybody asks for that one's.
+_WHOSE: Mapping[str, str | None] = {
     QUERIES[name]: whose
     for name, whose in {
         "insert_task": "id",
@@ -27,7 +27,7 @@ _WHOSE = {
         "update_task": "id",
         "insert_event": "task_id",
         "insert_delivery": "id",
-        "insert_attempt": "delivery_id",
+        "insert_attempt": None,
         "settle_delivered": "id",
         "upsert_timer": "task_id",
         "delete_timer": "task_id",
@@ -89,6 +89,7 @@ class WritingStore(KeptVerbs, SqliteStore):
         if known is None or known.version != expected_version:
             return super().save_task(task, expected_version=expected_version)
         self._hold(_UPDATE, task_row(task) | {"expected": expected_version})
+        self._held_of.add(known.provider_task_id)  # in the database it is still found by that
         del self._tasks[task.id]
         self._keep_task(task)
         return True
@@ -109,17 +110,18 @@ class WritingStore(KeptVerbs, SqliteStore):
         return super().changed(sql, values)
 
     def _hold(self, sql: str, values: Mapping[str, Any]) -> int:
-        whose = values[_WHOSE[sql]]
-        for other in _BEHIND.get(sql, ()):
-            if whose in self._whose[other]:
-                self._put_in()
-        self._whose[sql].add(whose)
-        self._held_of.update((whose, values.get("provider_task_id")))
-        held = self._held[sql]
-        held.append(values)
-        self._holds = True
-        if len(held) >= _MOST_HELD:
+        if len(self._held[sql]) >= _MOST_HELD:  # before it, not after: a task's row is not parted from its input
             self._put_in()
+        named = _WHOSE[sql]
+        if named is not None:
+            whose = values[named]
+            for other in _BEHIND.get(sql, ()):
+                if whose in self._whose[other]:
+                    self._put_in()
+            self._whose[sql].add(whose)
+            self._held_of.update((whose, values.get("provider_task_id")))
+        self._held[sql].append(values)
+        self._holds = True
         return 1
 
     def _look(self, sql: str, values: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from receiver.bell import Bell
 from receiver.budget import Room
 from receiver.clock import Clock
 from receiver.counts import Counts
-from receiver.domain import Attempt, Destination, Task
+from receiver.domain import Attempt, Destination, Ms, Task
 from receiver.due import Ticked
 from receiver.errors import Conflict, Fault, Forbidden, Invalid, Malformed, NotVerified, TooLarge, Unavailable
 from receiver.health import Health
@@ -87,7 +87,7 @@ class Doors:
     counts: Counts
     traces: Traces
     health: Health
-    room: Callable[[str], Room]
+    room: Callable[[str, Ms], Room]
     api_key: str = field(repr=False)
     cron_secret: str | None = field(default=None, repr=False)
     serverless: bool = False

@@ -32,7 +32,7 @@ class Holders:
         """The same for all tasks of a list."""
         room = self._rooms.get(name)
         if room is None:
-            room = self._rooms[name] = self._doors.room(name)
+            room = self._rooms[name] = self._doors.room(name, self.now)
         return room
 
 

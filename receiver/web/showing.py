@@ -69,6 +69,7 @@ async def heard_until(
     while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
         if told is None:
             told = await doors.storage.read(lambda store: owned(store, watch.task_id, caller), brief=True)
+            watch.learn(told)
         if happened(told):
             return told
         if happened is handed_over and turns.idle():

@@ -114,11 +114,11 @@ async def test_a_thousand_cuts(tmp_path: Path) -> None:
 
         await world.until(confirmed, step_s=5)
         events = await every(world, "/v1/events", after="0")
-        providers = await world.api.get("/v1/events", params={"type": "provider.paused"})
     assert Counter(cutter.creates) == Counter(prompts)
     assert {prompt: task["provider_task_id"] for prompt, task in tasks.items()} == {
         prompt: provider_id(prompt) for prompt in prompts
     }
     told = Counter(event["type"] for event in events)
+    again = told.pop("task.queued", 0)  # had no connection; the order that follows may put five lost ones in a row
+    assert told.pop("provider.paused", 0) == told.pop("provider.resumed", 0) <= again
     assert told == {"task.unconfirmed": CUTS, "task.submitted": len(prompts), "task.succeeded": len(prompts)}
-    assert providers.status_code != 200 or providers.json()["items"] == []

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from receiver.domain import Attempt, DeliveryState, Status, Work
+from receiver.domain import Attempt, DeliveryState, Source, Status, Update, Work
+from receiver.intake import Taken, take
 from receiver.json_text import Unread
 from receiver.store.notes import MOST_NOTES
 from receiver.store.protocol import Storage, Store
@@ -99,6 +100,42 @@ async def test_an_id_of_the_provider_s_is_bound_once(storage: Storage) -> None:
     assert [each is None for each in ended] == [True, False, True]
     tasks = await storage.read(lambda store: store.tasks(["task_1", "task_2", "task_3"]))
     assert [tasks[f"task_{each}"].provider_task_id for each in "123"] == ["p_1", None, "p_3"]
+
+
+async def test_an_id_is_free_once_its_task_has_another(storage: Storage) -> None:
+    """What the answer to a submit says goes before what a callback said: two answers in one transaction, the first of
+    which gives up the id that the second names.
+    """
+
+    def submitted(name: str, provider_task_id: str, store: Store, source: Source = Source.SUBMIT) -> Taken:
+        task = store.task(f"task_{name}")
+        assert task is not None
+        update = Update(status=Status.SUBMITTED, provider_task_id=provider_task_id)
+        return take(store, task, update, source=source, verified_by=None, now=NOW)
+
+    def record(store: Store) -> None:
+        for name in "12":
+            store.record_task(a_task(id=f"task_{name}", provider_task_id=None, status=Status.SUBMITTING))
+
+    await storage.write(record)
+    await storage.write(partial(submitted, "1", "p_2", source=Source.CALLBACK))
+    answers = [storage.write(partial(submitted, name, f"p_{name}"), brief=True) for name in "12"]
+    taken = await asyncio.gather(*answers)
+    assert [(each.refused, each.task.provider_task_id) for each in taken] == [(False, "p_1"), (False, "p_2")]
+    found = await storage.read(lambda store: [store.task_of_provider("apikley", each) for each in ("p_1", "p_2")])
+    assert [each and each.id for each in found] == ["task_1", "task_2"]
+
+
+async def test_a_task_is_found_with_its_input_however_many_were_recorded(storage: Storage) -> None:
+    """By the provider's id, at any place among more than are held back."""
+
+    def record(store: Store) -> None:
+        for number in range(1_002):
+            store.record_task(a_task(id=f"task_{number}", provider_task_id=f"p_{number}"))
+            if number % 500 in (498, 499, 0, 1):
+                assert store.task_of_provider("apikley", f"p_{number}") is not None
+
+    await storage.write(record)
 
 
 async def test_timers_in_the_order_of_what_happened(storage: Storage) -> None:
