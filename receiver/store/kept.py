@@ -1,8 +1,8 @@
 """What the one writer of a database keeps in memory, because nobody else can change it.
 
 The counter of events, written once per transaction; the destinations that every event is held against and every
-attempt is counted for; the tasks, and their timers, that somebody is being asked about. Only for the connection that
-writes: another one would not hear of changes.
+attempt is counted for; the tasks, and their timers, that are being handed over or that somebody is being asked about.
+Only for the connection that writes: another one would not hear of changes.
 """
 
 import re

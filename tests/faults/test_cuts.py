@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 
 CUTS = 1000
 BATCH = 50
+PUT_OFF = 10  # by a machine that stands still: no connection was made in time, nothing left, so they are sent again
 BRIEF = replace(LIMITS, submit=SubmitLimits(deadline_s=2.0, lease_s=60))
 
 
@@ -102,7 +103,9 @@ async def test_a_thousand_cuts(tmp_path: Path) -> None:
             tasks.update(await every_task(world))
             return all(task["status"] != "queued" for task in tasks.values())
 
-        await world.until(handed_over, step_s=5)  # no connection in time, on a busy machine: nothing left, so again
+        await handed_over()
+        assert sum(task["status"] == "queued" for task in tasks.values()) <= PUT_OFF
+        await world.until(handed_over, step_s=5)
         assert {prompt for prompt, task in tasks.items() if task["status"] == "unconfirmed"} == set(lost)
         for _ in range(3):
             await world.turn(3600)
@@ -119,6 +122,8 @@ async def test_a_thousand_cuts(tmp_path: Path) -> None:
         prompt: provider_id(prompt) for prompt in prompts
     }
     told = Counter(event["type"] for event in events)
-    again = told.pop("task.queued", 0)  # had no connection; the order that follows may put five lost ones in a row
+    again = told.pop("task.queued", 0)
+    assert again <= PUT_OFF
+    # Who had no connection comes behind others, and five lost ones may then stand in a row.
     assert told.pop("provider.paused", 0) == told.pop("provider.resumed", 0) <= again
     assert told == {"task.unconfirmed": CUTS, "task.submitted": len(prompts), "task.succeeded": len(prompts)}
