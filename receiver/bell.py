@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from receiver.domain import Task
 from receiver.intake import Taken
 
 
@@ -23,7 +22,7 @@ class Bell:
     def ring(self, taken: Taken) -> None:
         """Announce what was committed."""
         for each in self._waiting.get(taken.task.id, ()):
-            each.tell(taken.task)
+            each.tell(taken)
         for listener in self._listeners:
             listener(taken)
 
@@ -48,7 +47,7 @@ class Watch:
         self._waiting = waiting
         self._changed = asyncio.Event()
         self.task_id = ""
-        self._told: Task | None = None
+        self._told: Taken | None = None
 
     def follow(self, task_id: str) -> None:
         """Hear of this task from now on, and of no other."""
@@ -66,22 +65,22 @@ class Watch:
             if not watching:
                 del self._waiting[self.task_id]
 
-    def tell(self, task: Task) -> None:
+    def tell(self, taken: Taken) -> None:
         """The task was committed like this."""
-        self.learn(task)
+        self.learn(taken)
         self._changed.set()
 
-    def learn(self, task: Task) -> None:
+    def learn(self, found: Taken) -> None:
         """The task was found like this: whoever asks next begins with that, and nobody is woken."""
-        if self._told is None or task.version >= self._told.version:
-            self._told = task
+        if self._told is None or found.task.version >= self._told.task.version:
+            self._told = found
 
-    def heard(self) -> Task | None:
+    def heard(self) -> Taken | None:
         """The task as it is by what was heard of it until now, None where nothing was; `wait` then is for more."""
         self._changed.clear()
         return self._told
 
-    async def wait(self, within_s: float) -> Task | None:
+    async def wait(self, within_s: float) -> Taken | None:
         """The task as it is after the next change in this process; None where none came in so many seconds."""
         try:
             async with asyncio.timeout(within_s):

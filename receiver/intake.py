@@ -9,17 +9,39 @@ from dataclasses import dataclass
 
 from receiver import delivery_policy, formats, json_text, policy
 from receiver.copying import replace
-from receiver.domain import Delivery, DeliveryState, Destination, Event, EventType, Ms, Source, Task, Update, Verified
+from receiver.domain import (
+    Delivery,
+    DeliveryState,
+    Destination,
+    Event,
+    EventType,
+    Ms,
+    Source,
+    Task,
+    Timer,
+    Update,
+    Verified,
+)
 from receiver.ids import new_id
+from receiver.provider_policy import Standing
 from receiver.store.protocol import Store
 from receiver.store.records import Handed, Lease, Parcel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """When a task is looked at next, and how its provider stands."""
+
+    timer: Timer
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What became of an update: the task after it, how many deliveries wait because of it, and which are handed off.
 
-    `refused` is true where the update names a provider's id that is bound to another task.
+    `refused` is true where the update names a provider's id that is bound to another task. The `outlook` is that of the
+    same transaction, where that looked.
     """
 
     task: Task
@@ -27,6 +49,7 @@ class Taken:
     owed: int = 0
     handed: tuple[Handed, ...] = ()
     refused: bool = False
+    outlook: Outlook | None = None
 
     def then(self, later: "Taken") -> "Taken":
         """Both, as one."""

@@ -21,7 +21,7 @@ from receiver.crew import Crew, each_alone
 from receiver.domain import MINUTE, Failure, FailureKind, Ms, Source, Status, Task, Timer, Update, Verified, Work
 from receiver.errors import Unavailable
 from receiver.ids import new_id
-from receiver.intake import Taken, take, take_ours
+from receiver.intake import Outlook, Taken, take, take_ours
 from receiver.outbound import Audience, Outbound
 from receiver.providers import PROVIDER_CAP, CallbackUrls, Providers, Served
 from receiver.standing import Turn, heard, log_turn
@@ -290,7 +290,9 @@ class Submitter:
         else:
             error = answer.failure.message if isinstance(answer, Ambiguous) else None
             after = provider_policy.after_submit(before, answered=error is None, now=now, error=error)
-        return taken, heard(store, before, after, now)
+        timer = store.timer(task.id)
+        outlook = Outlook(timer=timer, standing=after) if timer is not None else None
+        return replace(taken, outlook=outlook), heard(store, before, after, now)
 
     def _settle(
         self, store: Store, task_id: str, answer: SubmitAnswer, exchange: story.Exchange = story.UNHEARD

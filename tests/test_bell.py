@@ -6,21 +6,22 @@ from contextlib import suppress
 import pytest
 
 from receiver.bell import Bell, Watch
-from receiver.domain import Task
 from receiver.intake import Taken
 from tests.make import a_task
 
 pytestmark = pytest.mark.anyio
 
-FIRST, SECOND, OTHER = a_task(version=1), a_task(version=2), a_task(id="task_2", version=9)
+FIRST, SECOND, OTHER = (
+    Taken(task=task) for task in (a_task(version=1), a_task(version=2), a_task(id="task_2", version=9))
+)
 
 
-def ring(bell: Bell, *tasks: Task) -> None:
-    for task in tasks:
-        bell.ring(Taken(task=task))
+def ring(bell: Bell, *committed: Taken) -> None:
+    for taken in committed:
+        bell.ring(taken)
 
 
-async def wait(watch: Watch, within_s: float = 5.0) -> Task | None:
+async def wait(watch: Watch, within_s: float = 5.0) -> Taken | None:
     return await watch.wait(within_s)
 
 
@@ -30,7 +31,7 @@ async def test_what_was_committed_before_anybody_waits_is_heard() -> None:
     with bell.watch() as watch:
         ring(bell, FIRST)
         assert watch.heard() is None
-        watch.follow(FIRST.id)
+        watch.follow(FIRST.task.id)
         ring(bell, SECOND, FIRST, OTHER)
         assert await wait(watch) == SECOND
         assert await wait(watch, 0.01) is None
@@ -40,7 +41,7 @@ async def test_what_was_committed_before_anybody_waits_is_heard() -> None:
 async def test_what_was_found_wakes_nobody_and_is_not_forgotten() -> None:
     """Nor does it put an older version in the place of a newer one."""
     bell = Bell()
-    with bell.watch(FIRST.id) as watch:
+    with bell.watch(FIRST.task.id) as watch:
         watch.learn(SECOND)
         ring(bell, FIRST)
         assert watch.heard() == SECOND
@@ -51,7 +52,7 @@ async def test_what_was_found_wakes_nobody_and_is_not_forgotten() -> None:
 
 async def test_who_waits_is_woken() -> None:
     bell = Bell()
-    with bell.watch(FIRST.id) as watch:
+    with bell.watch(FIRST.task.id) as watch:
         waiting = asyncio.create_task(wait(watch))
         await asyncio.sleep(0)
         ring(bell, FIRST)
@@ -61,9 +62,9 @@ async def test_who_waits_is_woken() -> None:
 async def test_one_task_at_a_time() -> None:
     """Who turns to another task forgets what was heard of the one before."""
     bell = Bell()
-    with bell.watch(FIRST.id) as watch:
+    with bell.watch(FIRST.task.id) as watch:
         ring(bell, FIRST)
-        watch.follow(OTHER.id)
+        watch.follow(OTHER.task.id)
         ring(bell, SECOND)
         assert watch.heard() is None
         ring(bell, OTHER)
@@ -73,11 +74,11 @@ async def test_one_task_at_a_time() -> None:
 async def test_nothing_is_left_behind() -> None:
     """However it ended, and of two who watch the same the other goes on."""
     bell = Bell()
-    with bell.watch(FIRST.id) as other:
+    with bell.watch(FIRST.task.id) as other:
         with suppress(ValueError), bell.watch() as watch:
-            watch.follow(SECOND.id)
-            watch.follow(OTHER.id)
-            watch.follow(FIRST.id)
+            watch.follow(SECOND.task.id)
+            watch.follow(OTHER.task.id)
+            watch.follow(FIRST.task.id)
             raise ValueError("gone")
         ring(bell, FIRST, OTHER)
         assert (watch.heard(), other.heard()) == (None, FIRST)

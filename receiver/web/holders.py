@@ -3,6 +3,7 @@
 from receiver import provider_policy
 from receiver.budget import Room
 from receiver.domain import Ms, Status, Task, Timer, Work
+from receiver.provider_policy import Standing
 from receiver.store.protocol import Store
 from receiver.waiting import Held
 from receiver.web.doors import Doors
@@ -20,13 +21,22 @@ class Holders:
         """What holds this one back; None where nothing does but its own time."""
         if task.status.final or task.status in (Status.SUBMITTING, Status.UNCONFIRMED):
             return None
-        name, queued = task.provider, task.status is Status.QUEUED
-        if name not in self._doors.providers:
-            return Held(why=f"{name} is not configured here")
-        room = self._room(name)
-        if why := provider_policy.holding(store.standing(name), polls=not queued):
-            return Held(why=why)
-        return (_crowded(store, task, timer, room, self.now) if queued else None) or _asked_enough(name, room, self.now)
+        if task.provider not in self._doors.providers:
+            return Held(why=f"{task.provider} is not configured here")
+        standing = store.standing(task.provider)
+        if task.status is not Status.QUEUED:
+            return self.unpolled(standing)
+        room = self._room(task.provider)
+        return (
+            _paused(standing, polls=False)
+            or _crowded(store, task, timer, room, self.now)
+            or _asked_enough(task.provider, room, self.now)
+        )
+
+    def unpolled(self, standing: Standing) -> Held | None:
+        """What holds back the polls of a provider that stands like this."""
+        name = standing.provider
+        return _paused(standing, polls=True) or _asked_enough(name, self._room(name), self.now)
 
     def _room(self, name: str) -> Room:
         """The same for all tasks of a list."""
@@ -34,6 +44,11 @@ class Holders:
         if room is None:
             room = self._rooms[name] = self._doors.room(name, self.now)
         return room
+
+
+def _paused(standing: Standing, *, polls: bool) -> Held | None:
+    why = provider_policy.holding(standing, polls=polls)
+    return Held(why=why) if why else None
 
 
 def _crowded(store: Store, task: Task, timer: Timer | None, room: Room, now: Ms) -> Held | None:

@@ -8,16 +8,18 @@ from starlette.requests import Request
 
 from receiver import formats, turns
 from receiver.bell import Watch
-from receiver.domain import EventType, Status, Task, Timer
+from receiver.domain import EventType, Ms, Status, Task, Timer
 from receiver.errors import Unknown
+from receiver.intake import Taken
 from receiver.store.protocol import Store
-from receiver.waiting import waiting_for
+from receiver.waiting import Held, waiting_for
 from receiver.web.doors import Caller, Doors, doors_of, query_integer
 from receiver.web.holders import Holders
 
 MOST_WAIT_S = 60
 LOOKS_AGAIN_S, LOOKS_FOR_OTHERS_S = 1.0, 0.25  # the second where all that happens is another process's doing
 _UNSETTLED = frozenset({Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED})
+_WITH_PROVIDER = frozenset({Status.SUBMITTED, Status.RUNNING})
 
 
 def query_wait(request: Request) -> int:
@@ -63,14 +65,14 @@ async def wait_until(
 
 async def heard_until(
     doors: Doors, watch: Watch, caller: Caller, happened: Callable[[Task], bool], *, within_s: float
-) -> Task | None:
-    """The same by a watch that is there already, and of what it heard; the task with which it happened."""
+) -> Taken | None:
+    """The same by a watch that is there already, and of what it heard; that with which it happened."""
     ends_at, told = asyncio.get_running_loop().time() + within_s, watch.heard()
     while (left_s := ends_at - asyncio.get_running_loop().time()) > 0:
         if told is None:
-            told = await doors.storage.read(lambda store: owned(store, watch.task_id, caller), brief=True)
-            watch.learn(told)
-        if happened(told):
+            found = await doors.storage.read(lambda store: owned(store, watch.task_id, caller), brief=True)
+            watch.learn(told := Taken(task=found))
+        if happened(told.task):
             return told
         if happened is handed_over and turns.idle():
             break  # nobody here is at it
@@ -81,16 +83,19 @@ async def heard_until(
 
 
 async def shown(
-    doors: Doors, task_id: str, caller: Caller, *, told: Task | None = None
+    doors: Doors, task_id: str, caller: Caller, *, told: Taken | None = None
 ) -> tuple[dict[str, Any], Status]:
-    """A task as it is answered, and its status; it is not read again where it was `told` a moment ago."""
+    """A task as it is answered, and its status; nothing is read where all of that was `told` a moment ago."""
     holders = Holders(doors)
+    if told is not None and told.task.status.final:
+        return _answer(told.task, None, holders.now), told.task.status
+    if told is not None and told.outlook is not None and told.task.status in _WITH_PROVIDER:
+        held = holders.unpolled(told.outlook.standing)
+        return _answer(told.task, told.outlook.timer, holders.now, held), told.task.status
 
     def look(store: Store) -> tuple[dict[str, Any], Status]:
-        timer = store.timer(task_id)
-        over = told is not None and timer is None and not told.status.final  # it ended since
-        task = owned(store, task_id, caller) if told is None or over else told
-        return task_answer(holders, store, task, timer), task.status
+        task = owned(store, task_id, caller)
+        return task_answer(holders, store, task, store.timer(task_id)), task.status
 
     return await doors.storage.read(look, brief=True)
 
@@ -102,7 +107,11 @@ def submit_code(status: Status) -> int:
 
 def task_answer(holders: Holders, store: Store, task: Task, timer: Timer | None) -> dict[str, Any]:
     """The task with its input and what it waits for."""
-    waiting = waiting_for(task, timer, holders.now, held=holders.held(store, task, timer))
+    return _answer(task, timer, holders.now, holders.held(store, task, timer))
+
+
+def _answer(task: Task, timer: Timer | None, now: Ms, held: Held | None = None) -> dict[str, Any]:
+    waiting = waiting_for(task, timer, now, held=held)
     fields = formats.task_fields(task)
     fields["input"] = dict(task.input)
     fields["waiting_for"] = waiting and {

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from receiver.domain import Status, Timer, Work
+from receiver.intake import Taken
+from receiver.provider_policy import Pause
 from receiver.web.doors import Caller
 from receiver.web.showing import shown
 from tests.make import DAY, NOW, a_task
@@ -40,21 +42,42 @@ async def test_accepted(tmp_path: Path) -> None:
         )
 
 
-async def test_the_answer_is_what_was_heard_of_the_handover_unless_the_task_ended_since(tmp_path: Path) -> None:
-    """What its commit told is not read again; where no timer is left, that is over."""
-    async with scripted(created(), record("success", "p1")) as apikley, a_pair(tmp_path, apikley) as world:
-        task = await world.submit()
+async def test_the_answer_is_what_the_handovers_commit_told(tmp_path: Path) -> None:
+    """All that a look would have found, the next poll and what holds it back among it."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        told: list[Taken] = []
+        world.service.bell.listen(told.append)
+        answered = await world.submit()
         doors, caller = world.service.doors, Caller(tenant="default")
-        heard = await doors.storage.read(lambda store: store.task(task["id"]))
-        assert heard is not None
-        told = replace(heard, provider_status="as it was told")
-        fields, status = await shown(doors, heard.id, caller, told=told)
-        assert (fields["provider_status"], status) == ("as it was told", Status.SUBMITTED)
-        assert fields["waiting_for"]["next_at"] == task["waiting_for"]["next_at"]
-        await world.end(task["id"])
-        await world.service.storage.write(lambda store: store.drop_timer(heard.id))
-        fields, status = await shown(doors, heard.id, caller, told=told)
-        assert (fields["status"], fields["outputs"] != [], status) == ("succeeded", True, Status.SUCCEEDED)
+        by_looking, _ = await shown(doors, answered["id"], caller)
+        assert {name: answered[name] for name in by_looking} == by_looking
+        assert told[-1].outlook is not None
+
+        down = replace(told[-1].outlook.standing, paused=Pause.UNREACHABLE)
+        as_told = replace(told[-1], outlook=replace(told[-1].outlook, standing=down))
+        fields, status = await shown(doors, answered["id"], caller, told=as_told)
+        assert (status, "not polled: apikley is paused" in fields["waiting_for"]["text"]) == (Status.SUBMITTED, True)
+
+
+@pytest.mark.parametrize(("status", "read"), [("succeeded", 0), ("queued", 1), ("unconfirmed", 1)])
+async def test_what_was_told_is_read_only_where_it_leaves_anything_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, read: int
+) -> None:
+    """An end is all there is to say; of what waits to be handed over the line before it counts, too."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley) as world:
+        task = await world.submit()
+        doors = world.service.doors
+        reads, look = 0, doors.storage.read
+
+        async def counting(do: Any, *, brief: bool = False) -> Any:
+            nonlocal reads
+            reads += 1
+            return await look(do, brief=brief)
+
+        monkeypatch.setattr(doors.storage, "read", counting)
+        told = Taken(task=a_task(id=task["id"], status=Status(status)))
+        fields, _ = await shown(doors, task["id"], Caller(tenant="default"), told=told)
+        assert (reads, fields["status"]) == (read, "submitted" if read else status)
 
 
 @pytest.mark.parametrize(
