@@ -19,13 +19,13 @@ from tests.bench.wire import Load, answer, serving
 SMALL = Size(rounds=1, seconds=30, connections=8, baseline_s=0.1, tasks=200, events=6_000, servers=(2,))
 
 
-@pytest.mark.parametrize("name", ["token", "lists", "replicas", "costs"])
+@pytest.mark.parametrize("name", ["token", "bare", "lists", "replicas", "costs"])
 def test_what_a_figure_counts_adds_up(name: str, tmp_path: Path) -> None:
     """Nothing is lost, doubled, refused or left unrecorded, and there is a number for each row, kept as JSON."""
     rows = measured([name], SMALL, tmp_path, Console(quiet=True))
     assert [row.faults for row in rows if any(row.faults.values())] == []
     assert all(row.values and min(row.values) > 0 for row in rows)
-    if name in ("token", "replicas"):
+    if name in ("token", "bare", "replicas"):
         assert {row.notes[0]["callbacks"] for row in rows if "callbacks" in row.notes[0]} == {200}
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert [figure["title"] for figure in kept["figures"]] == [row.title for row in rows]

@@ -22,6 +22,7 @@ from tests.bench.servers import PROFILED, a_baseline
 RESULTS = Path(__file__).parent.parent.parent / "bench-results"
 FIGURES: dict[str, Measure] = {
     "token": callbacks.by_token,
+    "bare": callbacks.by_a_bare_script,
     "poll": callbacks.by_poll,
     "polls": polls.polled,
     "submits": submits.submitted,

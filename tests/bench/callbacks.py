@@ -10,7 +10,7 @@ from tests.bench.machine import Watch
 from tests.bench.samples import Callbacks, Provider
 from tests.bench.seeding import JUST_BEFORE_A_MINUTE_S, Made
 from tests.bench.servers import profiled
-from tests.bench.stage import Stage, a_stage
+from tests.bench.stage import Stage, a_bare_stage, a_stage
 from tests.bench.wire import Load
 
 _TITLED = {
@@ -29,6 +29,19 @@ async def by_token(run: Run) -> Sequence[Row]:
 async def by_poll(run: Run) -> Sequence[Row]:
     """The same where each callback is confirmed by a poll first."""
     return await _rows(run, "poll")
+
+
+async def by_a_bare_script(run: Run) -> Sequence[Row]:
+    """What of the first figure no service with the same promises can do without: see `tests.bench.bare`."""
+    seed, made = await run.waiting()
+    row = Row(title="  its rows, commits and posts by a bare script", unit="/s", ratio_of="A")
+    for number in range(run.size.rounds):
+        run.say(f"{row.title.strip()}, round {number + 1}")
+        plain = await plain_rate(run, made)
+        async with a_bare_stage(run, seed) as stage:
+            with profiled(stage.server):
+                await _measure(run, stage, made, row, plain)
+    return [row]
 
 
 async def _rows(run: Run, trust: str) -> list[Row]:

@@ -68,6 +68,15 @@ def a_baseline(directory: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def a_bare_script(directory: Path, sink_port: int, destination_id: str) -> Iterator[Server]:
+    """See `tests.bench.bare`; on the database in this directory."""
+    port = free_port()
+    of = [str(port), str(directory / "taskweir.db"), str(sink_port), destination_id]
+    with _running([sys.executable, "-m", "tests.bench.bare", *of], directory, port, dict(os.environ)) as made:
+        yield made
+
+
+@contextmanager
 def _running(
     arguments: list[str], directory: Path, port: int, env: dict[str, str], cores: frozenset[int] = ITS_OWN
 ) -> Iterator[Server]:

@@ -7,11 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from receiver.domain import Destination
+from receiver.ids import new_id
+from receiver.store.sqlite import SqliteStorage
 from tests.bench import counting
 from tests.bench.figures import Run
 from tests.bench.samples import Provider
 from tests.bench.seeding import copy, database, now_ms
-from tests.bench.servers import Server, a_taskweir
+from tests.bench.servers import Server, a_bare_script, a_taskweir
 from tests.bench.sink import SECRET, Sink
 from tests.bench.wire import serving
 
@@ -82,4 +85,38 @@ async def a_stage(
                     sink=sink,
                     sink_port=sink_port,
                     provider=provider,
+                )
+
+
+@asynccontextmanager
+async def a_bare_stage(run: Run, seed: Path) -> AsyncIterator[Stage]:
+    """The bare script in the server's place, with the one destination that it knows."""
+    sink, destination_id, began_at = Sink(), new_id("dst", now_ms()), now_ms()
+    with TemporaryDirectory(dir=run.directory) as name:
+        directory = Path(name)
+        copy(seed, directory)
+        storage = SqliteStorage(database(directory))
+        await storage.open(now=began_at)
+        await storage.write(
+            lambda store: store.record_destination(
+                Destination(
+                    id=destination_id,
+                    tenant="default",
+                    type="webhook",
+                    target="http://127.0.0.1/hook",
+                    created_at=began_at,
+                    event_types=("task.finished",),
+                )
+            )
+        )
+        await storage.close()
+        async with serving(sink.answering) as sink_port:
+            with a_bare_script(directory, sink_port, destination_id) as server:
+                yield Stage(
+                    directory=directory,
+                    began_at=began_at,
+                    server=server,
+                    sink=sink,
+                    sink_port=sink_port,
+                    provider=Provider(),
                 )
