@@ -290,7 +290,7 @@ class Submitter:
         else:
             error = answer.failure.message if isinstance(answer, Ambiguous) else None
             after = provider_policy.after_submit(before, answered=error is None, now=now, error=error)
-        timer = store.timer(task.id)
+        timer = None if taken.task.status.final else store.timer(task.id)
         outlook = Outlook(timer=timer, standing=after) if timer is not None else None
         return replace(taken, outlook=outlook), heard(store, before, after, now)
 
