@@ -102,6 +102,12 @@ class _Connection:
         if unknown is not None:
             raise unknown
 
+    def checkpoint_due(self) -> bool:
+        return False  # the server's own business
+
+    def checkpoint(self) -> None:
+        return None
+
     def again(self, error: BaseException, tries: int) -> bool:
         """Whether what failed with this may be run once more, and now."""
         if isinstance(error, _Undone | Broken):

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, TypeVar
@@ -22,6 +23,8 @@ Result = TypeVar("Result")
 _READERS = 3
 _PATIENCE_MS = 5000
 _CACHED_KIB = 8192  # of the pages that are written: with SQLite's 2 MB each write reads four of them back first
+_CHECKPOINT_AFTER = 1000  # rows changed, each of which is some page
+_CHECKPOINT_AT_LAST = 4000  # pages written: as part of a commit
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 
 
@@ -33,9 +36,10 @@ class _Connection:
 
     def __init__(self, path: Path, handing: HandOff) -> None:
         self._connection = _connect(path)
-        self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_AT_LAST}")
         self._connection.execute(f"PRAGMA cache_size = -{_CACHED_KIB}")
         self._patient = True
+        self._checkpointed_at = self._connection.total_changes
         self._store = WritingStore(self._connection, handing)
         self.store: Store = self._store
 
@@ -56,6 +60,14 @@ class _Connection:
         self._store.forget()
         if self._connection.in_transaction:
             _run(self._connection, "ROLLBACK")
+
+    def checkpoint_due(self) -> bool:
+        return self._connection.total_changes - self._checkpointed_at >= _CHECKPOINT_AFTER
+
+    def checkpoint(self) -> None:
+        self._checkpointed_at = self._connection.total_changes
+        with suppress(sqlite3.Error):  # it is all in the WAL, and the next one may do better
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def again(self, error: BaseException, tries: int) -> bool:
         return False  # nobody else writes: it would fail as it did

@@ -37,6 +37,12 @@ class Transactional(Protocol):
 
     def rollback(self) -> None: ...
 
+    def checkpoint_due(self) -> bool:
+        """Whether so much was committed that it is time for a checkpoint."""
+
+    def checkpoint(self) -> None:
+        """Nobody waits for it but who writes next; raises nothing."""
+
     def again(self, error: BaseException, tries: int) -> bool:
         """Whether one write that failed with this, after so many tries, is run once more."""
 
@@ -223,6 +229,10 @@ class Writer:
 
     def _ended(self, jobs: list[_Job]) -> None:
         """In the loop, after the commit: everybody hears of his own; they go on before the next turn."""
+        self._answer(jobs)
+        self._go_on()
+
+    def _answer(self, jobs: list[_Job]) -> None:
         for job in jobs:
             if job.future.cancelled():
                 continue
@@ -230,6 +240,8 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+
+    def _go_on(self) -> None:
         if self._loop is not None:
             self._loop.call_soon(self._turn)
 
@@ -247,7 +259,12 @@ class Writer:
             self.counts.took.add((time.monotonic() - began) * 1000)
             self.counts.writes += len(order.jobs)
             self.counts.failed += sum(job.error is not None for job in order.jobs)
-            self._tell(self._ended, order.jobs)
+            if self._connection.checkpoint_due():
+                self._tell(self._answer, order.jobs)  # the loop has something to do meanwhile
+                self._connection.checkpoint()
+                self._tell(self._go_on)
+            else:
+                self._tell(self._ended, order.jobs)
         self._connection.close()
 
     def _anew(self, broken: Transactional) -> Transactional:

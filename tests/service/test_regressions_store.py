@@ -243,6 +243,12 @@ class Failing:
     def commit(self) -> None:
         return None
 
+    def checkpoint_due(self) -> bool:
+        return False
+
+    def checkpoint(self) -> None:
+        return None
+
     def rollback(self) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 

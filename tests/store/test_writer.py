@@ -21,6 +21,8 @@ class Told:
         self.committing = threading.Event()
         self.may_commit = threading.Event()
         self.may_commit.set()
+        self.due = False
+        self.may_end = threading.Event()
 
     @property
     def store(self) -> Any:
@@ -39,6 +41,15 @@ class Told:
 
     def rollback(self) -> None:
         self.done.append("rollback")
+
+    def checkpoint_due(self) -> bool:
+        return self.due
+
+    def checkpoint(self) -> None:
+        self.due = False
+        self.done.append("checkpoint")
+        assert self.may_end.wait(30)
+        self.done.append("checkpointed")
 
     def again(self, error: BaseException, tries: int) -> bool:
         return False
@@ -75,6 +86,20 @@ async def test_what_the_next_turn_brings_comes_along() -> None:
         await asyncio.gather(write(writer, "a", 0), write(writer, "b", 1), write(writer, "c", 2))
     assert connection.done == ["begin", "a", "b", "c", "commit"]
     assert answered == [("a", 1), ("b", 1), ("c", 1)]
+
+
+async def test_a_checkpoint_keeps_nobody_from_his_answer() -> None:
+    """It begins when what was committed is answered; what is written next waits for its end."""
+    connection = Told()
+    connection.due = True
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        await writer.write(named("a"), brief=True)
+        following = asyncio.create_task(writer.write(named("b"), brief=True))
+        await asyncio.sleep(0.05)
+        assert connection.done == ["begin", "a", "commit", "checkpoint"]
+        connection.may_end.set()
+        await following
+    assert connection.done == ["begin", "a", "commit", "checkpoint", "checkpointed", "begin", "b", "commit"]
 
 
 async def test_a_transaction_is_not_left_open_for_ever() -> None:
