@@ -67,8 +67,9 @@ class Budget:
     @property
     def rate(self) -> float | None:
         """Requests per second now; None is as many as there are."""
-        limits = [limit for limit in (self._rate, self.cap) if limit is not None]
-        return min(limits, default=None)
+        if self._rate is None:
+            return self.cap
+        return self._rate if self.cap is None else min(self._rate, self.cap)
 
     def allows(self, now: Ms, most: int, work: Work | None = None) -> int:
         """How many of `most` requests may begin now.

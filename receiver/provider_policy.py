@@ -76,7 +76,7 @@ def after_submit(standing: Standing, *, answered: bool, now: Ms, error: str | No
     """A submit ended: answered in any way, or doubtful."""
     if answered:
         ended = resumed(standing) if standing.holds_polls and standing.probed else standing
-        return replace(ended, doubtful=0)
+        return replace(ended, doubtful=0) if ended.doubtful else ended
     counted = replace(standing, doubtful=standing.doubtful + 1, error=error)
     if standing.holds_polls:
         return _next_probe(replace(counted, probed=False), now) if standing.probed else counted

@@ -51,7 +51,8 @@ class Served:
         except Exception as error:  # noqa: BLE001 - an adapter is a guest: what it raises must not lose a paid task
             return Ambiguous(failure=_broken(error))
         if isinstance(answer, Accepted):
-            return replace(answer, update=self._clean_update(answer.update))
+            clean = self._clean_update(answer.update)
+            return answer if clean is answer.update else replace(answer, update=clean)
         return replace(answer, failure=self._clean_failure(answer.failure))
 
     def read_poll(self, reply: Reply, media: Kind, now: Ms) -> PollAnswer:

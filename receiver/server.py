@@ -96,7 +96,7 @@ class Server(uvicorn.Server):
 
     async def _load(self) -> None:
         """What nobody needed until now, so that nobody has to wait for it."""
-        await self._service.app.state.others.load()
+        await self._service.app.others.load()
         gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -122,8 +122,8 @@ class Submitter:
         begun = why is None and free
         recorded = replace(task, status=Status.SUBMITTING if begun else Status.QUEUED)
         store.record_task(recorded)
-        timer = Timer(task_id=task.id, provider=task.provider, work=Work.SUBMIT, due_at=now)
-        store.set_timer(self._leased(timer, now) if begun else timer)
+        until, owner = self._lease(now) if begun else (now, None)
+        store.set_timer(Timer(task_id=task.id, provider=task.provider, work=Work.SUBMIT, due_at=until, owner=owner))
         if also is not None:
             also(store)
         if why is None:
@@ -134,8 +134,9 @@ class Submitter:
         )
         return take(store, recorded, put_off_now, source=Source.SUBMIT, verified_by=None, now=now), False
 
-    def _leased(self, timer: Timer, now: Ms) -> Timer:
-        return replace(timer, due_at=now + round(self._limits.lease_s * 1000), owner=new_id("own", now))
+    def _lease(self, now: Ms) -> tuple[Ms, str]:
+        """Until when one that begins now is ours, and as whose."""
+        return now + round(self._limits.lease_s * 1000), new_id("own", now)
 
     def _free(self, provider: str, now: Ms) -> int:
         """How many more submits may be under way."""
@@ -196,10 +197,8 @@ class Submitter:
             settled += [self._settle(store, each.task_id, _CRASHED) for each in begun if each.due_at <= now]
             # The one that follows a probe is the only one under way.
             limit = min(limit, max(may - sum(each.due_at > now for each in begun), 0))
-        lease = self._leased(Timer(task_id="", provider=provider, work=Work.SUBMIT, due_at=now), now)
-        for each in store.claim_timers(
-            Work.SUBMIT, provider, owner=lease.owner or "", now=now, until=lease.due_at, limit=limit
-        ):
+        until, owner = self._lease(now)
+        for each in store.claim_timers(Work.SUBMIT, provider, owner=owner, now=now, until=until, limit=limit):
             task = store.task(each.timer.task_id)
             if task is None or task.status not in (Status.QUEUED, Status.SUBMITTING):
                 store.drop_timer(each.timer.task_id)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 Line = Mapping[str, Any]
-_OF_EVERY_LINE = ("timestamp", "level", "event")
+_OF_THE_FRAME = frozenset(("timestamp", "level", "event", "exception"))
 _WIDEST_EVENT = 24
 _NOT_BARE = frozenset(" \"'=")
 
@@ -59,12 +59,9 @@ def _for_machines(line: Line) -> None:
 
 
 def _for_people(line: Line) -> None:
-    facts = dict(line)
-    timestamp, level, event = (facts.pop(name) for name in _OF_EVERY_LINE)
-    told = facts.pop("exception", None)
-    values = "".join(f" {name}={_plain(value)}" for name, value in facts.items())
-    head = f"{timestamp} [{level:<7}] {event:<{_WIDEST_EVENT}}{values}".rstrip()
-    _print(head if told is None else f"{head}\n{told}")
+    values = "".join([f" {name}={_plain(value)}" for name, value in line.items() if name not in _OF_THE_FRAME])
+    head = f"{line['timestamp']} [{line['level']:<7}] {line['event']:<{_WIDEST_EVENT}}{values}".rstrip()
+    _print(f"{head}\n{line['exception']}" if "exception" in line else head)
 
 
 def _plain(value: Any) -> str:

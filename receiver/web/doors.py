@@ -127,7 +127,7 @@ class Caller:
 
 def doors_of(request: Request) -> Doors:
     """What main wired for this application."""
-    doors: Doors = request.app.state.doors
+    doors: Doors = request.scope["app"].doors
     return doors
 
 

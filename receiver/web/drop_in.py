@@ -45,7 +45,7 @@ class ProvidersOwn(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         name, _, rest = scope["path"].removeprefix("/").partition("/")
-        if scope["type"] != "http" or name not in scope["app"].state.doors.providers:
+        if scope["type"] != "http" or name not in scope["app"].doors.providers:
             return Match.NONE, {}
         return Match.FULL, {"path_params": {"provider": name, "path": f"/{rest}"}}
 

@@ -62,17 +62,24 @@ def _of_worker() -> list[BaseRoute]:
     return [Route("/metrics", Door(metrics.metrics), methods=["GET"])]
 
 
-def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Starlette:
+class Front(Starlette):
+    """Starlette's application, with what all its doors have in common."""
+
+    doors: Doors
+    others: Others
+
+
+def create_app(doors: Doors, *, lifespan: Lifespan | None = None) -> Front:
     """The ASGI application over what main wired; `lifespan` starts and stops what runs beside it."""
-    app = Starlette(
+    app = Front(
         routes=[*(_callbacks() if doors.role.receives else ()), *_health()],
         lifespan=lifespan,
         exception_handlers={TaskweirError: _ours, HTTPException: _http, Exception: _unexpected},
     )
     # A redirect names the scheme that we were asked under: behind a proxy, keys would follow it in the clear.
     app.router.redirect_slashes = False
-    app.router.default = app.state.others = Others(doors.role)
-    app.state.doors = doors
+    app.router.default = app.others = Others(doors.role)
+    app.doors = doors
     return app
 
 
