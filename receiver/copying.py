@@ -1,20 +1,25 @@
 """Copies of nouns with something changed, made for every callback and every poll.
 
-`replace` is that of `dataclasses` in half its time: for a task, 4 us in the place of 9. It asks a noun for all its
-fields at once, and goes by no `__init__`, which would set each of them by a call of its own.
+`replace` is that of `dataclasses` in a fifth of its time: for a task, 1.6 us in the place of 7.8. It asks a noun for
+all its fields at once, and makes the copy as a twin: a class with the same fields that is not frozen, whose `__init__`
+is plain assignments. An object may change its class where both are laid out alike.
 """
 
 import dataclasses
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from itertools import repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 Noun = TypeVar("Noun")
-_Fields = tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]
-_new, _set = object.__new__, object.__setattr__  # as the `__init__` of a frozen dataclass does
+
+
+class _Plain(NamedTuple):
+    """Of one kind of noun: the place of each field, what reads them all, and the twin."""
+
+    places: Mapping[str, int]
+    values_of: Callable[[Any], tuple[Any, ...]]
+    twin: Callable[..., Any]
 
 
 def _replaced(noun: Noun, /, **changes: Any) -> Noun:
@@ -22,23 +27,31 @@ def _replaced(noun: Noun, /, **changes: Any) -> Noun:
     kind: Any = type(noun)
     plain = _plain(kind)
     if plain is None:
-        copy: Noun = dataclasses.replace(noun, **changes)  # type: ignore[type-var]
-        return copy
-    names, values = plain
-    copy = _new(kind)
-    deque(map(_set, repeat(copy), names, values(noun)), maxlen=0)
+        changed: Noun = dataclasses.replace(noun, **changes)  # type: ignore[type-var]
+        return changed
+    values = list(plain.values_of(noun))
     for name, value in changes.items():
-        if name not in names:
+        place = plain.places.get(name)
+        if place is None:
             raise TypeError(f"{kind.__name__} has no field {name!r}")
-        _set(copy, name, value)
-    return copy
+        values[place] = value
+    copy = plain.twin(*values)
+    copy.__class__ = kind
+    return copy  # type: ignore[no-any-return]
 
 
 @cache
-def _plain(kind: Any) -> _Fields | None:
-    """The fields' names, and what reads them all; None of one that does more to be made, or has one field only."""
+def _plain(kind: Any) -> _Plain | None:
+    """None of one that does more to be made, has one field only, or is laid out in a way of its own."""
     names = tuple(each.name for each in dataclasses.fields(kind))
-    return None if len(names) < 2 or hasattr(kind, "__post_init__") else (names, attrgetter(*names))
+    if len(names) < 2 or hasattr(kind, "__post_init__"):
+        return None
+    twin = dataclasses.make_dataclass(kind.__name__, names, slots="__slots__" in vars(kind), eq=False, repr=False)
+    try:
+        twin(*names).__class__ = kind
+    except TypeError:
+        return None
+    return _Plain({name: place for place, name in enumerate(names)}, attrgetter(*names), twin)
 
 
 if TYPE_CHECKING:  # which knows the types of the fields

@@ -35,6 +35,13 @@ class Open:
     second: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Wider(One):
+    """Its fields lie in two classes."""
+
+    other: int = 2
+
+
 def test_the_same_as_that_of_dataclasses() -> None:
     """Of every kind that there is here: equal to it, of the same type, and the noun is as it was."""
     task = a_task()
@@ -47,6 +54,7 @@ def test_the_same_as_that_of_dataclasses() -> None:
         (One(1), {"only": 2}),
         (Counted("abc"), {"text": "ab"}),
         (Open(1, []), {"first": 2}),
+        (Wider(1), {"only": 3}),
     ):
         before = dataclasses.replace(noun)
         copy, wanted = copying.replace(noun, **changes), dataclasses.replace(noun, **changes)
@@ -62,7 +70,7 @@ def test_a_copy_is_as_frozen_as_the_noun() -> None:
     assert hash(copy) == hash(dataclasses.replace(TIMER, tries=1))
 
 
-@pytest.mark.parametrize("noun", [TIMER, One(1), Open(1, [])], ids=lambda noun: type(noun).__name__)
+@pytest.mark.parametrize("noun", [TIMER, One(1), Open(1, []), Wider(1)], ids=lambda noun: type(noun).__name__)
 def test_a_field_that_is_not_there_is_refused(noun: Timer) -> None:
     with pytest.raises(TypeError, match="surprise"):
         copying.replace(noun, surprise=1)  # type: ignore[call-arg]
