@@ -6,7 +6,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, TypeVar
@@ -23,8 +22,10 @@ Result = TypeVar("Result")
 _READERS = 3
 _PATIENCE_MS = 5000
 _CACHED_KIB = 8192  # of the pages that are written: with SQLite's 2 MB each write reads four of them back first
-_CHECKPOINT_AFTER = 1000  # rows changed, each of which is some page
-_CHECKPOINT_AT_LAST = 4000  # pages written: as part of a commit
+_CHECKPOINT_AFTER = 1000  # pages written, as far as rows tell
+_CHECKPOINT_AT_LAST = 16_000  # pages written: then it is part of a commit
+_LEAST_CHANGES, _MOST_CHANGES = 50, 5_000  # rows between two checkpoints
+_ALL_CHANGES = 2**32  # SQLite counts no further
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "temp_store = MEMORY")
 
 
@@ -40,6 +41,7 @@ class _Connection:
         self._connection.execute(f"PRAGMA cache_size = -{_CACHED_KIB}")
         self._patient = True
         self._checkpointed_at = self._connection.total_changes
+        self._changes_until = _CHECKPOINT_AFTER
         self._store = WritingStore(self._connection, handing)
         self.store: Store = self._store
 
@@ -62,12 +64,18 @@ class _Connection:
             _run(self._connection, "ROLLBACK")
 
     def checkpoint_due(self) -> bool:
-        return self._connection.total_changes - self._checkpointed_at >= _CHECKPOINT_AFTER
+        return self._changes() >= self._changes_until
 
     def checkpoint(self) -> None:
-        self._checkpointed_at = self._connection.total_changes
-        with suppress(sqlite3.Error):  # it is all in the WAL, and the next one may do better
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        """How many pages that wrote tells how many rows are as many as should be, until the next one."""
+        changes, self._checkpointed_at = self._changes(), self._connection.total_changes
+        [[_, pages, _]] = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        until = _CHECKPOINT_AFTER * changes // max(pages, 1)
+        self._changes_until = min(max(until, _LEAST_CHANGES), _MOST_CHANGES)
+
+    def _changes(self) -> int:
+        """Rows changed since the last checkpoint."""
+        return (self._connection.total_changes - self._checkpointed_at) % _ALL_CHANGES
 
     def again(self, error: BaseException, tries: int) -> bool:
         return False  # nobody else writes: it would fail as it did

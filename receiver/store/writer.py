@@ -41,7 +41,7 @@ class Transactional(Protocol):
         """Whether so much was committed that it is time for a checkpoint."""
 
     def checkpoint(self) -> None:
-        """Nobody waits for it but who writes next; raises nothing."""
+        """Nobody waits for it but who writes next."""
 
     def again(self, error: BaseException, tries: int) -> bool:
         """Whether one write that failed with this, after so many tries, is run once more."""
@@ -256,12 +256,15 @@ class Writer:
             began = time.monotonic()
             if not _carried_out(self._connection, order):
                 self._connection = self._anew(self._connection)
-            self.counts.took.add((time.monotonic() - began) * 1000)
             self.counts.writes += len(order.jobs)
             self.counts.failed += sum(job.error is not None for job in order.jobs)
-            if self._connection.checkpoint_due():
+            checkpoints = self._connection.checkpoint_due()
+            if checkpoints:
                 self._tell(self._answer, order.jobs)  # the loop has something to do meanwhile
-                self._connection.checkpoint()
+                with suppress(Exception):  # nothing is lost by it, and the next one may do better
+                    self._connection.checkpoint()
+            self.counts.took.add((time.monotonic() - began) * 1000)
+            if checkpoints:
                 self._tell(self._go_on)
             else:
                 self._tell(self._ended, order.jobs)

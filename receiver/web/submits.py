@@ -41,14 +41,15 @@ async def submitted(
         if earlier is not None:
             watch.follow(task_id)
         await turns.settled()  # where nothing goes on after the answer, a handover that began is over before it
-        told = None
+        told, settled = None, turns.idle()
         if not _does_not_wait(request):
             left_s = answer_by - asyncio.get_running_loop().time()  # looking up the host of a webhook may take seconds
             told = await heard_until(doors, watch, caller, handed_over, within_s=left_s)
             if wait_s > 0:
                 told = await heard_until(doors, watch, caller, ended, within_s=wait_s)
     if answering is None:
-        fields, status = await shown(doors, task_id, caller, told=told)
+        # What was told before others' work was settled may be seconds old.
+        fields, status = await shown(doors, task_id, caller, told=None if settled else told)
         response = json_answer(fields | {"watch_url": watch_url(request, task_id)}, submit_code(status))
     else:
         response = await answering(task_id, earlier is not None)

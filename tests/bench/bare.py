@@ -1,7 +1,8 @@
 """What stands below the first figure: a bare script with the same rows, commits, answers and posts, and nothing else.
 
 It believes every callback and every answer, decides nothing, and knows no failure: whatever Taskweir costs beyond this
-is for what it does. Same uvicorn, starlette, SQLite settings, statements, group commit, and signatures.
+is for what it does. Same uvicorn, starlette, SQLite (but for the moment of its checkpoints), statements, group commit
+and signatures.
 """
 
 import asyncio
@@ -39,7 +40,15 @@ from tests.bench.wire import request
 _ACK = b'{"code":200,"msg":"success"}'
 _CONNECTIONS = 64
 _PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -8192")
-_OF_A_CALLBACK = ("insert_callback", "update_task", "insert_event", "insert_delivery", "insert_note", "delete_timer")
+_OF_A_CALLBACK = (
+    "insert_callback",
+    "update_task",
+    "insert_event",
+    "insert_delivery",
+    "count_unkept",
+    "insert_note",
+    "delete_timer",
+)
 
 
 @dataclass(slots=True)
@@ -130,6 +139,8 @@ class Bare:
         told = [self._told(each, now) for each in came]
         for name, rows in zip(_OF_A_CALLBACK, zip(*(rows for rows, _ in told), strict=True), strict=False):
             self._sql.executemany(QUERIES[name], rows)
+        if told:
+            self._sql.execute(QUERIES["set_seq"], {"value": told[-1][0][2]["seq"]})
         self._sql.executemany(QUERIES["insert_attempt"], [_attempt(each, now) for each in posted])
         self._sql.executemany(QUERIES["settle_delivered"], [{"id": each.delivery_id} for each in posted])
         self._batches.put((came, [parcel for _, parcel in told]))
@@ -196,6 +207,7 @@ class Bare:
             task | ended | changed,
             of_task | event,
             of_task | delivery,
+            of_task | {"kind": "unkept", "at": now, "most": 500},
             of_task | note | {"most": 500},
             of_task,
         )

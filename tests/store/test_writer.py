@@ -22,6 +22,7 @@ class Told:
         self.may_commit = threading.Event()
         self.may_commit.set()
         self.due = False
+        self.checkpointing = threading.Event()
         self.may_end = threading.Event()
 
     @property
@@ -48,6 +49,7 @@ class Told:
     def checkpoint(self) -> None:
         self.due = False
         self.done.append("checkpoint")
+        self.checkpointing.set()
         assert self.may_end.wait(30)
         self.done.append("checkpointed")
 
@@ -95,11 +97,28 @@ async def test_a_checkpoint_keeps_nobody_from_his_answer() -> None:
     async with a_writer(connection) as writer, asyncio.timeout(30):
         await writer.write(named("a"), brief=True)
         following = asyncio.create_task(writer.write(named("b"), brief=True))
+        await asyncio.to_thread(connection.checkpointing.wait, 10)
         await asyncio.sleep(0.05)
-        assert connection.done == ["begin", "a", "commit", "checkpoint"]
+        before_its_end = list(connection.done)
         connection.may_end.set()
         await following
-    assert connection.done == ["begin", "a", "commit", "checkpoint", "checkpointed", "begin", "b", "commit"]
+    assert before_its_end == ["begin", "a", "commit", "checkpoint"]
+    assert connection.done == [*before_its_end, "checkpointed", "begin", "b", "commit"]
+
+
+async def test_a_checkpoint_that_fails_ends_nothing() -> None:
+    connection = Told()
+    connection.due = True
+
+    def out_of_memory() -> None:
+        connection.due = False
+        raise MemoryError
+
+    connection.checkpoint = out_of_memory  # type: ignore[method-assign]
+    async with a_writer(connection) as writer, asyncio.timeout(30):
+        await writer.write(named("a"), brief=True)
+        await writer.write(named("b"), brief=True)
+    assert connection.done == ["begin", "a", "commit", "begin", "b", "commit"]
 
 
 async def test_a_transaction_is_not_left_open_for_ever() -> None:
