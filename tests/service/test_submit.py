@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from receiver import turns
 from receiver.domain import Status, Timer, Work
 from receiver.intake import Taken
-from receiver.provider_policy import Pause
+from receiver.provider_policy import Pause, Standing
 from receiver.web.doors import Caller
 from receiver.web.showing import shown
 from tests.make import DAY, NOW, a_task
@@ -57,6 +58,23 @@ async def test_the_answer_is_what_the_handovers_commit_told(tmp_path: Path) -> N
         as_told = replace(told[-1], outlook=replace(told[-1].outlook, standing=down))
         fields, status = await shown(doors, answered["id"], caller, told=as_told)
         assert (status, "not polled: apikley is paused" in fields["waiting_for"]["text"]) == (Status.SUBMITTED, True)
+
+
+async def test_where_others_work_is_settled_first_the_answer_is_read_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn may take seconds: by then a provider may be paused of which the commit knew nothing."""
+    async with scripted(created()) as apikley, a_pair(tmp_path, apikley, TASKWEIR_MODE="serverless") as world:
+        settle = turns.settled
+
+        async def settled() -> None:
+            await settle()
+            down = Standing(provider="apikley", paused=Pause.UNREACHABLE, since=NOW, probe_at=NOW + DAY)
+            await world.service.storage.write(lambda store: store.save_standing(down))
+
+        monkeypatch.setattr(turns, "settled", settled)
+        task = await world.submit()
+        assert (task["status"], "not polled: apikley is paused" in task["waiting_for"]["text"]) == ("submitted", True)
 
 
 @pytest.mark.parametrize(("status", "read"), [("succeeded", 0), ("queued", 1), ("unconfirmed", 1)])
