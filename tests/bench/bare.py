@@ -22,7 +22,6 @@ from threading import Thread
 from typing import Any, cast
 
 import orjson
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,14 +29,14 @@ from starlette.routing import Route
 
 from receiver.domain import Ms
 from receiver.ids import new_id
-from receiver.server import hold_up_nothing, listen
+from receiver.server import hold_up_nothing
 from receiver.signing import CallbackTokens, secret_bytes
 from receiver.store.statements import QUERIES
+from tests.bench.baseline import ACK, ready, serve
 from tests.bench.seeding import SECRET_KEY, now_ms
 from tests.bench.sink import SECRET
 from tests.bench.wire import request
 
-_ACK = b'{"code":200,"msg":"success"}'
 _CONNECTIONS = 64
 _PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY", "cache_size = -8192")
 _OF_A_CALLBACK = (
@@ -119,7 +118,7 @@ class Bare:
         self._came.append(_Came(task_id, await request.body(), recorded))
         self._begin()
         await recorded
-        return Response(_ACK, media_type="application/json")
+        return Response(ACK, media_type="application/json")
 
     def posted(self, connection: _Connection) -> None:
         if connection.parcel is not None:
@@ -219,27 +218,12 @@ def _attempt(posted: _Parcel, now: Ms) -> Mapping[str, Any]:
     return {"delivery_id": posted.delivery_id, "number": 1, "status": 200, "error": None, "response": "ok"} | took
 
 
-async def _ready(request: Request) -> Response:
-    return Response(status_code=200)
-
-
 def main() -> None:
     """Serve: arguments are our port, the database, the sink's port, the destination's id."""
     port, path, sink_port, destination_id = sys.argv[1:]
     bare = Bare(path, int(sink_port), destination_id)
-    routes = [Route("/callbacks/{provider}/{token}", bare.receive, methods=["POST"]), Route("/health/ready", _ready)]
-    app = Starlette(routes=routes, lifespan=bare.lifespan)
-    with listen("127.0.0.1", int(port)) as listening:
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            loop="uvloop",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+    routes = [Route("/callbacks/{provider}/{token}", bare.receive, methods=["POST"]), Route("/health/ready", ready)]
+    serve(Starlette(routes=routes, lifespan=bare.lifespan), int(port))
 
 
 if __name__ == "__main__":

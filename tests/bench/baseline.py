@@ -10,12 +10,12 @@ from starlette.routing import Route
 
 from receiver.server import listen
 
-_ACK = b'{"code":200,"msg":"success"}'
+ACK = b'{"code":200,"msg":"success"}'
 
 
 async def receive(request: Request) -> Response:
     await request.json()
-    return Response(_ACK, media_type="application/json")
+    return Response(ACK, media_type="application/json")
 
 
 async def ready(request: Request) -> Response:
@@ -27,9 +27,9 @@ app = Starlette(
 )
 
 
-def main() -> None:
-    """Serve on the port that is the one argument, with the settings of `receiver.server`."""
-    with listen("127.0.0.1", int(sys.argv[1])) as listening:
+def serve(app: Starlette, port: int) -> None:
+    """Serve it until told to stop, with the settings of `receiver.server`."""
+    with listen("127.0.0.1", port) as listening:
         config = uvicorn.Config(
             app,
             http="httptools",
@@ -43,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(app, int(sys.argv[1]))
