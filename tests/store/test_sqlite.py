@@ -8,10 +8,12 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from receiver.errors import ConfigurationError, Unavailable
+from receiver.hand_off import HandOff
 from receiver.store import sqlite
 from receiver.store.protocol import Store
 from receiver.store.records import Page
@@ -80,6 +82,17 @@ async def test_the_log_of_writes_is_emptied_as_it_fills(tmp_path: Path, length: 
     with closing(sqlite3.connect(alone)) as connection:
         [[kept]] = connection.execute("SELECT count(*) FROM tasks")
     assert count - behind <= kept <= count
+
+
+def test_a_checkpoint_is_due_though_sqlite_counts_no_further(tmp_path: Path) -> None:
+    """It counts rows in 32 bits, and goes on below zero."""
+    sqlite.migrate_file(tmp_path / "taskweir.db", now=NOW)
+    connection = sqlite._Connection(tmp_path / "taskweir.db", HandOff(lease=0, now=0))
+    counted, connection._checkpointed_at = connection._connection, 2**31 - 600
+    with closing(counted):
+        for changes, due in ((-(2**31) + 399, False), (-(2**31) + 400, True)):
+            connection._connection = SimpleNamespace(total_changes=changes)  # type: ignore[assignment]
+            assert connection.checkpoint_due() is due
 
 
 def test_migrations_are_applied_once(tmp_path: Path) -> None:
